@@ -1,0 +1,1 @@
+"""The asyncio toolbox: clock, supervised tasks, back-off, rate limit. Knows no Kubernetes."""
