@@ -1,0 +1,1 @@
+"""API machinery, pure: everything an API needs that knows no kind. No asyncio, no sockets, no files."""
