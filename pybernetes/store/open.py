@@ -1,0 +1,30 @@
+"""From a URL to a store. The implementations are imported when asked for: sqlite and gRPC cost start-up time."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+from pybernetes.store.errors import StoreError
+from pybernetes.store.protocol import Stamp, Store, unstamped
+
+
+def open_store(url: str, *, stamp: Stamp = unstamped) -> Store:
+    """The store a URL names, not yet started.
+
+    `memory:`, `sqlite:///absolute/path` (or `sqlite:relative/path`), and
+    `etcd://host:port,host:port?prefix=/registry-of-mine&cafile=F&certfile=F&keyfile=F` (`etcds://` for TLS with the
+    system's authorities). Raises StoreError for anything else.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    if parts.scheme == "memory":
+        _refuse(url, options, parts.netloc + parts.path)
+        from pybernetes.store.memory import MemoryStore
+
+        return MemoryStore(stamp=stamp)
+    raise StoreError(f"store {url!r}: unknown scheme; there are memory:, sqlite:///path and etcd://host:port")
+
+
+def _refuse(url: str, options: dict[str, str], rest: str = "") -> None:
+    for unknown in [*options, *filter(None, [rest])]:
+        raise StoreError(f"store {url!r}: {unknown!r} is not supported")
