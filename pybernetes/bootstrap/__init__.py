@@ -1,0 +1,1 @@
+"""Building clusters out of the parts: certificates, kubeconfigs, images, `up` and `down`, init and join."""

@@ -1,0 +1,1 @@
+"""The control plane: API server, controllers, scheduler, cloud controller manager."""

@@ -1,0 +1,1 @@
+"""The network of Pods and Services: kube-proxy, cluster DNS, CNI."""

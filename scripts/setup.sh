@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes .venv with the pinned packages of pyproject.toml. usage: setup.sh [PYTHON]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${1:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "pybernetes needs Python 3.11 or newer; $python is $("$python" -V 2>&1). Try: make run PYTHON=python3.12" >&2
+  exit 1
+}
+echo "==> Python packages into .venv"
+if ! "$python" -m venv .venv 2>/tmp/pybernetes-venv.$$; then
+  cat /tmp/pybernetes-venv.$$ >&2
+  echo "Could not make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2
+  rm -f /tmp/pybernetes-venv.$$
+  exit 1
+fi
+rm -f /tmp/pybernetes-venv.$$
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+touch .venv/.installed
