@@ -1,0 +1,221 @@
+"""A cluster on this machine, as a directory.
+
+Everything that `up` decides once (ports, address ranges, node names) is written into `cluster.json` in the data
+directory, so that a later `up` after a crash or a reboot brings back the same cluster, and `down` knows what to remove.
+All clusters are found below one home; a data directory elsewhere is linked from there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from pybernetes.aio import clock
+
+DEFAULT_NAME = "default"
+
+
+class ClusterError(Exception):
+    """A cluster command cannot be done; the text is for the user and says what to do."""
+
+
+class NodeState(msgspec.Struct):
+    """A real node: its name, and where its containerd, kubelet and volumes live below the data directory."""
+
+    name: str
+
+
+class ClusterState(msgspec.Struct):
+    """What `up` decided. Addresses are text; ranges in CIDR notation."""
+
+    name: str
+    api_host: str
+    api_port: int
+    store: str
+    pod_cidr: str
+    service_cidr: str
+    domain: str = "cluster.local"
+    nodes: list[NodeState] = []
+    fake_nodes: int = 0
+    created: str = ""
+
+    @property
+    def dns_address(self) -> str:
+        """The tenth address of the Service range, as kubeadm has it."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.api_host}:{self.api_port}"
+
+
+class Cluster:
+    """The directory of one cluster and the paths in it."""
+
+    def __init__(self, directory: Path, state: ClusterState) -> None:
+        self.directory, self.state = directory, state
+
+    @property
+    def pki(self) -> Path:
+        return self.directory / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    @property
+    def control_plane_pid(self) -> Path:
+        return self.directory / "run" / "control-plane.pid"
+
+    def agent_pid(self, node: str) -> Path:
+        return self.directory / "run" / f"agent-{node}.pid"
+
+    def log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
+
+    def node_directory(self, node: str) -> Path:
+        return self.directory / "nodes" / node
+
+    def save(self) -> None:
+        """Write `cluster.json` in one step."""
+        temporary = self.directory / "cluster.json.new"
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self.state), indent=2) + b"\n")
+        temporary.replace(self.directory / "cluster.json")
+
+
+def home() -> Path:
+    """Where clusters live: `PYBERNETES_HOME`, else /var/lib/pybernetes for root, else the user's data directory."""
+    if configured := os.environ.get("PYBERNETES_HOME"):
+        return Path(configured)
+    if os.geteuid() == 0:
+        return Path("/var/lib/pybernetes")
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "pybernetes"
+
+
+def find(name: str, data_dir: str | None = None) -> Cluster | None:
+    """The cluster of this name, or of this directory; None when there is none."""
+    directory = Path(data_dir).resolve() if data_dir else home() / name
+    try:
+        text = (directory / "cluster.json").read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        state = msgspec.json.decode(text, type=ClusterState)
+    except msgspec.DecodeError as error:
+        raise ClusterError(
+            f"{directory}/cluster.json cannot be read ({error}); 'pybernetes down --data-dir {directory}' removes it"
+        ) from error
+    return Cluster(directory.resolve(), state)
+
+
+def all_clusters() -> list[Cluster]:
+    """Every cluster below the home, by name."""
+    if not home().is_dir():
+        return []
+    found = (find(entry.name) for entry in sorted(home().iterdir()))
+    return [cluster for cluster in found if cluster is not None]
+
+
+def create(
+    name: str,
+    *,
+    data_dir: str | None,
+    api_host: str,
+    api_port: int | None,
+    store: str,
+    nodes: list[str],
+    fake_nodes: int,
+) -> Cluster:
+    """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable."""
+    if not name.replace("-", "").isalnum() or name != name.lower() or len(name) > 40:
+        raise ClusterError(f"the name {name!r} is not usable: lower-case letters, digits and '-', at most 40")
+    others = [cluster.state for cluster in all_clusters()]
+    pod_cidr, service_cidr = _free_ranges(others)
+    directory = Path(data_dir).resolve() if data_dir else home() / name
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chmod(directory, 0o711)  # volumes below must be reachable for containers with other user ids
+    if store == "sqlite":
+        store = f"sqlite://{directory / 'store.db'}"
+    elif store == "memory":
+        store = "memory:"
+    state = ClusterState(
+        name=name,
+        api_host=api_host,
+        api_port=_port(api_host, api_port, {other.api_port for other in others}),
+        store=store,
+        pod_cidr=pod_cidr,
+        service_cidr=service_cidr,
+        nodes=[NodeState(node) for node in nodes],
+        fake_nodes=fake_nodes,
+        created=clock.rfc3339(),
+    )
+    cluster = Cluster(directory, state)
+    cluster.save()
+    if data_dir and directory != (home() / name).resolve():
+        link = home() / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(directory)
+    return cluster
+
+
+def node_name() -> str:
+    """The machine's own name in the form a Node can have."""
+    return socket.gethostname().lower().replace("_", "-").strip("-.") or "node"
+
+
+def _port(host: str, wanted: int | None, taken: set[int]) -> int:
+    """6443 or the next one that is free; a port asked for must be free."""
+    if wanted is not None:
+        if wanted in taken or not _is_free(host, wanted):
+            raise ClusterError(f"port {wanted} is taken on {host}; choose another with --api-port")
+        return wanted
+    for port in range(6443, 6643):
+        if port not in taken and _is_free(host, port):
+            return port
+    raise ClusterError(f"no free port between 6443 and 6642 on {host}; choose one with --api-port")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ranges(others: list[ClusterState]) -> tuple[str, str]:
+    """A Pod and a Service range that no other cluster here has and no route of this machine leads to."""
+    used = {other.pod_cidr for other in others} | {other.service_cidr for other in others}
+    routed = [network for network in _routes() if network.prefixlen > 0]
+    for index in range(12):
+        pods, services = f"10.{244 + index}.0.0/16", f"10.{96 + index}.0.0/16"
+        networks = [ipaddress.ip_network(pods), ipaddress.ip_network(services)]
+        if pods not in used and services not in used and not any(n.overlaps(r) for n in networks for r in routed):
+            return pods, services
+    raise ClusterError("no free address ranges below 10.244.0.0 and 10.96.0.0; remove a cluster with 'pybernetes down'")
+
+
+def _routes() -> list[ipaddress.IPv4Network]:
+    try:
+        text = subprocess.run(
+            ["ip", "-4", "route", "show"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []  # without iproute2 there can be no real nodes either
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        target = words[1] if words[0] in ("blackhole", "unreachable", "prohibit") else words[0]
+        try:
+            found.append(ipaddress.IPv4Network(target, strict=False))
+        except ValueError:
+            continue
+    return found
