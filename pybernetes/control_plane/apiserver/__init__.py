@@ -1,0 +1,1 @@
+"""The API server: request chain, verbs, admission, authentication, authorization."""
