@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pybernetes.store.errors import StoreError
 from pybernetes.store.protocol import Stamp, Store, unstamped
@@ -22,6 +22,13 @@ def open_store(url: str, *, stamp: Stamp = unstamped) -> Store:
         from pybernetes.store.memory import MemoryStore
 
         return MemoryStore(stamp=stamp)
+    if parts.scheme == "sqlite":
+        _refuse(url, options, parts.netloc)
+        if not parts.path:
+            raise StoreError(f"store {url!r}: the path is missing")
+        from pybernetes.store.sqlite import SqliteStore
+
+        return SqliteStore(unquote(parts.path), stamp=stamp)
     raise StoreError(f"store {url!r}: unknown scheme; there are memory:, sqlite:///path and etcd://host:port")
 
 

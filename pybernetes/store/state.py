@@ -307,3 +307,7 @@ def check_key(key: str) -> None:
     """Raise StoreError for what cannot be a key."""
     if not key or "\0" in key:
         raise StoreError(f"{key!r} is no key: empty, or contains NUL")
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"{key!r} is no key: {error}") from None
