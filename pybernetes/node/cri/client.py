@@ -134,9 +134,7 @@ class CRIClient:
         )
 
     async def update_runtime_config(self, pod_cidr: str) -> None:
-        await self.call(
-            "UpdateRuntimeConfig", self.timeout, runtime_config={"network_config": {"pod_cidr": pod_cidr}}
-        )
+        await self.call("UpdateRuntimeConfig", self.timeout, runtime_config={"network_config": {"pod_cidr": pod_cidr}})
 
     async def cgroup_driver(self) -> t.CgroupDriver | None:
         try:

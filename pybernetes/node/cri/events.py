@@ -1,13 +1,15 @@
 """Container starts, exits and OOM kills from containerd's events service.
 
-One server stream of envelopes on the CRI's socket, on which an event of our own announces that it listens. An exit is published before the CRI plugin has seen it (both
-listen to the same exchange), so each exit is confirmed with the CRI before it is delivered: asked at once, then
-after growing pauses. Confirmations of different containers run side by side; a slow one does not hold up the others.
+One server stream of envelopes on the CRI's socket, on which an event of our own announces that it listens. An exit
+is published before the CRI plugin has seen it (both listen to the same exchange), so each exit is confirmed with the
+CRI before it is delivered: asked at once, then after growing pauses. Confirmations of different containers run side
+by side; a slow one does not hold up the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import count
@@ -72,12 +74,10 @@ async def watch_events(client: CRIClient) -> AsyncGenerator[t.ContainerEvent, No
             yield item
 
 
-async def _receive(
-    client: CRIClient, queue: asyncio.Queue[t.ContainerEvent | CRIError], nursery: Nursery
-) -> None:
+async def _receive(client: CRIClient, queue: asyncio.Queue[t.ContainerEvent | CRIError], nursery: Nursery) -> None:
     try:
         async with aclosing(_envelopes(client)) as envelopes:
-            hello = f"/pybernetes/subscribed/{next(_counter)}"
+            hello = f"/pybernetes/subscribed/{os.getpid()}-{next(_counter)}"
             announced = asyncio.Event()
             nursery.start(_announce(client, hello, announced, queue), "announce")
             async for envelope in envelopes:

@@ -118,27 +118,33 @@ def _writer(field: _Field) -> _Writer:
     """A function that appends one field's value; it is only called for values that are not the field's zero."""
     kind, tag = field.type, _tag(field.number, _BYTES)
     if kind == "string":
+
         def one(out: bytearray, value: Any) -> None:
             _chunk(out, tag, value.encode())
     elif kind == "bytes":
+
         def one(out: bytearray, value: Any) -> None:
             _chunk(out, tag, value)
     elif kind == "<>":
+
         def one(out: bytearray, value: Any) -> None:
             for key, text in value.items():
                 entry = bytearray()
                 _chunk(entry, b"\x0a", key.encode())
                 _chunk(entry, b"\x12", text.encode())
                 _chunk(out, tag, entry)
+
         return one
     elif kind in _SIGNED or kind in _UNSIGNED or kind == "bool":
         number = _tag(field.number, _VARINT)
         if field.repeated:  # proto3 packs repeated numbers
+
             def packed(out: bytearray, value: Any) -> None:
                 entry = bytearray()
                 for item in value:
                     _varint(entry, item)
                 _chunk(out, tag, entry)
+
             return packed
 
         def one(out: bytearray, value: Any) -> None:
@@ -151,6 +157,7 @@ def _writer(field: _Field) -> _Writer:
             out += number
             out += struct.pack("<d", value)
     elif kind in _WRAPPERS:
+
         def one(out: bytearray, value: Any) -> None:
             entry = bytearray()
             if value:
@@ -158,14 +165,17 @@ def _writer(field: _Field) -> _Writer:
                 _varint(entry, value)
             _chunk(out, tag, entry)
     else:
+
         def one(out: bytearray, value: Any) -> None:
             _chunk(out, tag, encode(kind, value))
+
     if not field.repeated:
         return one
 
     def many(out: bytearray, value: Any) -> None:
         for item in value:
             one(out, item)
+
     return many
 
 
@@ -173,9 +183,7 @@ def _writer(field: _Field) -> _Writer:
 def _writers(message: str) -> list[tuple[str, bool, _Writer]]:
     """(name, whether an empty value is written as well, writer), in the table's order."""
     scalar = {"string", "bytes", "<>", "bool", "double"} | _SIGNED | _UNSIGNED
-    return [
-        (f.name, not f.repeated and f.type not in scalar, _writer(f)) for f in _table()[1].get(message, [])
-    ]
+    return [(f.name, not f.repeated and f.type not in scalar, _writer(f)) for f in _table()[1].get(message, [])]
 
 
 def encode(message: str, value: Any) -> bytes:
@@ -187,8 +195,10 @@ def encode(message: str, value: Any) -> bytes:
             raise WireError(f"{message} has no field {', '.join(sorted(unknown))}")
         get: Callable[[str], Any] = value.get
     else:
+
         def get(name: str) -> Any:
             return getattr(value, name, None)
+
     for name, keep_zero, write in writers:
         item = get(name)
         if item or (keep_zero and item is not None):
@@ -226,6 +236,7 @@ def _wrapped(read: _Reader) -> _Reader:
             if number == 1:
                 value = read(item)
         return value
+
     return wrapped
 
 
@@ -259,8 +270,12 @@ def _wire_type(kind: str) -> int:
 def _readers(message: str) -> dict[int, tuple[str, int, str, _Reader]]:
     """number -> (name, wire type, how it collects: "one", "list", "map", reader)."""
     return {
-        f.number: (f.name, _wire_type(f.type), "list" if f.repeated else "map" if f.type == "<>" else "one",
-                   _reader(f.type))
+        f.number: (
+            f.name,
+            _wire_type(f.type),
+            "list" if f.repeated else "map" if f.type == "<>" else "one",
+            _reader(f.type),
+        )
         for f in _table()[1].get(message, [])
     }
 
