@@ -1,12 +1,14 @@
 """Our own thin HTTP/1.1 server: the hot path of the product.
 
-`connection.py` parses (httptools) and answers, `tls.py` encrypts between it and the socket, `server.py` listens and sweeps,
-`messages.py`/`stream.py`/`hijack.py` are what a handler sees, `websocket.py` speaks WebSocket over a hijacked connection.
+`server.py` listens and sweeps; `tls.py` encrypts; `parser.py` makes requests of bytes, `connection.py` answers;
+`messages.py`, `stream.py` and `hijack.py` are what a handler sees; `websocket.py` speaks WebSocket over a hijacked
+connection.
 Not a web framework: they cost four times the time of everything else the API server does for a GET, and none
 hands over the raw connection, which exec, attach and port-forward need. The package knows no Kubernetes.
 """
 
-from pybernetes.control_plane.apiserver.http.connection import Connection, ensure_task
+from pybernetes.control_plane.apiserver.http.calls import Handler, ensure_task
+from pybernetes.control_plane.apiserver.http.connection import Connection
 from pybernetes.control_plane.apiserver.http.hijack import RawConnection
 from pybernetes.control_plane.apiserver.http.messages import Request, Response, render_headers
 from pybernetes.control_plane.apiserver.http.peer import PeerCertificate
@@ -18,6 +20,7 @@ __all__ = [
     "Config",
     "Connection",
     "HTTPServer",
+    "Handler",
     "PeerCertificate",
     "RawConnection",
     "Request",

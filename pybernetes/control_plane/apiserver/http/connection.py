@@ -16,15 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import types
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import httptools
-
+from pybernetes.control_plane.apiserver.http.calls import Call, Result
 from pybernetes.control_plane.apiserver.http.hijack import RawConnection
 from pybernetes.control_plane.apiserver.http.messages import Header, Request, Response, render_headers, status_line
+from pybernetes.control_plane.apiserver.http.parser import Rejected, RequestParser
 from pybernetes.control_plane.apiserver.http.peer import PeerCertificate, peer_certificate
 from pybernetes.control_plane.apiserver.http.stream import Stream
 
@@ -33,121 +31,41 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Result = Response | None
-Handler = Callable[[Request], Result | Coroutine[Any, Any, Result]]
-
 NEVER = float("inf")
-_BLOCK = 128 * 1024  # large bodies are handed to the transport in blocks of this size, as it takes them
+_BLOCK = 128 * 1024  # larger bodies are handed to the transport in blocks of this size, as it takes them
 _UPGRADE_BUFFER = 64 * 1024
-
-
-class Rejected(Exception):
-    """Raised inside parser callbacks: answer `status` and close."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-@types.coroutine
-def _reschedule() -> Generator[None, None, None]:
-    yield
-
-
-async def ensure_task() -> None:
-    """In a handler: make sure the rest runs inside a task (for `asyncio.timeout()`, `TaskGroup`, `current_task()`)."""
-    if asyncio.current_task() is None:
-        await _reschedule()
-
-
-class _Call(Coroutine[Any, Any, None]):
-    """The rest of a handler's coroutine after its first suspension, in the shape a task wants.
-
-    A class and not a wrapping coroutine, because a task cancelled before its first step throws into the
-    outermost coroutine only: one that had not started would swallow the cancellation.
-    """
-
-    __slots__ = ("_connection", "_first", "_inner", "_request", "_resumed")
-
-    def __init__(self, connection: Connection, request: Request, inner: Coroutine[Any, Any, Result], first: Any) -> None:
-        self._connection = connection
-        self._request = request
-        self._inner = inner
-        self._first = first
-        self._resumed = False
-
-    def send(self, value: Any) -> Any:
-        if not self._resumed:
-            self._resumed = True
-            first, self._first = self._first, None
-            return first
-        return self._step(self._inner.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        self._resumed = True
-        self._first = None
-        return self._step(self._inner.throw, *error)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        raise TypeError("driven by a task only")
-
-    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return step(*arguments)
-        except StopIteration as stop:
-            self._connection.task_done(self._request, stop.value, None)
-            raise StopIteration(None) from None
-        except Exception as error:
-            self._connection.task_done(self._request, None, error)
-            raise StopIteration(None) from None
-        except BaseException:
-            self._connection.task_done(self._request, None, None, cancelled=True)
-            raise
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """See the module. Attributes for others: `remote`, `peer_certificate`, `state` (a dict for the request chain, one
-    per connection), `buffered`, `write_paused`, `closed`, `deadline`."""
+    """See the module.
+
+    closed: no longer usable. write_paused: more than the high-water mark is buffered. deadline: loop time at which the
+    sweeper calls `expire()`. state: free for the request chain, one per connection (a user found by certificate).
+    """
 
     __slots__ = (
         "_active",
-        "_body",
-        "_body_parts",
-        "_body_size",
-        "_continue_later",
+        "_answered",
         "_discarding",
         "_drainers",
         "_handle",
-        "_head_bytes",
-        "_headers",
-        "_in_message",
-        "_looping",
         "_loop",
+        "_looping",
         "_parser",
         "_peer",
-        "_pending",
         "_pump",
         "_raw",
         "_read_paused",
-        "_rejection",
         "_remote",
-        "_responded",
         "_server",
         "_stream",
-        "_tail",
         "_task",
         "_transport",
-        "_url",
-        "_headers_done",
         "closed",
         "deadline",
         "state",
         "write_paused",
-        "__weakref__",
     )
 
     def __init__(self, server: HTTPServer) -> None:
@@ -155,31 +73,19 @@ class Connection(asyncio.Protocol):
         self._loop = server.loop
         self._handle = server.handler
         self._transport = cast(asyncio.Transport, None)
-        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self, server.config)
         self._active: Request | None = None
-        self._responded = False  # the active request has its answer (or a stream, or is hijacked)
-        self._pending: deque[Request] = deque()
+        self._answered = False  # the active request has its answer (or is a stream, or hijacked)
         self._looping = False
         self._task: asyncio.Task[None] | None = None
         self._stream: Stream | None = None
         self._raw: RawConnection | None = None
         self._pump: Iterator[bytes | memoryview] | None = None
-        self._tail: bytearray | None = None  # bytes after an upgrade request that nobody has hijacked yet
-        self._rejection: Rejected | None = None
         self._discarding = False
         self._read_paused = False
-        self._drainers: list[asyncio.Future[None]] = []
-        self._peer: PeerCertificate | None | bool = False
+        self._drainers: list[asyncio.Future[None]] | None = None
+        self._peer: PeerCertificate | bool | None = False
         self._remote: tuple[str, int] | None = None
-        self._url = b""
-        self._headers: list[Header] = []
-        self._headers_done = False
-        self._body = b""
-        self._body_parts: list[bytes] | None = None
-        self._body_size = 0
-        self._head_bytes = 0
-        self._in_message = False
-        self._continue_later = False
         self.write_paused = False
         self.closed = False
         self.deadline = NEVER
@@ -192,7 +98,7 @@ class Connection(asyncio.Protocol):
         """The peer's (address, port)."""
         if self._remote is None:
             name = self._transport.get_extra_info("peername") or ("", 0)
-            self._remote = (str(name[0]), int(name[1])) if len(name) >= 2 else (str(name), 0)
+            self._remote = (str(name[0]), int(name[1]))
         return self._remote
 
     @property
@@ -204,23 +110,22 @@ class Connection(asyncio.Protocol):
         return cast("PeerCertificate | None", self._peer)
 
     @property
-    def buffered(self) -> int:
-        """Bytes written that the socket has not taken yet."""
-        return 0 if self.closed else self._transport.get_write_buffer_size()
+    def secure(self) -> bool:
+        """The connection is encrypted."""
+        return self._transport.get_extra_info("ssl_object") is not None
 
     @property
-    def idle(self) -> bool:
-        """Nothing is being read, handled or answered."""
-        return self._active is None and not self._in_message and self._raw is None and not self._pending
+    def buffered(self) -> int:
+        """Bytes written that the socket has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     # -- transport callbacks ------------------------------------------------------------------------------------
 
     def attach(self, transport: asyncio.BaseTransport) -> None:
         """The socket is accepted; with TLS `connection_made` follows after the handshake."""
         self._transport = cast(asyncio.Transport, transport)
-        server = self._server
-        self.deadline = self._loop.time() + server.config.header_timeout
-        server.connections.add(self)
+        self.deadline = self._loop.time() + self._server.config.header_timeout
+        self._server.connections.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._transport is None:
@@ -235,17 +140,20 @@ class Connection(asyncio.Protocol):
             return
         if self._discarding or self.closed:
             return
-        if self._tail is not None:
-            self._tail += data
+        parser = self._parser
+        fresh = not parser.in_message
+        parser.feed(data)
+        if self._active is None:
+            if parser.requests or parser.rejected is not None:
+                self._next()
+            if parser.in_message and self._active is None and not self.closed:
+                config = self._server.config
+                if parser.head_complete:
+                    self.deadline = self._loop.time() + config.body_timeout
+                elif fresh:
+                    self.deadline = self._loop.time() + config.header_timeout
+        elif parser.requests or parser.upgraded is not None:
             self._update_reading()
-            return
-        self._feed(data)
-        if self._active is None and self._pending:
-            self._next()
-        elif self._pending:
-            self._update_reading()
-        if self._active is None and self._rejection is not None:
-            self._send_rejection()
 
     def eof_received(self) -> bool:
         if self._raw is not None:
@@ -256,9 +164,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self._server.connections.discard(self)
-        self._parser = None  # it refers back to us
+        self._parser.close()
         self._pump = None
-        self._pending.clear()
         if self._task is not None:
             self._task.cancel()
         if self._stream is not None:
@@ -277,184 +184,73 @@ class Connection(asyncio.Protocol):
         if self._pump is not None:
             self._pump_on()
         self._wake_drainers()
-        if self._pending and self._active is None:
+        if self._active is None and self._parser.requests:
             self._loop.call_soon(self._next)
         else:
             self._update_reading()
 
-    # -- parser callbacks ---------------------------------------------------------------------------------------
+    # -- from request to answer ---------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = []
-        self._headers_done = False
-        self._body = b""
-        self._body_parts = None
-        self._in_message = True
-
-    def on_url(self, url: bytes) -> None:
-        self._url = self._url + url if self._url else url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._headers_done:  # trailers come this way too, and must not pass for headers
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self._headers_done = True
-        config = self._server.config
-        if self._head_bytes + len(self._url) > config.max_header_bytes or (
-            self._head_bytes + sum([len(name) + len(value) for name, value in self._headers]) > config.max_header_bytes
-        ):
-            raise Rejected(431, "the request's header is too large")
-        self._head_bytes = 0
-        if self._parser.get_method() not in _NO_BODY:
-            self._check_body()
-
-    def _check_body(self) -> None:
-        """Refuse a body that is announced as too large, and allow one that waits for it."""
-        self._body_size = 0
-        config = self._server.config
-        for name, value in self._headers:
-            if name == b"content-length":
-                if int(value) > config.max_body_bytes:
-                    raise Rejected(413, f"limit is {config.max_body_bytes}")
-            elif name == b"expect":
-                if value.lower() != b"100-continue":
-                    raise Rejected(417, "only 100-continue can be expected")
-                if self._active is None and not self._pending:
-                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                else:
-                    self._continue_later = True
-
-    def on_body(self, body: bytes) -> None:
-        self._body_size += len(body)
-        if self._body_size > self._server.config.max_body_bytes:
-            raise Rejected(413, f"limit is {self._server.config.max_body_bytes}")
-        if self._body_parts is not None:
-            self._body_parts.append(body)
-        elif self._body:
-            self._body_parts = [self._body, body]
-        else:
-            self._body = body
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        self._continue_later = False
-        parser = self._parser
-        url = self._url
-        path, _, query = url.partition(b"?")
-        if path[:1] != b"/" and path != b"*":
-            path, query = _absolute(url)
-        headers = self._headers
-        http_1_0 = parser.get_http_version() != "1.1"
-        if not http_1_0 and not any([name == b"host" for name, _ in headers]):
-            raise Rejected(400, "missing required Host header")
-        parts = self._body_parts
-        self._body_size = 0
-        self._pending.append(
-            Request(
-                self,
-                parser.get_method().decode("ascii"),
-                path,
-                query,
-                headers,
-                self._body if parts is None else b"".join(parts),
-                parser.should_keep_alive(),
-                parser.should_upgrade(),
-                http_1_0,
-            )
-        )
-
-    # -- reading ------------------------------------------------------------------------------------------------
-
-    def _feed(self, data: bytes) -> None:
-        """Parse; complete requests are in `_pending` afterwards, a refusal in `_rejection`."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._tail = bytearray(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as failure:
-            cause = failure.__context__
-            if not isinstance(cause, Rejected):
-                log.error("parser callback failed", exc_info=cause)
-                cause = Rejected(400, "bad request")
-            self._reject(cause)
-            return
-        except httptools.HttpParserError as error:
-            last = self._pending[-1] if self._pending else self._active
-            if last is None or last.keep_alive:  # what follows a last request is not ours to judge
-                self._reject(Rejected(400, str(error)))
-            return
-        if self._in_message:
-            if not self._headers_done:
-                if self._head_bytes == 0:
-                    self.deadline = self._loop.time() + self._server.config.header_timeout
-                self._head_bytes += len(data)
-                if self._head_bytes > self._server.config.max_header_bytes:
-                    self._reject(Rejected(431, "the request's header is too large"))
-            elif self._active is None and self.deadline is not NEVER:
-                self.deadline = max(self.deadline, self._loop.time() + self._server.config.body_timeout)
+    def body_awaited(self) -> None:
+        """The parser met `Expect: 100-continue`: allow the body, when it is this request's turn."""
+        if self._active is None and not self._parser.requests:
+            self._parser.continue_wanted = False
+            self._transport.write(_CONTINUE)
 
     def _next(self) -> None:
         """Handle what is queued, until one has to wait."""
-        if self._looping:
+        if self._looping or self._active is not None or self.closed:
             return
+        parser = self._parser
+        pending = parser.requests
         self._looping = True
-        pending = self._pending
         try:
             while pending and self._active is None and not self.write_paused and not self.closed:
                 self._start(pending.popleft())
         finally:
             self._looping = False
         if self._active is None and not pending and not self.closed:
-            if self._tail is not None:
+            if parser.rejected is not None:
+                self._refuse(parser.rejected)
+            elif parser.upgraded is not None:  # nobody wanted it (`h2c`): the bytes after it are ordinary requests
                 self._loop.call_soon(self._resume_after_upgrade)
-            elif self._rejection is not None:
-                self._send_rejection()
-            elif self._continue_later:
-                self._continue_later = False
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            elif parser.continue_wanted:
+                self.body_awaited()
         if pending or self._read_paused:
             self._update_reading()
 
     def _start(self, request: Request) -> None:
         self._active = request
-        self._responded = False
+        self._answered = False
         self.deadline = NEVER
         try:
             result = self._handle(request)
-            if result.__class__ is Response:
-                self._respond(request, cast(Response, result))
-                return
-            if result is None:
-                self._complete(request, None)
-                return
-            work = cast("Coroutine[Any, Any, Result]", result)
-            first = work.send(None)
-        except StopIteration as stop:
-            self._complete(request, stop.value)
-            return
+            if result.__class__ is not Response and result is not None:
+                work = cast("Coroutine[Any, Any, Result]", result)
+                try:
+                    first = work.send(None)
+                except StopIteration as stop:
+                    result = stop.value
+                else:
+                    name = f"http {request.method} {request.path}"
+                    self._task = self._loop.create_task(Call(self, request, work, first), name=name)
+                    self._server.tasks.add(self._task)
+                    return
+            self._complete(request, cast(Result, result))
         except Exception as error:
             self._fail(request, error)
-            return
-        task = self._loop.create_task(_Call(self, request, work, first), name=f"http {request.method} {request.path}")
-        self._task = task
-        self._server.tasks.add(task)
 
-    def task_done(
-        self, request: Request, result: Result, error: Exception | None, *, cancelled: bool = False
-    ) -> None:
-        """A handler's task ends."""
+    def task_done(self, request: Request, result: Result, error: BaseException | None) -> None:
+        """A handler's task ends, with a result or an error."""
         task = self._task
         if task is not None:
             self._server.tasks.discard(task)
             self._task = None
-        if cancelled:
-            if self._active is request:
-                self.abort()
-        elif error is not None:
+        if isinstance(error, Exception):
             self._fail(request, error)
+        elif error is not None:  # cancelled: by us because the client is gone, or by the handler's own doing
+            if self._active is request and not self.closed:
+                self.abort()
         else:
             try:
                 self._complete(request, result)
@@ -465,48 +261,45 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         if result is not None:
-            if self._responded:
+            if self._answered:
                 raise RuntimeError(f"{request.method} {request.path}: a second answer")
-            self._respond(request, result)
-        elif not self._responded:
+            self._answered = True
+            self._write_response(result, request.keep_alive, request)
+            if self._pump is None:
+                self.finish(request)
+        elif not self._answered:
             raise RuntimeError(f"{request.method} {request.path}: the handler gave no answer")
 
     def _fail(self, request: Request, error: Exception) -> None:
         """A handler raised: 500 if nothing was sent yet, else the connection is cut."""
+        if not (self.closed and isinstance(error, ConnectionError)):
+            log.error("handler of %s %s failed", request.method, request.path, exc_info=error)
         if self.closed:
-            if not isinstance(error, ConnectionError):
-                log.error("handler of %s %s failed", request.method, request.path, exc_info=error)
             return
-        log.error("handler of %s %s failed", request.method, request.path, exc_info=error)
-        if self._responded or self._active is not request:
+        if self._answered or self._active is not request:
             self.abort()
-        else:
-            self._respond(request, self._server.error_response(request, 500, "internal server error"))
+            return
+        self._answered = True
+        self._write_response(
+            self._server.error_response(request, 500, "internal server error"), request.keep_alive, request
+        )
+        self.finish(request)
 
-    def _reject(self, rejected: Rejected) -> None:
-        if self._rejection is None:
-            self._rejection = rejected
-
-    def _send_rejection(self) -> None:
-        """Answer a request that never became one, and close; the client may still be sending, so read on for a while."""
-        rejected = self._rejection
-        assert rejected is not None
-        self._rejection = None
+    def _refuse(self, rejected: Rejected) -> None:
+        """Answer what never became a request, and close; the client may still be sending, so read on for a while."""
         self._discarding = True
-        response = self._server.error_response(None, rejected.status, rejected.message)
-        self._write_response(response, keep_alive=False, head_only=False)
-        if rejected.status == 400:
+        self._write_response(
+            self._server.error_response(None, rejected.status, rejected.message), keep_alive=False, request=None
+        )
+        if rejected.status in (400, 408):
             self.close()
         else:
-            self._transport.resume_reading() if self._read_paused else None
             self.deadline = self._loop.time() + self._server.config.linger
 
     def _resume_after_upgrade(self) -> None:
-        """An upgrade that the handler did not want (`h2c`): the bytes after it are ordinary requests."""
-        if self.closed or self._tail is None or self._active is not None:
+        if self.closed or self._parser.upgraded is None or self._active is not None:
             return
-        data, self._tail = bytes(self._tail), None
-        self._parser = httptools.HttpRequestParser(self)
+        data = self._parser.restart()
         self._update_reading()
         if data:
             self.data_received(data)
@@ -515,10 +308,11 @@ class Connection(asyncio.Protocol):
         """Read the socket only while there is room for what it brings."""
         if self.closed or self._raw is not None:
             return
+        parser = self._parser
         pause = bool(
-            self._pending
+            (parser.requests and not self._discarding)
             or (self.write_paused and self._stream is None)
-            or (self._tail is not None and len(self._tail) > _UPGRADE_BUFFER)
+            or (parser.upgraded is not None and len(parser.upgraded) > _UPGRADE_BUFFER)
         )
         if pause != self._read_paused:
             self._read_paused = pause
@@ -529,39 +323,30 @@ class Connection(asyncio.Protocol):
 
     # -- answering ----------------------------------------------------------------------------------------------
 
-    def _respond(self, request: Request, response: Response) -> None:
-        self._responded = True
-        self._write_response(response, keep_alive=request.keep_alive, head_only=request.method == "HEAD", request=request)
-        if self._pump is None:
-            self.finish(request)
-
-    def _write_response(
-        self, response: Response, *, keep_alive: bool, head_only: bool, request: Request | None = None
-    ) -> None:
-        body = response.body
+    def _write_response(self, response: Response, keep_alive: bool, request: Request | None) -> None:
+        body: Any = response.body
         status = response.status
-        headers = response.headers
+        headers: Any = response.headers
         if headers.__class__ is not bytes:
-            headers = render_headers(cast("Sequence[Header]", headers))
-        size = len(body) if body.__class__ is bytes else sum([len(part) for part in body])  # type: ignore[arg-type]
+            headers = render_headers(headers)
+        joined = body.__class__ is bytes
+        size = len(body) if joined else sum(map(len, body))
         if not keep_alive:
             close = b"Connection: close\r\n"
         elif request is not None and request.http_1_0:
             close = b"Connection: keep-alive\r\n"
         else:
             close = b""
-        length = b"" if status in (204, 304) else b"Content-Length: %d\r\n" % size
+        bodiless = status in (204, 304)
+        length = b"" if bodiless else b"Content-Length: %d\r\n" % size
         head = b"%b%b%b%b%b\r\n" % (status_line(status), headers, length, self._server.date_line(), close)
-        if not size or head_only or status in (204, 304):
+        if not size or bodiless or (request is not None and request.method == "HEAD"):
             self._transport.write(head)
-        elif size <= _BLOCK:
-            if body.__class__ is bytes:
-                self._transport.write(head + cast(bytes, body))
-            else:
-                self._transport.write(b"".join([head, *cast("list[bytes]", body)]))
-        else:
+        elif size > _BLOCK:
             self._pump = _blocks(head, body)
             self._pump_on()
+        else:
+            self._transport.write(head + body if joined else b"".join([head, *body]))
 
     def _pump_on(self) -> None:
         """Hand over blocks of a large body while the transport takes them."""
@@ -571,15 +356,15 @@ class Connection(asyncio.Protocol):
             block = next(pump, None)
             if block is None:
                 self._pump = None
-                if self._active is not None and self._responded:
+                if self._active is not None:
                     self._loop.call_soon(self.finish, self._active)
                 return
             self._transport.write(block)
 
     def start_stream(self, request: Request, status: int, headers: Sequence[Header] | bytes) -> Stream:
         """See `Request.stream`."""
-        self._claim(request)
         block = headers if isinstance(headers, bytes) else render_headers(headers)
+        self._claim(request)
         if request.http_1_0:
             request.keep_alive = False
         framing = b"" if request.http_1_0 else b"Transfer-Encoding: chunked\r\n"
@@ -593,9 +378,8 @@ class Connection(asyncio.Protocol):
     def hijack(self, request: Request) -> RawConnection:
         """See `Request.hijack`."""
         self._claim(request)
-        received = bytes(self._tail or b"")
-        self._tail = None
-        self._pending.clear()
+        received = bytes(self._parser.upgraded or b"")
+        self._parser.close()
         if self._read_paused:
             self._read_paused = False
             self._transport.resume_reading()
@@ -605,9 +389,9 @@ class Connection(asyncio.Protocol):
     def _claim(self, request: Request) -> None:
         if self.closed:
             raise ConnectionResetError("the client closed the connection")
-        if self._active is not request or self._responded:
+        if self._active is not request or self._answered:
             raise RuntimeError(f"{request.method} {request.path} already has its answer")
-        self._responded = True
+        self._answered = True
 
     def finish(self, request: Request) -> None:
         """The answer to `request` is completely written."""
@@ -620,11 +404,15 @@ class Connection(asyncio.Protocol):
         if not request.keep_alive or self._server.stopping:
             self.close()
             return
-        self.deadline = self._loop.time() + self._server.config.idle_timeout
-        if (self._pending or self._tail is not None or self._rejection or self._continue_later) and not self._looping:
-            self._loop.call_soon(self._next)
+        config = self._server.config
+        parser = self._parser
+        self.deadline = self._loop.time() + (config.body_timeout if parser.in_message else config.idle_timeout)
+        if not self._looping and (
+            parser.requests or parser.upgraded is not None or parser.rejected is not None or parser.continue_wanted
+        ):
+            self._loop.call_soon(self._next)  # not from here: this may be some other request's task
 
-    # -- writing, for Stream and RawConnection ------------------------------------------------------------------
+    # -- for Stream and RawConnection ---------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""
@@ -635,12 +423,14 @@ class Connection(asyncio.Protocol):
         """Wait while more than the high-water mark is buffered, or until the connection is gone."""
         while self.write_paused and not self.closed:
             waiter: asyncio.Future[None] = self._loop.create_future()
+            if self._drainers is None:
+                self._drainers = []
             self._drainers.append(waiter)
             await waiter
 
     def _wake_drainers(self) -> None:
-        waiters, self._drainers = self._drainers, []
-        for waiter in waiters:
+        waiters, self._drainers = self._drainers, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -656,72 +446,49 @@ class Connection(asyncio.Protocol):
         """Send what is buffered, then close; nothing more is accepted for writing."""
         if not self.closed:
             self.closed = True
+            self.deadline = self._loop.time() + self._server.config.linger  # a peer that never reads must not keep it
             self._transport.close()
-            # A peer that never reads must not keep it open.
-            self.deadline = self._loop.time() + self._server.config.linger
 
     def abort(self) -> None:
         """Cut the connection now."""
         self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def shut_down(self) -> None:
         """The server stops: end what is idle or endless, let the rest finish."""
-        if self._stream is not None and self._task is None:
+        if self._task is not None:
+            return
+        if self._stream is not None:
             self._stream.end()
-        elif self._active is None or self._transport is None:
-            self.close()
-        elif self._raw is not None and self._task is None:
+        elif self._raw is not None:
             self._raw.close()
+        elif self._pump is None:
+            self.close()
 
     def expire(self) -> None:
         """The sweeper found the deadline passed."""
-        if self.closed or not self._in_message or self._active is not None:
-            self.abort() if self.closed or self.write_paused else self.close()
+        if self.closed or self.write_paused:
+            self.abort()
+        elif self._parser.in_message and not self._discarding:
+            self._refuse(Rejected(408, "the request took too long to arrive"))
         else:
-            self._reject(Rejected(408, "the request took too long to arrive"))
-            self._send_rejection()
             self.close()
 
 
-_NO_BODY = frozenset((b"GET", b"HEAD"))
-
-
-def _absolute(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query of `GET http://host/path?query`, which proxies send."""
-    try:
-        parsed = httptools.parse_url(url)
-    except httptools.HttpParserError as error:
-        raise Rejected(400, "invalid request target") from error
-    if not parsed.schema:
-        raise Rejected(400, "invalid request target")
-    return parsed.path or b"/", parsed.query or b""
-
-
 def _blocks(head: bytes, body: bytes | list[bytes]) -> Iterator[bytes | memoryview]:
-    """`head` and `body` in pieces of about `_BLOCK` bytes."""
-    if isinstance(body, bytes):
-        view = memoryview(body)
-        yield head + view[: _BLOCK]
-        for start in range(_BLOCK, len(view), _BLOCK):
-            yield view[start : start + _BLOCK]
-        return
-    parts = [head]
+    """`head` and `body` in pieces of at most about `_BLOCK` bytes."""
+    parts: list[bytes] = [head]
     size = len(head)
-    for part in body:
+    for part in [body] if isinstance(body, bytes) else body:
+        if size + len(part) > _BLOCK:
+            yield b"".join(parts)
+            parts, size = [], 0
         if len(part) > _BLOCK:
-            if parts:
-                yield b"".join(parts)
-                parts, size = [], 0
             view = memoryview(part)
             for start in range(0, len(view), _BLOCK):
                 yield view[start : start + _BLOCK]
-            continue
-        parts.append(part)
-        size += len(part)
-        if size >= _BLOCK:
-            yield b"".join(parts)
-            parts, size = [], 0
+        else:
+            parts.append(part)
+            size += len(part)
     if parts:
         yield b"".join(parts)

@@ -1,7 +1,7 @@
 """What a handler gets and gives: `Request` and `Response`.
 
-Both are plain slotted classes: a request is made for every call, so nothing is decoded before somebody asks. Headers stay
-bytes (they are compared, rarely shown); path and query become text on first use.
+Both are plain slotted classes: a request is made for every call, so nothing is decoded before somebody asks.
+Headers stay bytes (they are compared, rarely shown); path and query become text on first use.
 """
 
 from __future__ import annotations

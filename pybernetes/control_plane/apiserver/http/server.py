@@ -13,7 +13,8 @@ from typing import Any
 
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Ready
-from pybernetes.control_plane.apiserver.http.connection import Connection, Handler
+from pybernetes.control_plane.apiserver.http.calls import Handler
+from pybernetes.control_plane.apiserver.http.connection import Connection
 from pybernetes.control_plane.apiserver.http.messages import Request, Response
 from pybernetes.control_plane.apiserver.http.tls import TLSLayer
 
@@ -129,7 +130,7 @@ class HTTPServer:
             await asyncio.wait(self.tasks)
         for connection in list(self.connections):
             connection.close()
-        await asyncio.sleep(0)  # noqa: TID251
+        await clock.sleep(0)
         for connection in list(self.connections):
             if not connection.buffered:
                 connection.abort()

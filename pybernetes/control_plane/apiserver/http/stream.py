@@ -1,8 +1,8 @@
 """An answer of unknown length (watch, logs, proxied bodies) with visible back-pressure.
 
-Writing never blocks; what the socket does not take stays in one buffer whose size is `buffered`. A producer either
-awaits `drain()`, or (watch fan-out, where one slow reader must not hold up the others) looks at `buffered` and gives up the
-stream. There is no task and no queue per stream: a thousand idle watchers cost a thousand small objects.
+Writing never blocks; what the socket does not take stays in one buffer whose size is `buffered`. A producer
+either awaits `drain()`, or (watch fan-out, where one slow reader must not hold up the others) looks at `buffered` and
+gives up the stream. There is no task and no queue per stream: a thousand idle watchers cost a thousand small objects.
 """
 
 from __future__ import annotations

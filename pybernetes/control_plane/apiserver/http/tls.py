@@ -26,7 +26,7 @@ def server_context(certificate: str, key: str, client_cas: Iterable[str] = ()) -
     """A TLS 1.2/1.3 server context.
 
     certificate, key: PEM files. client_cas: PEM files of the authorities whose client certificates are accepted (the
-    client CA, the front proxy's CA); with any, clients may but need not present one, and a wrong one fails the handshake.
+    client CA, the front proxy's CA); with any, clients may present one, and a wrong one fails the handshake.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
