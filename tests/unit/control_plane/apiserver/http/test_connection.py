@@ -413,7 +413,8 @@ async def test_hijack_hands_over_what_follows() -> None:
 
     connection, wire = connect(handler)
     connection.data_received(
-        b"POST /exec HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n\x80\x03"
+        b"POST /exec HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+        b"Content-Length: 0\r\n\r\n\x80\x03"
     )
     (raw,) = raws
     connection.data_received(b"\x00\x01")
