@@ -29,7 +29,24 @@ def open_store(url: str, *, stamp: Stamp = unstamped) -> Store:
         from pybernetes.store.sqlite import SqliteStore
 
         return SqliteStore(unquote(parts.path), stamp=stamp)
+    if parts.scheme in ("etcd", "etcds"):
+        from pybernetes.store.etcd import EtcdStore
+        from pybernetes.store.etcd_channel import TLS
+
+        prefix = options.pop("prefix", "")
+        files = {name: options.pop(name) for name in ("cafile", "certfile", "keyfile") if name in options}
+        _refuse(url, options, parts.path.strip("/"))
+        endpoints = [_endpoint(url, text) for text in parts.netloc.split(",")]
+        tls = TLS(**files) if files or parts.scheme == "etcds" else None
+        return EtcdStore(endpoints, stamp=stamp, prefix=prefix, tls=tls)
     raise StoreError(f"store {url!r}: unknown scheme; there are memory:, sqlite:///path and etcd://host:port")
+
+
+def _endpoint(url: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise StoreError(f"store {url!r}: {text!r} is not host:port")
+    return host.strip("[]"), int(port)
 
 
 def _refuse(url: str, options: dict[str, str], rest: str = "") -> None:

@@ -133,11 +133,11 @@ class LogFile:
             if rev > compacted:
                 if (value is None and before is None) or created != (before.create_revision if before else rev):
                     raise StoreCorrupt(f"{self.path}: the log contradicts itself at revision {rev}")
-                text = stamp(before.value, rev) if value is None and before else value
                 old, old_revision = (before.value, before.revision) if before else (None, 0)
-                found.history.append(
-                    Event("put" if value is not None else "delete", key, text, old, rev, created, old_revision)
-                )
+                if value is not None:
+                    found.history.append(Event("put", key, value, old, rev, created, old_revision))
+                else:
+                    found.history.append(Event("delete", key, stamp(old or b"", rev), old, rev, created, old_revision))
             else:  # left by a compaction that was interrupted
                 found.garbage += [before.revision] if before else []
                 found.garbage += [rev] if value is None else []
