@@ -1,10 +1,10 @@
 """The typed client: verbs on resources, over any transport.
 
 `client.resource(Pod)` speaks structs, `client.dynamic("example.org/v1", "widgets")` wire dicts (custom resources
-included), `client.metadata(...)` only names, owners and the rest of metadata. All are one class, `Resource`: the difference
-is the type that answers are converted to. What comes from the client is shared (see `transport`): copy before changing.
+included), `client.metadata(...)` only metadata. All are one class, `Resource`: the difference
+is the type answers are converted to. What comes from the client is shared (see `transport`): copy before changing.
 
-There is no cache, retry or rate limit here: informers cache, queues retry, and the server's priority and fairness limits.
+There is no cache, retry or rate limit here: informers cache, queues retry, the server limits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pybernetes.machinery.meta import (
     Preconditions,
     Status,
 )
-from pybernetes.machinery.types import Struct, empty_list, field
+from pybernetes.machinery.types import Struct, field
 
 T = TypeVar("T")
 O = TypeVar("O", bound=Object)  # noqa: E741 - an object kind
@@ -272,7 +272,7 @@ class Resource(Generic[T]):
         self,
         name: str,
         namespace: str,
-        body: dict[str, Any] | list[Any],
+        body: dict[str, Any] | Sequence[Any],
         *,
         type: PatchType = "merge",
         subresource: str = "",
@@ -322,7 +322,7 @@ class Resource(Generic[T]):
         return _any(await self._call("GET", namespace, name, subresource, raw=True))
 
     async def create_subresource(self, name: str, namespace: str, subresource: str, obj: Any) -> Any:
-        """POST to a subresource: `binding`, `eviction`, `token`. Returns what the server answers, as `get_subresource`."""
+        """POST to a subresource (`binding`, `eviction`, `token`); returns the answer as `get_subresource` does."""
         return _any(await self._call("POST", namespace, name, subresource, body=obj, raw=True))
 
     async def update_subresource(self, name: str, namespace: str, subresource: str, obj: Any) -> Any:
@@ -431,9 +431,7 @@ class Resource(Generic[T]):
             for item in items:  # items of a built-in list bear no type of their own
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
-        return Page(
-            items, raw.metadata.resource_version, raw.metadata.continue_, raw.metadata.remaining_item_count
-        )
+        return Page(items, raw.metadata.resource_version, raw.metadata.continue_, raw.metadata.remaining_item_count)
 
 
 class Batches(Generic[T]):
@@ -456,7 +454,7 @@ class Batches(Generic[T]):
                 if i:  # what came before it first
                     self._stream = _Ended(self._stream, obj)
                     return [(t, convert(o)) for t, o in batch[:i]]
-                raise errors.StatusError(_as(Status, obj))
+                raise errors.StatusError.of(_as(Status, obj))
         return [(t, convert(o)) for t, o in batch]
 
     async def __aenter__(self) -> Batches[T]:

@@ -22,7 +22,7 @@ PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 #: One event of a watch: (`ADDED`|`MODIFIED`|`DELETED`|`BOOKMARK`|`ERROR`, the object). The object is bytes of JSON, a
-#: struct or a wire dict; of an ERROR a `Status`. A BOOKMARK's object needs only `metadata` (resourceVersion, annotations).
+#: struct or a wire dict; of an ERROR a `Status`. A BOOKMARK needs only `metadata` (resourceVersion, annotations).
 Event: TypeAlias = tuple[str, Any]
 
 
@@ -108,7 +108,7 @@ class Transport(Protocol):
         """Send and wait for the whole answer."""
 
     async def watch(self, request: Request) -> WatchStream:
-        """Open a watch (`query` has `watch=true`). Returns once the server accepted it, which may be before any event."""
+        """Open a watch (`query` has `watch=true`). Returns once the server accepted it."""
 
     async def stream(self, request: Request) -> ByteStream:
         """Open a response that is read as it arrives. In-process transports may refuse with StatusError."""
