@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pybernetes.aio import clock  # noqa: E402
 from pybernetes.store import Store, open_store  # noqa: E402
@@ -27,7 +27,7 @@ VALUE = b'{"metadata":{"resourceVersion":"0"}' + b"x" * 1500 + b"}"
 async def opened(name: str, directory: Path) -> AsyncIterator[Store]:
     """A started store of the kind `name` with its data below `directory`."""
     if name == "etcd":
-        from suites.etcd_server import EtcdServer
+        from tests.suites.etcd_server import EtcdServer
 
         with EtcdServer(directory, fsync=True) as server:
             store = open_store(server.url)

@@ -51,11 +51,12 @@ class _Write:
 class _Forget:
     """A compaction on its way to the disk."""
 
-    __slots__ = ("compacted", "future", "revisions")
+    __slots__ = ("compacted", "future", "recorded", "revisions")
 
     def __init__(self, compacted: int, revisions: deque[int], future: asyncio.Future[None] | None) -> None:
         self.compacted = compacted
         self.revisions = revisions
+        self.recorded = False  # whether the file knows the compacted revision
         self.future = future
 
 
@@ -268,7 +269,6 @@ class _Writer:
         self._finished = finished
         self._lost = -1  # the generation of the last failed commit
         self._forgets: deque[_Forget] = deque()
-        self._vacuum = False
         self._open = True
 
     def run(self, opened: asyncio.Future[Loaded]) -> None:
@@ -285,8 +285,6 @@ class _Writer:
                 self._commit(self._gather())
                 if self._forgets:
                     self._forget(self._forgets[0])
-                elif self._vacuum:
-                    self._vacuum = self._try_vacuum()
         finally:
             for job in self._forgets:
                 self._tell(self._store.forgotten, job, StoreClosed("the store was closed"))
@@ -296,7 +294,7 @@ class _Writer:
     def _gather(self) -> list[_Write]:
         """All writes that wait; blocks only when there is nothing else to do."""
         writes: list[_Write] = []
-        block = not (self._forgets or self._vacuum)
+        block = not self._forgets
         while len(writes) < MAX_BATCH:
             try:
                 job = self._jobs.get(block)
@@ -328,6 +326,12 @@ class _Writer:
             self._tell(self._store.committed, len(writes))
 
     def _forget(self, job: _Forget) -> None:
+        """One step of a compaction: delete some rows, or give some pages back."""
+        if job.recorded and not job.revisions:
+            if not self._try_vacuum():
+                self._forgets.popleft()
+                self._tell(self._store.forgotten, job, None)
+            return
         part = [job.revisions[i] for i in range(min(FORGET_ROWS, len(job.revisions)))]
         try:
             self._file.forget(job.compacted, part)
@@ -335,12 +339,9 @@ class _Writer:
             self._forgets.popleft()
             self._tell(self._store.forgotten, job, error)
             return
+        job.recorded = True
         for _ in part:
             job.revisions.popleft()
-        if not job.revisions:
-            self._forgets.popleft()
-            self._vacuum = self._try_vacuum()
-            self._tell(self._store.forgotten, job, None)
 
     def _try_vacuum(self) -> bool:
         try:

@@ -32,7 +32,8 @@ FORMAT = 1
 Row = tuple[int, str, bytes | None, int]
 
 ROWS_PER_INSERT = 250
-VACUUM_PAGES = 256
+VACUUM_PAGES = 128  # given back between two batches
+SPARE_PAGES = 256  # never given back
 
 
 @dataclass
@@ -193,10 +194,11 @@ class LogFile:
         """
         try:
             free, pages = _number(self.db, "PRAGMA freelist_count"), _number(self.db, "PRAGMA page_count")
-            spare = free - max(VACUUM_PAGES, pages // 8)
+            spare = free - max(SPARE_PAGES, pages // 8)
             if spare <= 0:
                 return False
-            self.db.execute(f"PRAGMA incremental_vacuum({min(spare, VACUUM_PAGES)})").fetchall()
+            # not `execute`: this pragma frees one page per step, and `execute` takes one step
+            self.db.executescript(f"PRAGMA incremental_vacuum({min(spare, VACUUM_PAGES)})")
             return spare > VACUUM_PAGES
         except sqlite3.Error as error:
             self._undo()
