@@ -210,7 +210,8 @@ async def test_the_file_stays_bounded_under_churn(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM log").fetchone()[0] == 0
     written = 50 * 40 * 2000  # in each round
-    assert path.stat().st_size < written / 2 and sizes[-1] < sizes[0] + written / 2
+    assert path.stat().st_size < 300 * 4096  # only the spare pages are left
+    assert max(sizes) < 2 * written  # and what was written once was used again
 
 
 async def test_an_interrupted_compaction_is_finished_at_the_next_start(tmp_path: Path) -> None:
