@@ -45,7 +45,7 @@ class State:
         self.entries: dict[str, Entry] = {}
         self._keys: list[str] = []
         self._history: deque[Event] = deque()
-        self._ages: deque[tuple[float, int]] = deque()  # (monotonic seconds, revision reached), at most one a second
+        self._ages: deque[tuple[float, int]] = deque()  # (monotonic second begun, revision reached in it)
         self._subscribers: list[StateSubscription] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -198,9 +198,11 @@ class State:
             revision = self._history[excess - 1].revision
         if keep.max_age:
             now = clock.monotonic()
-            if not self._ages or self._ages[-1][0] <= now - 1:
+            if self._ages and self._ages[-1][0] > now - 1:
+                self._ages[-1] = (self._ages[-1][0], self.revision)
+            else:
                 self._ages.append((now, self.revision))
-            while self._ages and self._ages[0][0] < now - keep.max_age:
+            while self._ages and self._ages[0][0] + 1 < now - keep.max_age:
                 revision = max(revision, self._ages.popleft()[1])
         return revision
 
