@@ -60,6 +60,8 @@ class Strategy:
     unconditional_update = True
     #: Deletion without a policy orphans the dependents (kinds older than garbage collection).
     orphans_by_default = False
+    #: DELETE answers with the object instead of a Status.
+    returns_deleted = False
     #: Selectable fields beside metadata.name and metadata.namespace.
     fields: Mapping[str, Getter] = {}
     #: The selectable field that watches are indexed by ("" is none).
@@ -136,6 +138,16 @@ class Strategy:
     def graceful(self, obj: AnyObject, options: DeleteOptions) -> bool:
         """Whether the object is deleted gracefully: then `options.grace_period_seconds` is set by this call."""
         return False
+
+    def check_delete(self, obj: AnyObject) -> None:
+        """Refuse a deletion."""
+
+    def held(self, obj: AnyObject) -> bool:
+        """Whether anything but finalizers in the metadata keeps a deleted object alive."""
+        return False
+
+    def mark_deleting(self, obj: AnyObject) -> None:
+        """What a deletion that has to wait changes beside the metadata."""
 
     def decorate(self, obj: AnyObject) -> AnyObject:
         """The object as it is shown, where that is not as it is stored."""

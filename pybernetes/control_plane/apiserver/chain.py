@@ -1,0 +1,123 @@
+"""The request chain: one ordered list of steps that every request passes, whichever transport brought it.
+
+A step looks at the call, fills something in or refuses by raising a StatusError. It returns None, or an awaitable when
+it really has to wait: a GET runs from the socket to the answer without a task switch. There are no wrappers around
+wrappers; what must happen after the verb (metrics, audit) is written in `serve` itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from pybernetes.control_plane.apiserver import requestinfo
+from pybernetes.control_plane.apiserver.call import Call, Result
+from pybernetes.control_plane.apiserver.core import Core
+from pybernetes.control_plane.apiserver.http import Request, Response
+from pybernetes.control_plane.apiserver.render import error_response, respond
+from pybernetes.control_plane.apiserver.verbs import VERBS
+from pybernetes.machinery import errors
+from pybernetes.machinery.errors import StatusError
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[Call], Awaitable[None] | None]
+#: Answers a path that is no resource.
+PathHandler = Callable[[Call], Awaitable[Result | None]]
+
+
+class Chain:
+    """Steps, then routing, then the verb. `paths(path)` finds the handler of a non-resource path."""
+
+    def __init__(
+        self,
+        core: Core,
+        steps: Sequence[Step],
+        paths: Callable[[str], PathHandler | None],
+        observe: Callable[[Call, int], None] | None = None,
+        delegate: Callable[[Call], PathHandler | None] | None = None,
+    ) -> None:
+        self.core = core
+        self.steps = tuple(steps)
+        self.paths = paths
+        self.observe = observe
+        #: Takes over requests of aggregated group versions.
+        self.delegate = delegate
+
+    async def serve_http(self, request: Request) -> Response | None:
+        """The handler of the HTTP server."""
+        call = Call(
+            request.method,
+            request.path,
+            request.params,
+            request.body,
+            request.header(b"content-type").decode("latin-1"),
+            request.headers,
+            request,
+        )
+        status = 200
+        try:
+            result = await self.serve(call)
+            if result is None:
+                return None
+            response = respond(call, result)
+            status = response.status
+            return response
+        except StatusError as error:
+            status = error.code
+            return error_response(call, error)
+        except ConnectionError:
+            status = 0
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", call.method, call.path)
+            status = 500
+            return error_response(call, errors.internal(error))
+        finally:
+            if self.observe is not None:
+                self.observe(call, status)
+
+    async def serve(self, call: Call) -> Result | None:
+        """Pass `call` through the chain. Raises StatusError; None: answered by itself (stream, hijacked)."""
+        info = call.info = requestinfo.parse(call.method, call.path, call.params)
+        for step in self.steps:
+            waiting = step(call)
+            if waiting is not None:
+                await waiting
+        if not info.is_resource:
+            handler = self.paths(info.path)
+            if handler is None:
+                raise page_not_found()
+            return await handler(call)
+        core = self.core
+        resource = core.registry.get(info.group, info.version, info.resource)
+        if resource is None:
+            if self.delegate is not None and (delegated := self.delegate(call)) is not None:
+                return await delegated(call)
+            handler = self.paths(info.path)
+            if handler is not None:
+                return await handler(call)
+            raise page_not_found()
+        call.resource = resource
+        if info.subresource:
+            subresource = resource.subresources.get(info.subresource)
+            if subresource is None:
+                raise page_not_found()
+            if info.verb not in subresource.verbs:
+                raise errors.method_not_allowed(resource.group_resource, info.verb)
+            return await subresource.handle(call)
+        if resource.kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            raise errors.method_not_allowed(resource.group_resource, info.verb) if info.name else page_not_found()
+        if resource.special is not None:
+            if info.verb not in resource.special.verbs:
+                raise errors.method_not_allowed(resource.group_resource, info.verb)
+            return await resource.special.handle(call)
+        verb = VERBS.get(info.verb)
+        if verb is None or (info.name and info.verb == "create"):
+            raise errors.method_not_allowed(resource.group_resource, info.verb or call.method)
+        return await verb(core, call)
+
+
+def page_not_found() -> StatusError:
+    """404 for a path that nothing serves."""
+    return errors.page_not_found()

@@ -1,0 +1,1 @@
+"""Subresources: one module each, all of one shape (`resource.Subresource`)."""

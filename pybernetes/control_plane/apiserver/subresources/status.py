@@ -1,0 +1,24 @@
+"""`status`: the same object, of which only the status (and some metadata) can be written."""
+
+from __future__ import annotations
+
+from pybernetes.control_plane.apiserver.call import Call, Result
+from pybernetes.control_plane.apiserver.core import Core
+from pybernetes.control_plane.apiserver.resource import Subresource
+from pybernetes.control_plane.apiserver.verbs.get import get
+from pybernetes.control_plane.apiserver.verbs.patch import patch
+from pybernetes.control_plane.apiserver.verbs.update import update
+
+
+class Status(Subresource):
+    name = "status"
+    verbs = ("get", "patch", "update")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def handle(self, call: Call) -> Result | None:
+        verb = call.info.verb
+        if verb == "get":
+            return await get(self._core, call)
+        return await (patch if verb == "patch" else update)(self._core, call, "status")

@@ -1,0 +1,57 @@
+"""Small things that all writing verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pybernetes.control_plane.apiserver.call import Call
+from pybernetes.control_plane.apiserver.resource import Resource
+from pybernetes.machinery import errors, field
+
+if TYPE_CHECKING:
+    from pybernetes.machinery.field import FieldError
+
+_FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
+
+
+def check_options(call: Call, kind: str = "CreateOptions") -> None:
+    """Refuse values of dryRun, fieldValidation and fieldManager that mean nothing."""
+    params = call.params
+    if not params:
+        return
+    found: list[FieldError] = []
+    dry_run = params.get("dryRun")
+    if dry_run is not None and any(value != "All" for value in dry_run):
+        found.append(field.not_supported("dryRun", dry_run, ["All"]))
+    validation = call.param("fieldValidation")
+    if validation and validation not in _FIELD_VALIDATION:
+        found.append(field.not_supported("fieldValidation", validation, ["", *_FIELD_VALIDATION]))
+    manager = call.param("fieldManager")
+    if len(manager) > 128:
+        found.append(field.too_long("fieldManager", manager, 128))
+    if not manager.isprintable():
+        found.append(field.invalid("fieldManager", manager, "should only contain printable characters"))
+    if found:
+        raise errors.invalid("meta.k8s.io", kind, "", found)
+
+
+def options_of(call: Call, kind: str) -> dict[str, Any]:
+    """The query's options in wire form, for admission."""
+    options: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    params = call.params
+    if params:
+        if "dryRun" in params:
+            options["dryRun"] = params["dryRun"]
+        for name in ("fieldManager", "fieldValidation"):
+            if value := call.param(name):
+                options[name] = value
+        if call.flag("force"):
+            options["force"] = True
+    return options
+
+
+def refuse_invalid(resource: Resource, name: str, found: Sequence[FieldError]) -> None:
+    """Raise 422 if there is anything wrong."""
+    if found:
+        raise errors.invalid(resource.kind.group, resource.kind.kind, name, found)
