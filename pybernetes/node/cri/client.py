@@ -68,6 +68,11 @@ class _Codec(CodecBase):
         return wire.decode(message_type, data)
 
 
+def error_of(error: GRPCError) -> CRIError:
+    """Our kind of error for a gRPC status."""
+    return _ERRORS.get(error.status, CRIError)(error.message or error.status.name)
+
+
 class CRIClient:
     """`runtime.ContainerRuntime` over gRPC.
 
@@ -87,14 +92,21 @@ class CRIClient:
             self._channel.close()
             self._channel = None
 
+    def metadata(self, lease: str = "") -> dict[str, str]:
+        """Headers of containerd's own services."""
+        return {**self._metadata, "containerd-lease": lease} if lease else self._metadata
+
     def channel(self) -> Channel:
         """The connection (not yet opened, perhaps), for services beside the CRI."""
         if self._channel is None:
             self._channel = Channel(path=self.socket, codec=_Codec())
         return self._channel
 
-    async def call(self, name: str, timeout: float | None = None, /, **arguments: Any) -> Any:
-        """One remote procedure by its CRI name; arguments are the request's fields, None for "leave it out"."""
+    async def call(self, name: str, timeout: float | None = None, /, lease: str = "", **arguments: Any) -> Any:
+        """One remote procedure by its name in the table; arguments are the request's fields, None for "leave it out".
+
+        `lease` is containerd's: what the call makes is kept from its garbage collector.
+        """
         method = wire.method(name)
         try:
             async with self.channel().request(
@@ -103,12 +115,12 @@ class CRIClient:
                 cast(Any, method.request),
                 cast(Any, method.response),
                 timeout=timeout,
-                metadata=self._metadata,
+                metadata=self.metadata(lease),
             ) as stream:
                 await stream.send_message(arguments, end=True)
                 reply = await stream.recv_message()
         except GRPCError as error:
-            raise _ERRORS.get(error.status, CRIError)(error.message or error.status.name) from None
+            raise error_of(error) from None
         except (OSError, StreamTerminatedError, ProtocolError) as error:
             if isinstance(error, asyncio.TimeoutError):  # TimeoutError is an OSError
                 raise DeadlineExceeded(f"{name}: no answer within {timeout:g} s") from None

@@ -71,7 +71,7 @@ def _table() -> tuple[dict[str, Method], dict[str, list[_Field]]]:
         kind, first, second, third, fourth = line.split("\t")
         if kind == "rpc":
             response = fourth.removeprefix("stream ")
-            methods[first] = Method(f"/{second}/{first}", third, response, response != fourth)
+            methods[first] = Method(f"/{second}/{first.rpartition('.')[2]}", third, response, response != fourth)
         else:
             fields.setdefault(first, []).append(
                 _Field(int(second), third, fourth.removesuffix("[]"), fourth.endswith("[]"))
