@@ -33,6 +33,7 @@ from pybernetes.machinery.meta import (
 from pybernetes.machinery.types import Struct, field
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 O = TypeVar("O", bound=Object)  # noqa: E741 - an object kind
 
 PatchType = Literal["merge", "strategic", "json", "apply"]
@@ -514,7 +515,7 @@ def _delete_options(
     )
 
 
-def _as(type_: type[T], body: Any) -> T:
+def _as(type_: type[S], body: Any) -> S:
     if isinstance(body, type_):
         return body
     if isinstance(body, bytes | bytearray | memoryview | msgspec.Raw):
