@@ -70,7 +70,8 @@ def _resolve(text: str) -> Any:
         if _INT.fullmatch(plain):
             return _integer(plain)
         if _FLOAT.fullmatch(plain):
-            return float(plain)
+            number = float(plain)  # on its way to JSON a whole number loses its fraction
+            return int(number) if abs(number) < 1e21 and number.is_integer() else number
         if match := _INF.fullmatch(text):
             return float("nan") if match.group(3) else float(f"{match.group(1)}inf")
     return text
