@@ -15,7 +15,7 @@ from pybernetes.machinery.meta import Condition, LabelSelector, LabelSelectorReq
 
 __all__ = [
     "IMMUTABLE",
-    "annotations",
+    "annotation_map",
     "conditions",
     "immutable",
     "label_selector",
@@ -71,7 +71,7 @@ def _accessor(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> None:
     if meta.labels:
         labels(meta.labels, path.child("labels"), errors)
     if meta.annotations:
-        annotations(meta.annotations, path.child("annotations"), errors)
+        annotation_map(meta.annotations, path.child("annotations"), errors)
     if meta.owner_references:
         _owners(meta, path, errors)
     if meta.finalizers:
@@ -89,7 +89,7 @@ def labels(pairs: Mapping[str, str], path: Path, errors: list[FieldError]) -> No
             errors.append(field.invalid(path.key(key), value, text))
 
 
-def annotations(pairs: Mapping[str, str], path: Path, errors: list[FieldError]) -> None:
+def annotation_map(pairs: Mapping[str, str], path: Path, errors: list[FieldError]) -> None:
     """Append what is wrong with annotations: keys are qualified names (case does not matter), 256 KiB in all."""
     total = 0
     for key, value in pairs.items():
@@ -120,7 +120,7 @@ def _owners(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> None:
             errors.append(field.invalid(at, "", f"{text} is disallowed from being an owner"))
         if reference.controller:
             if controller:
-                listed = [o for o in meta.owner_references or ()]
+                listed = list(meta.owner_references or ())
                 errors.append(
                     field.invalid(
                         at,

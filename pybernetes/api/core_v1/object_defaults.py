@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 from pybernetes.api.core_v1.node import DaemonEndpoint, Node, NodeDaemonEndpoints, NodeSystemInfo
 from pybernetes.api.core_v1.objects import Event, EventSource, LimitRange, Namespace, Secret
 from pybernetes.api.core_v1.persistent_volume import PersistentVolume
@@ -56,6 +58,12 @@ def default_service(service: Service) -> None:
 def default_secret(secret: Secret) -> None:
     if not secret.type:
         secret.type = "Opaque"
+    if secret.string_data is not None:  # write-only: it goes into `data`
+        if secret.string_data and secret.data is None:
+            secret.data = {}
+        for key, text in secret.string_data.items():
+            secret.data[key] = b64encode(text.encode()).decode()  # type: ignore[index]
+        secret.string_data = None
 
 
 def default_namespace(namespace: Namespace) -> None:
