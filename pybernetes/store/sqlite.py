@@ -29,6 +29,8 @@ from pybernetes.store.watch import Watch
 
 MAX_BATCH = 2000  # rows in one transaction: bounds how long the first writer waits for the last
 FORGET_ROWS = 1000  # rows deleted between two batches
+PATIENCE = 0.002  # seconds a commit may take before the loop gives way to the writer thread
+GIVE_WAY = (0.0001, 0.0005)  # for how long, and how often
 
 
 class _Write:
@@ -78,6 +80,9 @@ class SqliteStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._finished: asyncio.Future[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._shut = threading.Lock()  # never released: waiting for it is waiting without the interpreter lock
+        self._shut.acquire()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +115,9 @@ class SqliteStore:
         self._jobs.put(None)
         await asyncio.shield(finished)
         thread.join()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         self._state.end()
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -183,7 +191,25 @@ class SqliteStore:
         self._pending[event.key] = write
         self._unsettled.append(write)
         self._jobs.put(write)
+        if self._patience is None:
+            self._patience = self._loop.call_later(PATIENCE, self._give_way, event.revision)
         return write.future
+
+    def _give_way(self, revision: int) -> None:
+        """Let the writer thread have the interpreter if the write of `revision` is still not settled.
+
+        A loop that is never idle lets go of the interpreter lock only for moments, too short for the thread to wake up
+        in: without this, commits were seen to starve for a second under full load.
+        """
+        self._patience = None
+        if not self._unsettled or self._loop is None:
+            return
+        first = self._unsettled[0].event.revision
+        if first <= revision:
+            self._shut.acquire(timeout=GIVE_WAY[0])
+            self._patience = self._loop.call_later(GIVE_WAY[1], self._give_way, revision)
+        else:
+            self._patience = self._loop.call_later(PATIENCE, self._give_way, self._unsettled[-1].event.revision)
 
     def committed(self, count: int) -> None:
         """The writer thread's word (on the loop): the first `count` unsettled writes are on disk."""

@@ -102,7 +102,6 @@ class LogFile:
         if (mode := db.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
             raise StoreError(f"{self.path}: the file system does not support write-ahead logging (got {mode!r})")
         db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA wal_autocheckpoint=4000")  # pages: 16 MB, four times fewer syncs of the main file
         db.execute("PRAGMA journal_size_limit=67108864")
         if not tables:
             db.executescript(
