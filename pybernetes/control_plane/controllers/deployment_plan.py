@@ -202,7 +202,8 @@ def scale(deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaS
     surge = fenceposts(deployment)[0]
     to_add = (total + surge if total > 0 else 0) - sum(map(replicas, active))
     if to_add > 0:  # larger first, newer among equals
-        ordered = sorted(oldest_first(active)[::-1], key=lambda rs: -replicas(rs))
+        newest_first = oldest_first(active)[::-1]
+        ordered = sorted(newest_first, key=lambda rs: -replicas(rs))
     else:  # larger first, older among equals
         ordered = sorted(oldest_first(active), key=lambda rs: -replicas(rs))
     sizes: Plan = {}
