@@ -183,7 +183,7 @@ async def wait_for_exit(pid: int) -> None:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+            os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended, this does not wait
 
 
 async def stop(config: Config, grace: float = 10.0) -> None:

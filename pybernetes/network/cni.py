@@ -1,0 +1,306 @@
+"""The network of one node's Pods: CNI configuration, routes, and the rules that keep its addresses inside.
+
+Each Pod gets a veth pair and a route of its own (CNI's `ptp`), not a port of a bridge: every packet between Pods is
+routed, so that Service translation sees both directions without `bridge-nf-call-iptables`, a Pod can reach itself
+through its Service, and nobody waits for a bridge port to come up. `host-local` gives the addresses, `portmap` the
+host ports.
+
+Set up before the first Pod, so that **nothing leaks from the cluster's ranges**:
+- a rule drops what would leave for Pod or Service addresses by an uplink (an interface with a default route);
+- a blackhole route lies below the Pod range; Pods' own routes and other nodes' are more specific;
+- the Service range is routed to an empty bridge, for the route is looked up before the destination is translated:
+  a blackhole there would stop the node's own calls to Services.
+
+Not a component that runs: `setup()` and `teardown()` are each idempotent and survive half-made states, and between
+them the kernel does the work. IPv4; IPv6 ranges are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import sysctls
+from .links import Namespace, NetworkError
+
+#: Where libcni keeps the results of running Pods; the runtime leaves no choice.
+_CNI_CACHE = Path("/var/lib/cni")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One node's Pod network."""
+
+    #: Names of cluster and node: interface and table names derive from them.
+    cluster: str
+    node: str
+    #: This node's Pod range, all Pods' range, all Services' range (CIDR).
+    pod_cidr: str
+    cluster_cidr: str
+    service_cidr: str
+    #: Where the CNI configuration goes: the runtime reads it there.
+    conf_dir: Path
+    #: Where the addresses given out are remembered. It must live as long as the containers.
+    data_dir: Path
+    #: MTU of Pod interfaces, bytes; 0: the kernel's default for a veth (1500).
+    mtu: int = 0
+    #: Interfaces that lead out of the cluster; None: those that have a default route at setup.
+    uplinks: tuple[str, ...] | None = None
+    #: Whether Pods' packets to the world outside get the node's address.
+    masquerade: bool = True
+    #: Path of the node's network namespace; None: this process's.
+    netns: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """Ten hex digits of cluster and node: interface names have 15 bytes."""
+        return hashlib.sha256(f"{self.cluster}/{self.node}".encode()).hexdigest()[:10]
+
+    @property
+    def network_name(self) -> str:
+        """The CNI network's name; also the directory of its addresses and the mark on its host ports."""
+        return f"pybernetes-{self.id}"
+
+    @property
+    def table(self) -> str:
+        return f"pybernetes-{self.id}"
+
+    @property
+    def service_link(self) -> str:
+        return f"pbs{self.id}"
+
+    @property
+    def conflist(self) -> Path:
+        return self.conf_dir / "10-pybernetes.conflist"
+
+    def __post_init__(self) -> None:
+        for cidr in (self.pod_cidr, self.cluster_cidr, self.service_cidr):
+            if ipaddress.ip_network(cidr).version != 4:
+                raise ValueError(f"{cidr}: only IPv4 Pod and Service ranges are supported")
+        if not _network(self.pod_cidr).subnet_of(_network(self.cluster_cidr)):
+            raise ValueError(f"the node's Pod range {self.pod_cidr} is not within {self.cluster_cidr}")
+
+
+def _network(cidr: str) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(cidr)
+
+
+# --- pure: what is to be --------------------------------------------------------------------------------------------
+
+
+def conflist(config: Config) -> str:
+    """The CNI network configuration list."""
+    plugins = [
+        {
+            "type": "ptp",
+            "ipMasq": False,  # ours is one rule for all Pods; the plugin's are a chain for each
+            **({"mtu": config.mtu} if config.mtu else {}),
+            "ipam": {
+                "type": "host-local",
+                "dataDir": str(config.data_dir / "addresses"),
+                "ranges": [[{"subnet": config.pod_cidr}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        },
+        {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}},
+    ]
+    document = {"cniVersion": "0.4.0", "name": config.network_name, "plugins": plugins}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def rules(config: Config, uplinks: tuple[str, ...], peers: Mapping[str, str] | None = None) -> str:
+    """The nftables transaction that makes this node's table what it is to be, whatever was there before."""
+    links = ", ".join(json.dumps(link) for link in uplinks)
+    via_peers = ", ".join(sorted(peers or ()))
+    masquerade = (
+        f"    ip saddr {config.pod_cidr} ip daddr != {config.cluster_cidr} masquerade\n" if config.masquerade else ""
+    )
+    return f"""table inet {config.table} {{}}
+delete table inet {config.table}
+table inet {config.table} {{
+  set uplinks {{ type ifname; {f"elements = {{ {links} }};" if links else ""} }}
+  set peers {{ type ipv4_addr; flags interval; {f"elements = {{ {via_peers} }};" if via_peers else ""} }}
+  chain stay-inside {{
+    type filter hook postrouting priority 300; policy accept;
+    oifname @uplinks ip daddr {{ {config.cluster_cidr}, {config.service_cidr} }} ip daddr != @peers counter drop
+  }}
+  chain source-address {{
+    type nat hook postrouting priority srcnat; policy accept;
+{masquerade}  }}
+}}
+"""
+
+
+def routes(config: Config, peers: Mapping[str, str] | None = None) -> list[str]:
+    """`ip` commands for links and routes; each can be repeated."""
+    return [
+        f"link set {config.service_link} up",
+        f"route replace {config.service_cidr} dev {config.service_link}",
+        f"route replace blackhole {config.cluster_cidr}",
+        *(f"route replace {cidr} via {gateway}" for cidr, gateway in sorted((peers or {}).items())),
+    ]
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+
+class PodNetwork:
+    """Makes the network of one node's Pods, and takes it away."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._in = Namespace(config.netns)
+
+    async def setup(self, peers: Mapping[str, str] | None = None) -> None:
+        """Everything that must be there before the first Pod. `peers`: other nodes' Pod ranges -> their addresses.
+
+        Call it again to change `peers`. Raises NetworkError.
+        """
+        config = self.config
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        await sysctls.claim(self._in, self._owner, {"net.ipv4.ip_forward": "1"}, self._registry)
+        # The rules come first: from here on nothing can leave.
+        await self._in.nft(rules(config, await self._uplinks(), peers))
+        if not await self._in.ip_json("link", "show", "dev", config.service_link):
+            await self._in.ip([f"link add {config.service_link} type bridge"])
+        gone = await self._stale_peers(peers or {})
+        await self._in.ip([f"route del {cidr}" for cidr in gone], check=False)
+        await self._in.ip(routes(config, peers))
+        await self._allow_forwarding()
+        config.conf_dir.mkdir(parents=True, exist_ok=True)
+        temporary = config.conflist.with_suffix(".new")
+        temporary.write_text(conflist(config))
+        temporary.replace(config.conflist)  # last: the runtime calls its network ready when it sees this
+
+    async def teardown(self) -> None:
+        """Remove all that `setup` made and what Pods may have left. To be called when the containers are gone."""
+        config = self.config
+        config.conflist.unlink(missing_ok=True)
+        if config.netns is None or config.netns.exists():  # with its namespace all the rest is gone
+            await self._in.ip(
+                [
+                    *(f"link del {link}" for link in await self._leftover_links()),
+                    f"route del blackhole {config.cluster_cidr}",
+                    *(f"route del {cidr}" for cidr in await self._stale_peers({})),
+                    f"link del {config.service_link}",
+                ],
+                check=False,
+            )
+            await self._in.nft(f"table inet {config.table} {{}}\ndelete table inet {config.table}\n", check=False)
+            await self._remove_host_ports()
+            await sysctls.release(self._in, self._owner, self._registry)
+        for result in (_CNI_CACHE / "results").glob(f"{config.network_name}-*"):
+            result.unlink(missing_ok=True)
+        shutil.rmtree(config.data_dir, ignore_errors=True)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.config.cluster}/{self.config.node}"
+
+    @property
+    def _registry(self) -> Path:
+        """Settings of a namespace end with it; those of the machine are shared with other clusters."""
+        return sysctls.REGISTRY if self.config.netns is None else self.config.data_dir / "sysctls.json"
+
+    async def _uplinks(self) -> tuple[str, ...]:
+        if self.config.uplinks is not None:
+            return self.config.uplinks
+        defaults = [
+            *await self._in.ip_json("-4", "route", "show", "default"),
+            *await self._in.ip_json("-6", "route", "show", "default"),
+        ]
+        return tuple(sorted({route["dev"] for route in defaults if "dev" in route}))
+
+    async def _stale_peers(self, peers: Mapping[str, str]) -> list[str]:
+        """Routes to other nodes' ranges that are no longer wanted."""
+        range_ = _network(self.config.cluster_cidr)
+        found = []
+        for route in await self._in.ip_json("-4", "route", "show", "root", self.config.cluster_cidr):
+            if "gateway" in route and route["dst"] not in peers and _network(route["dst"]).subnet_of(range_):
+                found.append(route["dst"])
+        return found
+
+    async def _leftover_links(self) -> list[str]:
+        """Host ends of Pods' veth pairs whose network namespace somebody still holds."""
+        range_ = _network(self.config.pod_cidr)
+        return [
+            route["dev"]
+            for route in await self._in.ip_json("-4", "route", "show", "root", self.config.pod_cidr)
+            if str(route.get("dev", "")).startswith("veth") and _network(route["dst"]).subnet_of(range_)
+        ]
+
+    # --- iptables: only where others' rules stand in the way, and what portmap leaves ---
+
+    async def _allow_forwarding(self) -> None:
+        """Where a firewall or Docker drops forwarded packets by default, let those of Pods through."""
+        if shutil.which("iptables") is None:
+            return
+        if "-P FORWARD DROP" not in await self._in.run(["iptables", "-S", "FORWARD"], check=False):
+            return
+        for rule in self._forwarding_rules():
+            missing = "no" in await self._in.run(
+                ["sh", "-c", 'iptables "$@" 2>/dev/null || echo no', "sh", "-C", "FORWARD", *rule]
+            )
+            if missing:
+                await self._in.run(["iptables", "-I", "FORWARD", *rule])
+
+    def _forwarding_rules(self) -> list[list[str]]:
+        mark = ["-m", "comment", "--comment", self.config.network_name, "-j", "ACCEPT"]
+        return [["-s", self.config.cluster_cidr, *mark], ["-d", self.config.cluster_cidr, *mark]]
+
+    async def _remove_host_ports(self) -> None:
+        """Rules in the iptables tables that carry this network's name, and portmap's chains when nobody uses them."""
+        if shutil.which("iptables-save") is None:
+            return
+        for table in ("nat", "filter"):
+            before = await self._in.run(["iptables-save", "-t", table], check=False)
+            script = cleaned(table, before, self.config.network_name)
+            if script:
+                await self._in.run(["iptables-restore", "--noflush", "-T", table], script, check=False)
+
+
+def cleaned(table: str, saved: str, network: str) -> str:
+    """The iptables-restore text (not flushing) that removes a CNI network's rules and chains; "" for nothing to do.
+
+    Pure. portmap makes a chain CNI-DN-... for each container with host ports, whose jump is commented with the
+    network's name, and three CNI-HOSTPORT-... chains for all, which go when the last jump has gone.
+    """
+    lines = saved.splitlines()
+    appended = [line for line in lines if line.startswith("-A ")]
+    mine = re.compile(rf'name: \\?"{re.escape(network)}\\?"|--comment "?{re.escape(network)}"?(?: |$)')
+    dropped = [line for line in appended if mine.search(line)]
+    chains = {match[1] for line in dropped if (match := re.search(r"-j (CNI-DN-\S+)", line))}
+    kept = [line for line in appended if line not in dropped and line.split()[1] not in chains]
+    if not any(re.search(r"-j CNI-DN-", line) for line in kept) and (dropped or table == "nat"):
+        shared = {"CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK"}
+        present = {line[1:].split()[0] for line in lines if line.startswith(":")}
+        if chains or dropped:
+            dropped += [line for line in kept if line.split()[1] not in shared and _jumps_to(line, shared)]
+            chains |= shared & present
+    if not dropped:
+        return ""
+    own = {line for line in dropped if line.split()[1] not in chains}
+    return "\n".join(
+        [
+            f"*{table}",
+            *(f":{chain} - [0:0]" for chain in sorted(chains)),  # named again: flushed
+            *("-D" + line[2:] for line in appended if line in own),
+            *(f"-X {chain}" for chain in sorted(chains)),
+            "COMMIT",
+            "",
+        ]
+    )
+
+
+def _jumps_to(line: str, chains: set[str]) -> bool:
+    match = re.search(r"-j (\S+)", line)
+    return match is not None and match[1] in chains
+
+
+__all__ = ["Config", "NetworkError", "PodNetwork", "cleaned", "conflist", "routes", "rules"]

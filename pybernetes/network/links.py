@@ -1,0 +1,68 @@
+"""The machine's network tools, in one network namespace: `ip`, `nft`, `sysctl` files, run with a text of commands.
+
+Subprocesses and not netlink from Python: a node's network is set up once, in two calls of a few milliseconds each
+(both tools take a whole batch), and importing a netlink library would cost more than both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class NetworkError(Exception):
+    """A network command failed; the text is the command's and what it printed."""
+
+
+class Namespace:
+    """Where commands run: this process's network namespace, or the one at a path (`/run/netns/NAME`)."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._prefix = ["nsenter", f"--net={path}", "--"] if path is not None else []
+
+    async def run(self, command: Sequence[str], text: str = "", *, check: bool = True) -> str:
+        """What the command prints, given `text` on its standard input. Raises NetworkError unless `check` is false."""
+        if shutil.which(command[0]) is None:
+            raise NetworkError(f"{command[0]} is not installed")
+        process = await asyncio.create_subprocess_exec(
+            *self._prefix,
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate(text.encode())
+        if check and process.returncode:
+            raise NetworkError(f"{' '.join(command)}: {errors.decode(errors='replace').strip()}\n{text}".strip())
+        return output.decode(errors="replace")
+
+    async def ip(self, lines: Sequence[str], *, check: bool = True) -> None:
+        """Several `ip` commands (without the word `ip`); without `check` each that fails is passed over."""
+        if lines:
+            force = [] if check else ["-force"]
+            await self.run(["ip", *force, "-batch", "-"], "\n".join(lines) + "\n", check=check)
+
+    async def ip_json(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `ip -json ARGUMENTS` lists; nothing where it fails."""
+        text = await self.run(["ip", "-json", *arguments], check=False)
+        found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+        return [item for item in found if item]  # ip prints empty objects for what a filter left out
+
+    async def nft(self, script: str, *, check: bool = True) -> None:
+        """One transaction."""
+        await self.run(["nft", "-f", "-"], script, check=check)
+
+    async def read_sysctl(self, name: str) -> str | None:
+        """The value of `net.ipv4.ip_forward`; None when the kernel does not have it."""
+        path = "/proc/sys/" + name.replace(".", "/")
+        text = await self.run(["cat", path], check=False)
+        return text.strip() or None
+
+    async def write_sysctl(self, name: str, value: str) -> None:
+        """Set it. Raises NetworkError."""
+        path = "/proc/sys/" + name.replace(".", "/")
+        await self.run(["tee", path], value)

@@ -1,0 +1,74 @@
+"""Kernel settings that clusters share on one machine: changed by the first, restored after the last.
+
+One file of the machine names, for each setting, its value before and who wants it changed. Two clusters that come
+and go in any order thus leave the machine as they found it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from .links import Namespace
+
+REGISTRY = Path("/run/pybernetes/sysctls.json")
+
+
+class Setting(msgspec.Struct):
+    """One changed setting: its value before the first change, and the owners that need the change."""
+
+    before: str
+    owners: list[str]
+
+
+async def claim(namespace: Namespace, owner: str, wanted: Mapping[str, str], registry: Path = REGISTRY) -> None:
+    """Set what is not as wanted, and remember. What the kernel does not have is passed over. Idempotent."""
+    with _locked(registry) as settings:
+        for name, value in wanted.items():
+            current = await namespace.read_sysctl(name)
+            if current is None:
+                continue
+            setting = settings.get(name)
+            if setting is None:
+                if current == value:
+                    continue  # it was so before us: not ours to restore
+                setting = settings[name] = Setting(before=current, owners=[])
+            if owner not in setting.owners:
+                setting.owners.append(owner)
+            if current != value:
+                await namespace.write_sysctl(name, value)
+
+
+async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -> None:
+    """Restore what nobody else needs. Idempotent."""
+    if not registry.exists():  # noqa: ASYNC240 - a file in /run
+        return
+    with _locked(registry) as settings:
+        for name, setting in list(settings.items()):
+            if owner in setting.owners:
+                setting.owners.remove(owner)
+            if not setting.owners:
+                await namespace.write_sysctl(name, setting.before)
+                del settings[name]
+
+
+@contextmanager
+def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
+    registry.parent.mkdir(parents=True, exist_ok=True)
+    with open(registry.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            settings = msgspec.json.decode(registry.read_bytes(), type=dict[str, Setting])
+        except (FileNotFoundError, msgspec.DecodeError):
+            settings = {}
+        yield settings
+        if settings:
+            temporary = registry.with_suffix(".new")
+            temporary.write_bytes(msgspec.json.encode(settings))
+            temporary.replace(registry)
+        else:
+            registry.unlink(missing_ok=True)
