@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pybernetes.aio import clock  # noqa: E402
-from pybernetes.store import Store, open_store  # noqa: E402
+from pybernetes.aio import clock
+from pybernetes.store import Store, open_store
 
 VALUE = b'{"metadata":{"resourceVersion":"0"}' + b"x" * 1500 + b"}"
 

@@ -51,11 +51,15 @@ class MemoryStore:
         return self._commit(self._state.removal(current, self._state.revision + 1))
 
     def watch(self, prefix: str, *, after_revision: int) -> Watch:
+        if not self._open:
+            raise StoreClosed("the store is not open")
         return self._state.watch(prefix, after_revision)
 
     def subscribe(
         self, prefix: str, *, after_revision: int, on_events: OnEvents, on_end: OnEnd | None = None
     ) -> Subscription:
+        if not self._open:
+            raise StoreClosed("the store is not open")
         return self._state.subscribe(prefix, after_revision, on_events, on_end)
 
     async def current_revision(self) -> int:

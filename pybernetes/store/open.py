@@ -33,6 +33,8 @@ def open_store(url: str, *, stamp: Stamp = unstamped) -> Store:
         from pybernetes.store.etcd import EtcdStore
         from pybernetes.store.etcd_channel import TLS
 
+        if "@" in parts.netloc:
+            raise StoreError("store etcd: user and password are not supported; use client certificates")
         prefix = options.pop("prefix", "")
         files = {name: options.pop(name) for name in ("cafile", "certfile", "keyfile") if name in options}
         _refuse(url, options, parts.path.strip("/"))

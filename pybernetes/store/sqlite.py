@@ -136,11 +136,15 @@ class SqliteStore:
         return self._state.compacted_revision
 
     def watch(self, prefix: str, *, after_revision: int) -> Watch:
+        if self._thread is None:
+            raise StoreClosed("the store is not open")
         return self._state.watch(prefix, after_revision)
 
     def subscribe(
         self, prefix: str, *, after_revision: int, on_events: OnEvents, on_end: OnEnd | None = None
     ) -> Subscription:
+        if self._thread is None:
+            raise StoreClosed("the store is not open")
         return self._state.subscribe(prefix, after_revision, on_events, on_end)
 
     # -- writing --------------------------------------------------------------------------------------------------

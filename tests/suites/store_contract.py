@@ -357,6 +357,8 @@ class StoreContract:
             await anext(watch)
         with pytest.raises(StoreClosed):
             await store.create("/x", b"")
+        with pytest.raises(StoreClosed):
+            store.watch("/", after_revision=now)
 
     def test_model(self, harness: Harness) -> None:
         """Any sequence of operations leaves the store as the model says, now and at every revision since."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from pybernetes.store import Entry, RevisionConflict, StoreCorrupt, StoreError, StoreLocked
 from pybernetes.store.sqlite import SqliteStore
-from pybernetes.store.sqlite_file import LogFile, backup
+from pybernetes.store.sqlite_file import LogFile, Row, backup
 from pybernetes.store.state import Retention
 from tests.suites.store_contract import stamp, take
 
@@ -163,6 +164,68 @@ async def test_a_full_disk_fails_what_is_pending_and_changes_nothing(
         everything = await store.list("")
     async with opened(path) as store:
         assert await store.list("") == everything
+
+
+async def test_a_failed_commit_takes_with_it_what_was_queued_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appending = LogFile.append
+    committing, queued = threading.Event(), threading.Event()
+
+    def fail_once(self: LogFile, rows: Sequence[Row]) -> None:
+        if rows[0][1] == "/first":
+            committing.set()
+            assert queued.wait(10)
+            monkeypatch.setattr(LogFile, "append", appending)
+            raise StoreError("the disk is on fire")
+        appending(self, rows)
+
+    path = tmp_path / "store.db"
+    async with opened(path) as store:
+        kept = await store.create("/kept", b"1")
+        seen: list[str] = []
+        store.subscribe("/", after_revision=kept.revision, on_events=lambda es, _: seen.extend(e.key for e in es))
+        monkeypatch.setattr(LogFile, "append", fail_once)
+        errors: list[str] = []
+
+        async def doomed(write: Coroutine[None, None, Entry]) -> None:
+            with pytest.raises(StoreError, match="on fire") as caught:
+                await write
+            errors.append(str(caught.value))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(doomed(store.create("/first", b"")), name="first")
+            await asyncio.to_thread(committing.wait, 10)
+            group.create_task(doomed(store.create("/second", b"")), name="second")
+            group.create_task(doomed(store.delete("/kept", kept.revision)), name="third")
+            loser = group.create_task(store.update("/kept", b"2", kept.revision), name="judged again")
+            await asyncio.sleep(0)
+            queued.set()
+        assert len(errors) == 3
+        # The update had met a pending deletion; that failed, so the update is right after all.
+        assert loser.result().value.startswith(b"2@") and loser.result().revision > kept.revision + 3
+        assert await store.get("/first") is None and await store.get("/second") is None
+        again = await store.create("/second", b"now")
+        assert seen == ["/kept", "/second"]
+        assert (await store.list("")).entries == [loser.result(), again]
+    async with opened(path) as store:
+        assert (await store.list("")).entries == [loser.result(), again]
+
+
+async def test_commits_go_on_under_a_loop_that_is_never_idle(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        done = False
+
+        async def spin() -> None:
+            while not done:  # noqa: ASYNC110 being busy is the point
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(spin(), name="spin")
+            async with asyncio.timeout(20):
+                await churn(store, 4, 50)
+            done = True
+        assert await store.current_revision() == 201
 
 
 async def test_pipelined_writers_of_one_key(tmp_path: Path) -> None:
