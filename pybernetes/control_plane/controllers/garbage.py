@@ -293,7 +293,8 @@ class GarbageCollector(Controller):
             name=node.name,
             uid=obj.metadata.uid,
         )
-        text = f"ownerRef [{owner.api_version}/{owner.kind}, namespace: {node.namespace}, name: {owner.name}, uid: {owner.uid}]"
+        where = f"namespace: {node.namespace}, name: {owner.name}, uid: {owner.uid}"
+        text = f"ownerRef [{owner.api_version}/{owner.kind}, {where}]"
         message = f'{text} does not exist in namespace "{node.namespace}"'
         self.events.event(reference, "Warning", "OwnerRefInvalidNamespace", message)
 

@@ -1,0 +1,123 @@
+"""Taint eviction: Pods leave a node whose NoExecute taints they do not tolerate, or no longer.
+
+One delayed key per Pod, at the moment its shortest toleration ends; when the taints go before that, the reconcile finds
+nothing to do. The Pod says why it went in its DisruptionTarget condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pybernetes.aio import clock
+from pybernetes.api.core_v1 import Node, Pod, PodCondition, Taint, Toleration
+from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
+from pybernetes.control_plane.controllers.node_lifecycle import POD_NODE, pods_by_node
+from pybernetes.control_plane.controllers.pods import condition, is_terminal
+from pybernetes.machinery import codec
+from pybernetes.machinery.errors import StatusError
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Whether it tolerates the taint (operators Exists and Equal; an empty key or effect matches all)."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
+
+
+def tolerated_until(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:
+    """The Unix time until which all NoExecute taints are tolerated: None for ever, `now` when one is not at all."""
+    ends = []
+    for taint in taints:
+        fitting = [t for t in tolerations if tolerates(t, taint)]
+        if not fitting:
+            return now
+        since = clock.parse_rfc3339(taint.time_added) if taint.time_added else now
+        ends.extend(since + max(0, t.toleration_seconds) for t in fitting if t.toleration_seconds is not None)
+    return min(ends) if ends else None
+
+
+class TaintEvictionController(Controller):
+    """Keys are Pods."""
+
+    name = "taint-eviction-controller"
+
+    def setup(self) -> None:
+        """Nodes whose NoExecute taints change, and Pods that arrive on tainted nodes."""
+        self.nodes = self.informers.informer(Node)
+        self.pods = self.informers.informer(Pod)
+        pods_by_node(self.informers)
+        self._due: dict[str, float] = {}
+        self.nodes.on(self._node_added, self._node_updated)
+        self.pods.on(self._pod_changed, self._pod_updated, lambda pod: self._due.pop(key_of(pod), None))
+
+    def _node_added(self, node: Node) -> None:
+        if _no_execute(node):
+            self._enqueue_pods(node)
+
+    def _node_updated(self, old: Node, new: Node) -> None:
+        if _no_execute(old) != _no_execute(new):
+            self._enqueue_pods(new)
+
+    def _enqueue_pods(self, node: Node) -> None:
+        for pod in self.pods.by_index(POD_NODE, node.metadata.name):
+            self.queue.add(key_of(pod))
+
+    def _pod_changed(self, pod: Pod) -> None:
+        node = self.nodes.get("", pod.spec.node_name) if pod.spec.node_name else None
+        if node is not None and _no_execute(node):
+            self.queue.add(key_of(pod))
+
+    def _pod_updated(self, old: Pod, new: Pod) -> None:
+        if old.spec.node_name != new.spec.node_name or old.spec.tolerations != new.spec.tolerations:
+            self._pod_changed(new)
+
+    async def reconcile(self, key: str) -> RequeueAfter | None:
+        """Delete the Pod if its time on the node is over."""
+        pod = self.pods.get(*split_key(key))
+        if pod is None or pod.metadata.deletion_timestamp is not None or is_terminal(pod):
+            self._due.pop(key, None)
+            return None
+        node = self.nodes.get("", pod.spec.node_name or "")
+        taints = _no_execute(node) if node is not None else []
+        now = clock.timestamp()
+        until = tolerated_until(taints, pod.spec.tolerations or (), now)
+        if until is None:
+            if self._due.pop(key, None) is not None:
+                self.events.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+            return None
+        if until > now:
+            self._due[key] = until
+            return RequeueAfter(until - now)
+        self._due.pop(key, None)
+        self.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
+        await self._evict(pod)
+        return None
+
+    async def _evict(self, pod: Pod) -> None:
+        resource = self.client.resource(Pod)
+        try:
+            if (present := condition(pod, "DisruptionTarget")) is None or present.status != "True":
+                changed = codec.copy(pod)
+                changed.status.conditions = [
+                    *(c for c in changed.status.conditions or () if c.type != "DisruptionTarget"),
+                    PodCondition(
+                        type="DisruptionTarget",
+                        status="True",
+                        reason="DeletionByTaintManager",
+                        message="Taint manager: deleting due to NoExecute taint",
+                        last_transition_time=clock.rfc3339(),
+                    ),
+                ]
+                await resource.update_status(changed)
+            await resource.delete(pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+
+
+def _no_execute(node: Node) -> list[Taint]:
+    return [taint for taint in node.spec.taints or () if taint.effect == "NoExecute"]
