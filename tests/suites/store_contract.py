@@ -358,7 +358,7 @@ class StoreContract:
         with pytest.raises(StoreClosed):
             await store.create("/x", b"")
         with pytest.raises(StoreClosed):
-            store.watch("/", after_revision=now)
+            store.watch("/", after_revision=1)
 
     def test_model(self, harness: Harness) -> None:
         """Any sequence of operations leaves the store as the model says, now and at every revision since."""
