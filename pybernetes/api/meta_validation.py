@@ -173,9 +173,6 @@ def object_meta_update(new: ObjectMeta, old: ObjectMeta, path: Path = META) -> l
         if added:
             text = f"no new finalizers can be added if the object is being deleted, found new finalizers {_go(added)}"
             errors.append(field.forbidden(path.child("finalizers"), text))
-    if not new.resource_version:
-        text = "must be specified for an update"
-        errors.append(field.invalid(path.child("resourceVersion"), "", text))
     if new.generation is not None and old.generation is not None and new.generation < old.generation:
         errors.append(field.invalid(path.child("generation"), new.generation, "must not be decremented"))
     if new.name != old.name:
