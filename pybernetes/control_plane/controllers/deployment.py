@@ -102,13 +102,13 @@ class DeploymentController(Controller):
         try:
             new, old = await self._step(deployment, cached, sets)
         except _Failed as failed:
-            await self._write_status(cached, deployment.status)
+            await self._write_status(cached, deployment.status, deployment.metadata.resource_version)
             raise failed.error from None
         if deployment.spec.paused or plan.is_scaling(deployment, sets):
             status = plan.count(deployment, new, [*old, *([new] if new else [])], clock.rfc3339())
         else:
             status = self._rollout_status(deployment, new, old)
-        await self._write_status(cached, status)
+        await self._write_status(cached, status, deployment.metadata.resource_version)
         return self._next_look(deployment, status)
 
     # One step
@@ -373,12 +373,12 @@ class DeploymentController(Controller):
         remaining = self._deadline_in(deployment, status)
         return None if remaining is None else RequeueAfter(remaining + 1.0)
 
-    async def _write_status(self, cached: Deployment, status: DeploymentStatus) -> None:
+    async def _write_status(self, cached: Deployment, status: DeploymentStatus, version: str = "") -> None:
         if _normal(status) == _normal(cached.status):
             return
         changed = codec.copy(cached)
         changed.status = status
-        changed.metadata.resource_version = ""  # nobody else writes it, and annotations may just have changed
+        changed.metadata.resource_version = version or cached.metadata.resource_version
         await self.deployments.caught_up(await self._deployments.update_status(changed))
 
 

@@ -132,10 +132,8 @@ class NodeLifecycleController(Controller):
         retaint = await self._taint(node)
         ready = plan.ready_status(node)
         if ready != health.ready:
-            if ready != "True":
-                if health.ready == "True":
-                    message = f"Node {key} status is now: NodeNotReady"
-                    self.events.event(node, "Normal", "NodeNotReady", message)
+            if health.ready == "True":
+                self.events.event(node, "Normal", "NodeNotReady", f"Node {key} status is now: NodeNotReady")
             health.ready = ready
         if ready != "True" and (not first or silent):
             await self._mark_pods(key)

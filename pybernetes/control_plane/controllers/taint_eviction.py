@@ -30,7 +30,7 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
 
 def tolerated_until(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:
     """The Unix time until which all NoExecute taints are tolerated: None for ever, `now` when one is not at all."""
-    ends = []
+    ends: list[float] = []
     for taint in taints:
         fitting = [t for t in tolerations if tolerates(t, taint)]
         if not fitting:

@@ -1,0 +1,143 @@
+"""The EndpointSlice controller: keeps the slices of every Service with a selector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pybernetes.aio import clock
+from pybernetes.api.core_v1 import Node, Pod, Service
+from pybernetes.api.discovery_v1 import EndpointSlice
+from pybernetes.client.controller import Controller, controller_reference, key_of, split_key
+from pybernetes.client.informer import Informer
+from pybernetes.control_plane.controllers import endpoint_plan as plan
+from pybernetes.control_plane.controllers.pod_control import is_namespace_terminating
+from pybernetes.control_plane.controllers.pods import condition
+from pybernetes.control_plane.controllers.service_source import ServiceSource
+from pybernetes.machinery import codec
+from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.meta import ObjectMeta
+
+MANAGER = "endpointslice-controller.k8s.io"
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+SERVICE_INDEX = "service"
+
+
+def index_by_service(slices: Informer[EndpointSlice]) -> None:
+    """Index slices by `namespace/service`, as `SERVICE_INDEX`."""
+
+    def service(one: EndpointSlice) -> tuple[str, ...]:
+        name = (one.metadata.labels or {}).get(plan.SERVICE_NAME)
+        return (f"{one.metadata.namespace}/{name}",) if name else ()
+
+    slices.add_index(SERVICE_INDEX, service)
+
+
+class EndpointSliceController(Controller):
+    """Keys are Services."""
+
+    name = "endpointslice-controller"
+
+    def setup(self) -> None:
+        """Services, their Pods, and the slices; nodes only tell the zone."""
+        self._source = ServiceSource(self.informers, self.queue.add)
+        self.services = self._source.services
+        self.nodes = self.informers.informer(Node)
+        self.slices = self.informers.informer(EndpointSlice)
+        index_by_service(self.slices)
+        self.slices.on(updated=lambda old, new: self._slice(new), deleted=self._slice)
+        self.nodes.on(updated=self._node_updated)
+        self._slices = self.client.resource(EndpointSlice)
+
+    def _slice(self, one: EndpointSlice) -> None:
+        labels = one.metadata.labels or {}
+        if labels.get(plan.MANAGED_BY) == MANAGER and (name := labels.get(plan.SERVICE_NAME)):
+            self.queue.add(f"{one.metadata.namespace}/{name}")
+
+    def _node_updated(self, old: Node, new: Node) -> None:
+        zone = "topology.kubernetes.io/zone"
+        if (old.metadata.labels or {}).get(zone) != (new.metadata.labels or {}).get(zone):
+            for service in self.services.list():
+                self.queue.add(key_of(service))
+
+    async def reconcile(self, key: str) -> None:
+        """Write the slices that differ."""
+        service = self.services.get(*split_key(key))
+        if service is None or not plan.has_endpoints(service):
+            return
+        pods = self._source.pods_of(service)
+        wanted = plan.groups(service, pods, lambda name: self.nodes.get("", name))
+        present = [
+            one
+            for one in self.slices.by_index(SERVICE_INDEX, key)
+            if (one.metadata.labels or {}).get(plan.MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
+        ]
+        changes = plan.arrange(wanted, present)
+        labels = slice_labels(service, MANAGER)
+        annotations = {TRIGGER: _trigger(service, pods)}
+        touched = {one.metadata.name for one, _ in changes.update} | {one.metadata.name for one in changes.delete}
+        changes.update += [
+            (one, list(one.endpoints or ()))
+            for one in present
+            if one.metadata.labels != labels and one.metadata.name not in touched
+        ]
+        try:
+            for family, ports, endpoints in changes.create:
+                created = await self._slices.create(
+                    EndpointSlice(
+                        metadata=ObjectMeta(
+                            generate_name=f"{service.metadata.name}-",
+                            namespace=service.metadata.namespace,
+                            labels=labels,
+                            annotations=annotations,
+                            owner_references=[controller_reference(service)],
+                        ),
+                        address_type=family,
+                        endpoints=endpoints,
+                        ports=plan.wire_ports(ports),
+                    )
+                )
+                await self.slices.caught_up(created)
+            for one, endpoints in changes.update:
+                changed = codec.copy(one)
+                changed.endpoints = endpoints
+                changed.metadata.labels = labels
+                changed.metadata.annotations = {**(one.metadata.annotations or {}), **annotations}
+                await self.slices.caught_up(await self._slices.update(changed))
+            for one in changes.delete:
+                await self._delete(one)
+        except StatusError as error:
+            if is_namespace_terminating(error):
+                return
+            if error.code != 409:
+                message = f"Error updating Endpoint Slices for Service {key}: {error}"
+                self.events.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+            raise
+
+    async def _delete(self, one: EndpointSlice) -> None:
+        try:
+            await self._slices.delete(one.metadata.name, one.metadata.namespace, uid=one.metadata.uid)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+        await self.slices.terminating(one)
+
+
+def slice_labels(service: Service, manager: str) -> dict[str, str]:
+    """The labels of a Service's slices: its own, and those that say whose they are."""
+    labels = dict(service.metadata.labels or {})
+    if plan.is_headless(service):
+        labels[plan.HEADLESS] = ""
+    else:
+        labels.pop(plan.HEADLESS, None)
+    labels[plan.SERVICE_NAME] = service.metadata.name
+    labels[plan.MANAGED_BY] = manager
+    return labels
+
+
+def _trigger(service: Service, pods: Sequence[Pod]) -> str:
+    """When the newest change happened that these slices answer to."""
+    times = [service.metadata.creation_timestamp or ""]
+    for pod in pods:
+        ready = condition(pod, "Ready")
+        times.append((ready.last_transition_time if ready else None) or "")
+    return max(times) or clock.rfc3339()
