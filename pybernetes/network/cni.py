@@ -17,6 +17,7 @@ them the kernel does the work. IPv4; IPv6 ranges are refused.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -197,6 +198,9 @@ class PodNetwork:
             await sysctls.release(self._in, self._owner, self._registry)
         for result in (_CNI_CACHE / "results").glob(f"{config.network_name}-*"):
             result.unlink(missing_ok=True)
+        for shared in (_CNI_CACHE / "results", _CNI_CACHE / "cache", _CNI_CACHE):
+            with contextlib.suppress(OSError):
+                shared.rmdir()  # when nobody else uses it
         shutil.rmtree(config.data_dir, ignore_errors=True)
 
     @property

@@ -29,10 +29,12 @@ class World:
     runtime: ContainerRuntime
     image: str = "docker.io/library/busybox:latest"
     log_directory: str = ""
+    cgroup_parent: str = "/contract"
     labels: dict[str, str] = field(default_factory=lambda: {"suite": "contract"})
 
     def sandbox(self, name: str = "", **changes: object) -> t.PodSandboxConfig:
         name = name or f"pod-{next(_numbers)}"
+        changes.setdefault("linux", t.LinuxPodSandboxConfig(cgroup_parent=self.cgroup_parent))
         return t.PodSandboxConfig(
             metadata=t.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default"),
             hostname=name,

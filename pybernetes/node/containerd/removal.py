@@ -45,8 +45,9 @@ async def teardown(config: Config, *, patience: float = 30.0) -> None:
     for socket in sockets:
         socket.unlink(missing_ok=True)
     await asyncio.to_thread(_remove_directories, [config.state, config.data_dir])
-    with contextlib.suppress(OSError):
-        config.state.parent.rmdir()  # /run/pybernetes, when this was the last
+    for shared in (config.state.parent, Path("/run/containerd/s"), Path("/run/containerd")):
+        with contextlib.suppress(OSError):
+            shared.rmdir()  # when this was the last that used it
 
 
 async def remove_pods(config: Config) -> None:
@@ -148,9 +149,9 @@ async def _kill_leftovers(config: Config, ids: set[str]) -> None:
     for cgroup in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
         with contextlib.suppress(OSError):
             cgroup.rmdir()
-    for parent in {cgroup.parent for cgroup in cgroups if cgroup.parent.name == "k8s.io"}:
+    for parent in Path("/sys/fs/cgroup").glob("*/k8s.io"):  # noqa: ASYNC240 - the kernel answers at once
         with contextlib.suppress(OSError):
-            parent.rmdir()
+            parent.rmdir()  # where containers without a cgroup parent go; not empty when others have some
 
 
 def _cgroups_of(pid: int, ids: set[str]) -> set[Path]:

@@ -1,9 +1,9 @@
 """Container starts, exits and OOM kills from containerd's events service.
 
 One server stream of envelopes on the CRI's socket, on which an event of our own announces that it listens. An exit
-is published before the CRI plugin has seen it (both listen to the same exchange), so each exit is confirmed with the
-CRI before it is delivered: asked at once, then after growing pauses. Confirmations of different containers run side
-by side; a slow one does not hold up the others.
+is published some 40 ms before the CRI plugin has cleaned up and admits it, so it is held back: the task's deletion,
+published at the end of the clean-up, is waited for, then the CRI is asked until it agrees (usually once). Exits of
+different containers are confirmed side by side; a slow one does not hold up the others.
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ from .errors import CRIError, NotFound, Unavailable
 if TYPE_CHECKING:
     from .client import CRIClient
 
+_Queue = asyncio.Queue["t.ContainerEvent | CRIError"]
+
+_DELETED = "/tasks/delete"
 _KINDS = {
     "/tasks/start": ("TaskStart", t.EventKind.STARTED),
     "/tasks/exit": ("TaskExit", t.EventKind.EXITED),
     "/tasks/oom": ("TaskOOM", t.EventKind.OOM),
+    _DELETED: ("TaskDelete", t.EventKind.EXITED),
 }
-#: Pauses between confirmations of an exit, seconds. containerd needs 5 to 60 ms; it is overloaded beyond the sum.
-_PAUSES = (0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0)
+#: Seconds to wait for the deletion of an exited task before the CRI is asked all the same.
+_CLEAN_UP = 0.5
+#: Pauses between confirmations of an exit, seconds. containerd is overloaded, or lost, beyond their sum.
+_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 _counter = count(1)
@@ -52,7 +58,7 @@ def parse_envelope(envelope: dict[str, Any]) -> t.ContainerEvent | None:
     message, kind = known
     body = wire.decode(message, envelope.get("event", {}).get("value", b""))
     container_id = body.get("container_id", "")
-    if kind is t.EventKind.EXITED and body.get("id", container_id) != container_id:
+    if kind is t.EventKind.EXITED and body.get("id", "") not in ("", container_id):
         return None
     return t.ContainerEvent(
         container_id=container_id,
@@ -64,7 +70,7 @@ def parse_envelope(envelope: dict[str, Any]) -> t.ContainerEvent | None:
 
 async def watch_events(client: CRIClient) -> AsyncGenerator[t.ContainerEvent, None]:
     """Events until the stream ends; then Unavailable. Close the iterator to unsubscribe."""
-    queue: asyncio.Queue[t.ContainerEvent | CRIError] = asyncio.Queue()
+    queue: _Queue = asyncio.Queue()
     async with Nursery("cri-events") as nursery:
         nursery.start(_receive(client, queue, nursery), "receive")
         while True:
@@ -74,33 +80,49 @@ async def watch_events(client: CRIClient) -> AsyncGenerator[t.ContainerEvent, No
             yield item
 
 
-async def _receive(client: CRIClient, queue: asyncio.Queue[t.ContainerEvent | CRIError], nursery: Nursery) -> None:
+async def _receive(client: CRIClient, queue: _Queue, nursery: Nursery) -> None:
+    """Sort the stream's envelopes into the queue until it ends."""
+    hello = f"/pybernetes/subscribed/{os.getpid()}-{next(_counter)}"
+    announced = asyncio.Event()
+    early: list[t.ContainerEvent] = []  # came before our own announcement
+    deletions: dict[str, asyncio.Event] = {}  # of tasks whose exit has been seen
+
+    def confirm(event: t.ContainerEvent, deleted: asyncio.Event) -> None:
+        nursery.start(_confirm(client, event, announced, deleted, queue), f"confirm-{event.container_id[:12]}")
+
     try:
         async with aclosing(_envelopes(client)) as envelopes:
-            hello = f"/pybernetes/subscribed/{os.getpid()}-{next(_counter)}"
-            announced = asyncio.Event()
             nursery.start(_announce(client, hello, announced, queue), "announce")
             async for envelope in envelopes:
-                if envelope.get("topic") == hello:
+                topic = envelope.get("topic")
+                if topic == hello:
                     if not announced.is_set():
-                        announced.set()
                         queue.put_nowait(t.ContainerEvent(container_id="", kind=t.EventKind.SUBSCRIBED))
+                        for event in early:
+                            queue.put_nowait(event)
+                        announced.set()
                     continue
-                event = parse_envelope(envelope)
-                if event is None:
+                parsed = parse_envelope(envelope)
+                if parsed is None:
                     continue
-                if event.kind is t.EventKind.EXITED:
-                    nursery.start(_confirm(client, event, queue), f"confirm-{event.container_id[:12]}")
+                if topic == _DELETED:
+                    deleted = deletions.pop(parsed.container_id, None)
+                    if deleted is None:  # it ended just before this subscription: nobody has told of it yet
+                        deleted = asyncio.Event()
+                        confirm(parsed, deleted)
+                    deleted.set()
+                elif parsed.kind is t.EventKind.EXITED:
+                    confirm(parsed, deletions.setdefault(parsed.container_id, asyncio.Event()))
+                elif announced.is_set():
+                    queue.put_nowait(parsed)
                 else:
-                    queue.put_nowait(event)
+                    early.append(parsed)
         queue.put_nowait(Unavailable("the event stream ended"))
     except CRIError as error:
         queue.put_nowait(error)
 
 
-async def _announce(
-    client: CRIClient, topic: str, announced: asyncio.Event, queue: asyncio.Queue[t.ContainerEvent | CRIError]
-) -> None:
+async def _announce(client: CRIClient, topic: str, announced: asyncio.Event, queue: _Queue) -> None:
     """Publish an event of our own until the stream brings it back: the server does not tell when it listens."""
     try:
         while not announced.is_set():
@@ -116,7 +138,7 @@ async def _announce(
 
 async def _envelopes(client: CRIClient) -> AsyncGenerator[dict[str, Any], None]:
     method = wire.method("Subscribe")
-    filters = [f'namespace=="{client.namespace}",topic~="^/(tasks/(start|exit|oom)$|pybernetes/)"']
+    filters = [f'namespace=="{client.namespace}",topic~="^/(tasks/(start|exit|oom|delete)$|pybernetes/)"']
     try:
         async with client.channel().request(
             method.path, Cardinality.UNARY_STREAM, cast(Any, method.request), cast(Any, method.response)
@@ -131,8 +153,17 @@ async def _envelopes(client: CRIClient) -> AsyncGenerator[dict[str, Any], None]:
 
 
 async def _confirm(
-    client: CRIClient, event: t.ContainerEvent, queue: asyncio.Queue[t.ContainerEvent | CRIError]
+    client: CRIClient,
+    event: t.ContainerEvent,
+    announced: asyncio.Event,
+    deleted: asyncio.Event,
+    queue: _Queue,
 ) -> None:
+    try:
+        async with asyncio.timeout(_CLEAN_UP):
+            await deleted.wait()
+    except TimeoutError:
+        pass
     try:
         for pause in _PAUSES:
             if await _has_exited(client, event.container_id):
@@ -140,6 +171,7 @@ async def _confirm(
             await clock.sleep(pause)
     except CRIError:
         pass  # the stream's own end reports it
+    await announced.wait()
     queue.put_nowait(event)
 
 
