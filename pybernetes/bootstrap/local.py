@@ -1,0 +1,303 @@
+"""`up`, `down`, `status`, `list`, `image`: clusters on this machine.
+
+`up` decides (or reads what an earlier `up` decided), makes certificates, starts the control plane and the node agents
+at the same time and waits for both to announce themselves. It is idempotent: what runs already is left alone, so `up`
+is also the way back after a crash or a reboot. `down` ends the processes first and then takes apart what they made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pybernetes.aio import clock
+from pybernetes.bootstrap import cluster as clusters
+from pybernetes.bootstrap import kubeconfigs, node_host, pki, processes
+from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
+
+
+def main(arguments: list[str]) -> int:
+    """One of the commands of this module; the exit code."""
+    command, *rest = arguments
+    actions: dict[str, Callable[[list[str]], int]] = {
+        "up": _up,
+        "down": _down,
+        "status": _status,
+        "list": _list,
+        "image": _image,
+    }
+    try:
+        return actions[command](rest)
+    except (ClusterError, processes.StartError, pki.PKIError, kubeconfigs.KubeconfigError) as error:
+        print(f"pybernetes {command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description)
+    parser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where everything of the cluster is kept")
+    return parser
+
+
+# -- up ------------------------------------------------------------------------------------------------------------------
+
+
+def _up(arguments: list[str]) -> int:
+    parser = _parser("up", "Bring up a cluster on this machine; returns when it is Ready.")
+    parser.add_argument("--nodes", type=int, default=None, metavar="N", help="real nodes (default: 1 as root, else 0)")
+    parser.add_argument("--fake-nodes", type=int, default=0, metavar="N", help="nodes that pretend to run Pods")
+    parser.add_argument("--store", default="sqlite", help="sqlite, memory or etcd://HOST:PORT (default: %(default)s)")
+    parser.add_argument("--api-port", type=int, metavar="PORT", help="default: 6443, or the next free one")
+    parser.add_argument("--bind-address", default="127.0.0.1", metavar="ADDR", help="address of the API server")
+    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready")
+    parser.add_argument("--no-merge", action="store_true", help="leave the user's kubeconfig alone")
+    options = parser.parse_args(arguments)
+    begin = clock.monotonic()
+    cluster = clusters.find(options.name, options.data_dir) or _create(options)
+    step = _Steps(f'cluster "{cluster.state.name}" in {cluster.directory}')
+    with step("certificates"):
+        credentials = ensure_credentials(cluster)
+    deadline = clock.monotonic() + options.wait
+    started: list[processes.Started] = []
+    if cluster.state.nodes:
+        node_host.add_machine_address(cluster)
+    with step("control plane"):
+        if processes.running(cluster.control_plane_pid) is None:
+            started.append(
+                processes.start(
+                    "the control plane",
+                    ["control-plane", "--data-dir", str(cluster.directory)],
+                    pid_file=cluster.control_plane_pid,
+                    log=cluster.log("control-plane"),
+                )
+            )
+        agents = [_start_agent(cluster, node.name) for node in cluster.state.nodes]
+        for process in started:
+            process.wait_ready(max(1.0, deadline - clock.monotonic()))
+    for process in filter(None, agents):
+        with step(f"{process.name} Ready"):
+            process.wait_ready(max(1.0, deadline - clock.monotonic()))
+    if not options.no_merge:
+        kubeconfigs.merge(
+            kubeconfigs.user_path(),
+            f"pybernetes-{cluster.state.name}",
+            credentials,
+            owner=str(cluster.directory),
+        )
+    print(f"Ready after {clock.monotonic() - begin:.1f} s: {cluster.state.server}")
+    print(f"  kubectl --kubeconfig {cluster.kubeconfig} get nodes")
+    if not options.no_merge:
+        print(f"  kubectl --context pybernetes-{cluster.state.name} get pods -A")
+    return 0
+
+
+def _create(options: argparse.Namespace) -> Cluster:
+    nodes = options.nodes
+    if nodes is None:
+        nodes = 1 if os.geteuid() == 0 else 0
+    if nodes > 1:
+        raise ClusterError("--nodes above 1 is not supported yet; --fake-nodes N adds nodes that pretend to run Pods")
+    if nodes:
+        _check_host()
+    if options.store not in ("sqlite", "memory") and "://" not in options.store:
+        raise ClusterError(f"--store {options.store!r} is none of sqlite, memory, etcd://HOST:PORT")
+    return clusters.create(
+        options.name,
+        data_dir=options.data_dir,
+        api_host=options.bind_address,
+        api_port=options.api_port,
+        store=options.store,
+        nodes=[clusters.node_name()] if nodes else [],
+        fake_nodes=options.fake_nodes,
+    )
+
+
+def _check_host() -> None:
+    """What a real node needs. Raises ClusterError that names all that is missing at once."""
+    if os.geteuid() != 0:
+        raise ClusterError("real nodes need root; run it with sudo, or use --fake-nodes N without")
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+    packages = {
+        "containerd": "containerd",
+        "runc": "runc",
+        "nft": "nftables",
+        "ip": "iproute2",
+        "iptables": "iptables",
+    }
+    missing = [package for command, package in packages.items() if shutil.which(command, path=path) is None]
+    if not any(Path(directory, "bridge").exists() for directory in ("/opt/cni/bin", "/usr/lib/cni")):
+        missing.append("containernetworking-plugins")
+    if missing:
+        raise ClusterError(f"missing on this machine: {', '.join(missing)}; apt-get install {' '.join(missing)}")
+
+
+def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
+    """Certificates, component kubeconfigs and the admin's; the admin's credentials."""
+    state = cluster.state
+    service_ip = _first_address(state.service_cidr)
+    names = tuple(dict.fromkeys(("localhost", "127.0.0.1", state.api_host, *_machine_addresses(cluster))))
+    node = state.nodes[0].name if state.nodes else clusters.node_name()
+    pki.ensure(cluster.pki, pki.Config(node_name=node, service_ip=service_ip, cluster_domain=state.domain, names=names))
+    authority = pki.KeyPair((cluster.pki / "ca.crt").read_bytes(), (cluster.pki / "ca.key").read_bytes())
+    kubeconfigs.ensure(cluster.directory, state.server, authority, node, cluster=state.name)
+    for index, known in enumerate(state.nodes):
+        certificate_file = cluster.node_directory(known.name) / "kubelet.crt"
+        if not certificate_file.exists():
+            pair = pki.server(authority, f"system:node:{known.name}", (known.name, *_machine_addresses(cluster)))
+            pki.write(certificate_file, pair.certificate, 0o644)
+            pki.write(certificate_file.with_suffix(".key"), pair.key, 0o600)
+        assert index == 0, "each further node needs a kubeconfig of its own"
+    admin = cluster.directory / "admin-client.pem"
+    if not admin.exists() or not cluster.kubeconfig.exists():
+        pair = pki.client(authority, "kubernetes-admin", "kubeadm:cluster-admins")
+        pki.write(admin, pair.certificate + pair.key, 0o600)
+    certificate, _, key = admin.read_bytes().partition(b"-----END CERTIFICATE-----\n")
+    pair = pki.KeyPair(certificate + b"-----END CERTIFICATE-----\n", key)
+    credentials = kubeconfigs.Credentials(state.server, authority.certificate, pair)
+    context = f"pybernetes-{state.name}"
+    text = kubeconfigs.render(context, context, credentials, context=context)
+    if not cluster.kubeconfig.exists() or cluster.kubeconfig.read_text() != text:
+        pki.write(cluster.kubeconfig, text.encode(), 0o600)
+    return credentials
+
+
+def _machine_addresses(cluster: Cluster) -> list[str]:
+    return [node_host.machine_address(cluster)] if cluster.state.nodes else []
+
+
+def _first_address(network: str) -> str:
+    import ipaddress
+
+    return str(ipaddress.ip_network(network)[1])
+
+
+def _start_agent(cluster: Cluster, node: str) -> processes.Started | None:
+    if processes.running(cluster.agent_pid(node)) is not None:
+        return None
+    return processes.start(
+        f"node {node}",
+        ["agent", "--data-dir", str(cluster.directory), "--node", node],
+        pid_file=cluster.agent_pid(node),
+        log=cluster.log(f"agent-{node}"),
+    )
+
+
+class _Steps:
+    """Progress on the terminal: a line a step, with its time."""
+
+    def __init__(self, title: str) -> None:
+        print(title, flush=True)
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        begin = clock.monotonic()
+        print(f"  {name} ... ", end="", flush=True)
+        try:
+            yield
+        except BaseException:
+            print("failed", flush=True)
+            raise
+        print(f"{clock.monotonic() - begin:.2f} s", flush=True)
+
+
+# -- down, status, list ------------------------------------------------------------------------------------------------
+
+
+def _down(arguments: list[str]) -> int:
+    parser = _parser("down", "Remove a cluster: processes, containers, mounts, network, files.")
+    parser.add_argument("--all", action="store_true", help="every cluster on this machine")
+    options = parser.parse_args(arguments)
+    found = clusters.all_clusters() if options.all else [clusters.find(options.name, options.data_dir)]
+    for cluster in found:
+        if cluster is None:
+            print(f'no cluster "{options.name}"; nothing to remove')
+            continue
+        remove(cluster)
+        print(f'cluster "{cluster.state.name}" is removed')
+    return 0
+
+
+def remove(cluster: Cluster) -> None:
+    """End a cluster's processes and take apart what they made. Safe to repeat."""
+    for node in cluster.state.nodes:
+        processes.stop(cluster.agent_pid(node.name))
+    for node in cluster.state.nodes:
+        node_host.teardown(cluster, node.name)
+    processes.stop(cluster.control_plane_pid)
+    if cluster.state.nodes:
+        node_host.remove_machine_address(cluster)
+    with contextlib.suppress(kubeconfigs.KubeconfigError):
+        kubeconfigs.remove(kubeconfigs.user_path(), f"pybernetes-{cluster.state.name}")
+    link = clusters.home() / cluster.state.name
+    if link.is_symlink():
+        link.unlink()
+    shutil.rmtree(cluster.directory, ignore_errors=False)
+
+
+def _status(arguments: list[str]) -> int:
+    options = _parser("status", "What runs, and where.").parse_args(arguments)
+    cluster = clusters.find(options.name, options.data_dir)
+    if cluster is None:
+        raise ClusterError(f"no cluster \"{options.name}\"; 'pybernetes up' makes one")
+    state = cluster.state
+    print(f"name:           {state.name}\nserver:         {state.server}\ndata directory: {cluster.directory}")
+    print(f"store:          {state.store}\nkubeconfig:     {cluster.kubeconfig}")
+    healthy = True
+    rows = [("control plane", cluster.control_plane_pid)]
+    rows += [(f"node {node.name}", cluster.agent_pid(node.name)) for node in state.nodes]
+    for title, pid_file in rows:
+        record = processes.running(pid_file)
+        healthy &= record is not None
+        print(f"{title + ':':15} {'running, pid ' + str(record.pid) if record else 'not running; pybernetes up'}")
+    return 0 if healthy else 1
+
+
+def _list(arguments: list[str]) -> int:
+    argparse.ArgumentParser(prog="pybernetes list", description="The clusters on this machine.").parse_args(arguments)
+    found = clusters.all_clusters()
+    if not found:
+        print("No clusters. 'pybernetes up' makes one.")
+        return 0
+    print(f"{'NAME':20} {'STATUS':10} {'NODES':>5} {'SERVER':30} DATA DIRECTORY")
+    for cluster in found:
+        up = processes.running(cluster.control_plane_pid) is not None
+        nodes = len(cluster.state.nodes) + cluster.state.fake_nodes
+        row = f"{cluster.state.name:20} {'Running' if up else 'Stopped':10} {nodes:>5} {cluster.state.server:30}"
+        print(f"{row} {cluster.directory}")
+    return 0
+
+
+# -- image -------------------------------------------------------------------------------------------------------------
+
+
+def _image(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="pybernetes image", description="Images in the nodes, without a registry.")
+    parser.add_argument("--name", default=DEFAULT_NAME)
+    parser.add_argument("--data-dir", metavar="DIR")
+    commands = parser.add_subparsers(dest="action", required=True)
+    importing = commands.add_parser("import", help="bring OCI or Docker archives into every node")
+    importing.add_argument("files", nargs="+", metavar="FILE")
+    commands.add_parser("list", help="the images on every node")
+    options = parser.parse_args(arguments)
+    cluster = clusters.find(options.name, options.data_dir)
+    if cluster is None:
+        raise ClusterError(f"no cluster \"{options.name}\"; 'pybernetes up' makes one")
+    if not cluster.state.nodes:
+        raise ClusterError("this cluster has no real nodes; fake nodes need no images")
+    if options.action == "import":
+        for file in options.files:
+            if not Path(file).is_file():
+                raise ClusterError(f"{file}: no such file")
+        for node, names in node_host.import_images(cluster, [Path(file) for file in options.files]).items():
+            print(f"{node}: {', '.join(names)}")
+        return 0
+    for node, images in node_host.list_images(cluster).items():
+        for name, size in images:
+            print(f"{node:20} {size / 1e6:9.1f} MB  {name}")
+    return 0
