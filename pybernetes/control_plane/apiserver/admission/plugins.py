@@ -1,0 +1,58 @@
+"""The one ordered list of admission plugins: order of reading = order of running (upstream's order).
+
+Mutating plugins run in this order, then the object is prepared and validated, then the validating halves run in this
+order. Quota is last, so that nothing is reserved for a request that another plugin refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pybernetes.control_plane.apiserver.admission.attributes import Plugin
+from pybernetes.control_plane.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
+from pybernetes.control_plane.apiserver.admission.limit_ranger import LimitRanger
+from pybernetes.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from pybernetes.control_plane.apiserver.admission.node_restriction import NodeRestriction
+from pybernetes.control_plane.apiserver.admission.pod_security import PodSecurity
+from pybernetes.control_plane.apiserver.admission.priority import Priority
+from pybernetes.control_plane.apiserver.admission.resource_quota import ResourceQuota
+from pybernetes.control_plane.apiserver.admission.runtime_class import RuntimeClass
+from pybernetes.control_plane.apiserver.admission.service_account import ServiceAccount
+from pybernetes.control_plane.apiserver.admission.simple_plugins import (
+    DefaultIngressClass,
+    DefaultStorageClass,
+    DefaultTolerationSeconds,
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+    TaintNodesByCondition,
+)
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.apiserver.core import Core
+
+
+def build(core: Core) -> list[Plugin]:
+    """All plugins that are on by default."""
+    return [
+        NamespaceLifecycle(),
+        LimitRanger(core),
+        ServiceAccount(core),
+        NodeRestriction(core),
+        TaintNodesByCondition(),
+        PodSecurity(core),
+        Priority(core),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(core),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(core),
+        RuntimeClass(core),
+        CertificateApproval(core),
+        CertificateSigning(core),
+        CertificateSubjectRestriction(),
+        DefaultIngressClass(core),
+        ResourceQuota(core),
+    ]
