@@ -1,10 +1,10 @@
 """Sets of fields in the wire form of managed fields (FieldsV1), and the sets that objects and changes make.
 
 A set is a tree of dicts, exactly as it is stored: `{"f:spec": {"f:replicas": {}}}`. A step is `f:name`,
-`k:{"name":"x"}` for an item of a keyed list or `v:"x"` for a value of a set. A node without entries is a member; a node with entries is
-one only if it has `"."`. So nothing is converted when a set is read or written, and taking a small change out of a big
-set touches only the change: sets are on the path of every write. Trees are never changed in place; what a function does
-not touch is shared. Rules as in sigs.k8s.io/structured-merge-diff.
+`k:{"name":"x"}` for an item of a keyed list or `v:"x"` for a value of a set. A node without entries is a member; a node
+with entries is one only if it has `"."`. So nothing is converted when a set is read or written, and taking a small
+change out of a big set touches only the change: sets are on the path of every write. Trees are never changed in place;
+what a function does not touch is shared. Rules as in sigs.k8s.io/structured-merge-diff.
 """
 
 from __future__ import annotations

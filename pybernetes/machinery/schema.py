@@ -159,7 +159,23 @@ ANY: Final = Schema(preserve_unknown_fields=True)
 @cache
 def of_struct(struct: type[msgspec.Struct]) -> Schema:
     """The schema of a struct class; shared by all fields of that type."""
-    return Schema(type="object", struct=struct)
+    return Schema(type="object", struct=struct, map_type="atomic" if _is_atomic(struct) else "")
+
+
+#: Types that are atomic wherever they occur (x-kubernetes-map-type on the type itself).
+_ATOMIC_TEXT: Final = """
+    ConfigMapKeySelector EndpointAddress EndpointPort FileKeySelector LabelSelector LocalObjectReference
+    MatchResources NamedRuleWithOperations NodeSelector NodeSelectorTerm ObjectFieldSelector ObjectReference
+    OwnerReference ParamKind ParamRef ResourceFieldSelector RoleRef ScopeSelector SecretKeySelector
+    SecretReference ServiceBackendPort TopologySelectorTerm TypedLocalObjectReference Variable
+"""
+_ATOMIC_TYPES: Final = frozenset(_ATOMIC_TEXT.split())
+_ATOMIC_IN: Final = {"CrossVersionObjectReference": "autoscaling_v1", "Subject": "rbac_v1"}
+
+
+def _is_atomic(struct: type[msgspec.Struct]) -> bool:
+    name = struct.__name__
+    return name in _ATOMIC_TYPES or (name in _ATOMIC_IN and struct.__module__.endswith(_ATOMIC_IN[name]))
 
 
 def _properties(struct: type[msgspec.Struct]) -> dict[str, Schema]:
