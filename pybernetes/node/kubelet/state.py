@@ -122,8 +122,10 @@ class PodState:
     #: Refused at admission: never touched the runtime.
     rejected: Ending | None = None
     ending: Ending | None = None
-    #: When termination began, by any cause; it never goes back.
+    #: When termination began, by any cause; it never goes back. Then: seconds of grace, and when that is over.
     terminating_since: float | None = None
+    grace: float = 0.0
+    kill_deadline: float = 0.0
     #: The object is gone from the API (or the manifest from the directory).
     removed: bool = False
     #: Volumes and cgroup are gone.
@@ -134,8 +136,8 @@ class PodState:
     gone: bool = False
     #: Restart counts that only the API remembers (the runtime lost its containers).
     counts: dict[str, int] = field(default_factory=dict)
-    #: A container's exit asked to begin anew with all containers (restart rule RestartAllContainers).
-    restart_all: bool = False
+    #: Container name -> id of the run whose restart back-off has been announced.
+    told: dict[str, str] = field(default_factory=dict)
     #: In-place resize: condition type -> (reason, message).
     resize: dict[str, tuple[str, str]] = field(default_factory=dict)
 

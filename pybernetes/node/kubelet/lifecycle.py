@@ -1,0 +1,333 @@
+"""The life of a pod on its node, as one pure function: pod, what is known of it here, and the time -> what to do now.
+
+`decide` is level-triggered: it looks at everything each time and names all that can be done at once (volumes and
+sandbox together; every container that is to stop), and when to look again if nothing happens. It never waits: what is
+under way is in `state.ops`. The order of things:
+
+    sandbox and volumes -> init containers one by one (sidecars: until started) -> containers one by one
+    termination: pre-stop hooks -> containers -> sidecars, last first -> sandbox and volumes -> object -> leftovers
+
+Termination is a one-way street, entered by deletion, by the kubelet's own decision (`state.ending`), or because all
+containers have ended for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pybernetes.api.core_v1 import Container, Pod
+from pybernetes.node.kubelet import commands as do
+from pybernetes.node.kubelet.resize import wants_resize
+from pybernetes.node.kubelet.restarts import (
+    AnyContainer,
+    back_off_until,
+    ephemeral_containers,
+    find_container,
+    init_containers,
+    is_sidecar,
+    restarts,
+    sidecars,
+    spec_hash,
+)
+from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Ending, PodState, Run
+
+#: Even without grace a container gets a moment between the stop signal and SIGKILL, seconds.
+MINIMUM_GRACE = 2.0
+DEFAULT_GRACE = 30.0
+
+DEADLINE = Ending("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, and when to decide again at the latest (Unix seconds; infinity: at the next event)."""
+
+    commands: tuple[do.Command, ...]
+    wake_at: float
+
+
+def decide(pod: Pod, state: PodState, now: float) -> Decision:
+    """The next commands. Commands for operations in flight are not repeated."""
+    return _Decider(pod, state, now).run()
+
+
+def finished(pod: Pod, state: PodState) -> bool:
+    """All regular containers have ended for good, or an init container failed for good."""
+    for init in init_containers(pod):
+        run = state.latest(init.name)
+        if not is_sidecar(init) and run is not None and run.state == EXITED and run.exit_code != 0:
+            if not restarts(pod, init, run, init=True):
+                return True
+    for container in pod.spec.containers:
+        run = state.latest(container.name)
+        if run is None or run.state != EXITED or restarts(pod, container, run):
+            return False
+    return bool(pod.spec.containers)
+
+
+def initialized(pod: Pod, state: PodState) -> bool:
+    """The init phase of the current sandbox is over."""
+    sandbox = state.sandbox.id if state.sandbox else ""
+    return any((run := state.latest(c.name)) and run.sandbox_id == sandbox for c in pod.spec.containers)
+
+
+def is_started(container: AnyContainer, run: Run) -> bool:
+    """Running, its post-start hook done, and its startup probe (if any) has succeeded."""
+    return run.state == RUNNING and run.post_started and (container.startup_probe is None or run.started is True)
+
+
+class _Decider:
+    def __init__(self, pod: Pod, state: PodState, now: float) -> None:
+        self.pod = pod
+        self.state = state
+        self.now = now
+        self.wake_at = float("inf")
+        self.commands: list[do.Command] = []
+
+    def run(self) -> Decision:
+        state = self.state
+        if state.gone:
+            pass
+        elif state.rejected:
+            self._leave()
+        else:
+            self._check_deadline()
+            grace = self._grace()
+            if grace is not None and (state.terminating_since is None or grace < state.grace):
+                self.commands.append(do.BeginTermination(grace))  # and decide again
+            elif state.terminating_since is not None:
+                self._terminate()
+            else:
+                self._sync()
+        return Decision(tuple(self.commands), self.wake_at)
+
+    # --- whether to end ---
+
+    def _check_deadline(self) -> None:
+        limit, state = self.pod.spec.active_deadline_seconds, self.state
+        if limit is None or state.ending or state.terminating_since is not None or not state.start_time:
+            return
+        end = state.start_time + limit
+        if self.now >= end:
+            state_ending = do.BeginEnding(DEADLINE)
+            self.commands.append(state_ending)
+        else:
+            self._wake(end)
+
+    def _grace(self) -> float | None:
+        """Seconds for termination; None when the pod is to live."""
+        metadata, spec = self.pod.metadata, self.pod.spec
+        usual = spec.termination_grace_period_seconds
+        usual = DEFAULT_GRACE if usual is None else usual
+        chosen: list[float] = []
+        if metadata.deletion_timestamp:
+            given = metadata.deletion_grace_period_seconds
+            chosen.append(usual if given is None else given)
+        elif self.state.removed:
+            chosen.append(usual)
+        if self.state.ending:
+            chosen.append(usual if self.state.ending.grace is None else self.state.ending.grace)
+        elif any(isinstance(c, do.BeginEnding) for c in self.commands):
+            chosen.append(usual)
+        if not chosen and finished(self.pod, self.state):
+            chosen.append(usual)
+        return min(chosen, default=None)
+
+    # --- ending ---
+
+    def _terminate(self) -> None:
+        state = self.state
+        for key, op in state.ops.items():
+            if op.interruptible and (key.startswith("start/") or key == "volumes"):
+                self.commands.append(do.Cancel(key))
+        for run in state.running():
+            if run.kill is None or run.kill.deadline > state.kill_deadline:
+                self.commands.append(
+                    do.BeginKill(run.name, run.id, state.kill_deadline, f"Stopping container {run.name}")
+                )
+        if self.commands:
+            return
+        self._stop_containers(ordered=True)
+        if state.running() or any(key.startswith(("start/", "sandbox")) for key in state.ops):
+            return
+        boxes = [box for box in (*state.old_sandboxes, state.sandbox) if box is not None and box.ready]
+        for box in boxes:
+            self._operate(do.StopSandbox(box.id))
+        if not state.torn_down and "volumes" not in state.ops:
+            self._operate(do.TearDown())
+        if not boxes and state.torn_down:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.state.removed:
+            self._operate(do.CleanUp())
+        elif self.pod.metadata.deletion_timestamp and self.state.final_written:
+            self._operate(do.DeleteObject())
+
+    def _stop_containers(self, *, ordered: bool) -> None:
+        """Carry on with every container that is to stop: its hook first, then the signal, sidecars in their turn."""
+        running = {run.name for run in self.state.running()}
+        order = [c.name for c in sidecars(self.pod)]
+        for run in self.state.running():
+            kill = run.kill
+            if kill is None:
+                continue
+            container = find_container(self.pod, run.name)
+            hook = container.lifecycle.pre_stop if container and container.lifecycle else None
+            if hook and not kill.hook_done and self.now < kill.deadline:
+                if run.post_started or f"start/{run.name}" not in self.state.ops:
+                    self._operate(do.RunPreStop(run.name, run.id, kill.deadline))
+                self._wake(kill.deadline)
+            if hook and not kill.hook_done and self.now < kill.deadline:
+                continue
+            if ordered and run.name in order and self.now < kill.deadline:
+                later = order[order.index(run.name) + 1 :]
+                if any(name not in order or name in later for name in running):
+                    self._wake(kill.deadline)
+                    continue
+            stop = do.StopContainer(run.name, run.id, max(kill.deadline, self.now + MINIMUM_GRACE))
+            flying = self.state.ops.get(stop.key)
+            if flying is None:
+                self._operate(stop)
+            elif flying.deadline > stop.deadline + 0.5:
+                self.commands.append(stop)
+
+    # --- living ---
+
+    def _sync(self) -> None:
+        state = self.state
+        box = state.sandbox
+        if box is None or not box.ready:
+            if alive := state.running():
+                self._kill_all(alive)
+                return
+            self._operate(do.CreateSandbox(box.attempt + 1 if box else 0))
+            if not state.volumes_ready:
+                self._operate(do.SetUpVolumes())
+            return
+        self._check_running()
+        self._stop_containers(ordered=False)
+        self._prune()
+        if not state.volumes_ready:
+            self._operate(do.SetUpVolumes())
+            return
+        for ephemeral in ephemeral_containers(self.pod):
+            if state.latest(ephemeral.name) is None:
+                self._start(ephemeral.name)
+        if any(key.startswith("start/") and not self._is_ephemeral(key[6:]) for key in state.ops):
+            return  # one at a time: the order of containers is a promise
+        if self._init_phase():
+            for container in self.pod.spec.containers:
+                if self._needs_start(container) and self._start(container.name):
+                    return
+
+    def _is_ephemeral(self, name: str) -> bool:
+        return any(c.name == name for c in ephemeral_containers(self.pod))
+
+    def _init_phase(self) -> bool:
+        """Advance the init containers; whether the others may run."""
+        box = self.state.sandbox
+        assert box is not None
+        if initialized(self.pod, self.state):
+            for sidecar in sidecars(self.pod):
+                run = self._run_here(sidecar.name)
+                if (run is None or run.state != RUNNING) and self._start(sidecar.name):
+                    return False
+            return True
+        for init in init_containers(self.pod):
+            run = self._run_here(init.name)
+            if is_sidecar(init):
+                if run is None or run.state != RUNNING:
+                    self._start(init.name)
+                    return False
+                if not is_started(init, run):
+                    return False
+            elif run is None or run.state == CREATED:
+                self._start(init.name)
+                return False
+            elif run.state == RUNNING:
+                return False
+            elif run.exit_code != 0:
+                if restarts(self.pod, init, run, init=True):
+                    self._start(init.name)
+                return False
+        return True
+
+    def _run_here(self, name: str) -> Run | None:
+        """The latest run, if it belongs to the current sandbox."""
+        run = self.state.latest(name)
+        box = self.state.sandbox
+        return run if run and box and run.sandbox_id == box.id else None
+
+    def _needs_start(self, container: Container) -> bool:
+        run = self.state.latest(container.name)
+        if run is None or run.state == CREATED:
+            return True
+        if run.state == RUNNING:
+            return False
+        return restarts(self.pod, container, run)
+
+    def _start(self, name: str) -> bool:
+        """Start a container unless it has to wait; whether it was asked for."""
+        if until := back_off_until(self.state, name, self.now):
+            self._wake(until)
+            run = self.state.latest(name)
+            if run and self.state.told.get(name) != run.id:
+                self.commands.append(do.TellBackOff(name, run.id))
+            return False
+        return self._operate(do.StartContainer(name, self.state.next_count(name)), trouble=name)
+
+    def _check_running(self) -> None:
+        """Containers that must be replaced, and those to be resized."""
+        for container in (*self.pod.spec.containers, *init_containers(self.pod)):
+            run = self.state.latest(container.name)
+            if run is None or run.state != RUNNING or run.kill is not None:
+                continue
+            name = container.name
+            usual = self.pod.spec.termination_grace_period_seconds
+            grace = DEFAULT_GRACE if usual is None else float(usual)
+            if run.spec_hash and run.spec_hash != spec_hash(container):
+                self._kill(run, grace, f"Container {name} definition changed, will be restarted")
+            elif run.healthy is False:
+                own = container.liveness_probe.termination_grace_period_seconds if container.liveness_probe else None
+                self._kill(run, grace if own is None else own, f"Container {name} failed liveness probe, will be restarted")
+            elif run.started is False:
+                own = container.startup_probe.termination_grace_period_seconds if container.startup_probe else None
+                self._kill(run, grace if own is None else own, f"Container {name} failed startup probe, will be restarted")
+            elif wants_resize(self.pod, container, run):
+                self._operate(do.ResizeContainer(name, run.id))
+
+    def _kill_all(self, runs: list[Run]) -> None:
+        usual = self.pod.spec.termination_grace_period_seconds
+        for run in runs:
+            if run.kill is None:
+                self._kill(run, DEFAULT_GRACE if usual is None else usual, f"Stopping container {run.name}")
+        if not self.commands:
+            self._stop_containers(ordered=False)
+
+    def _kill(self, run: Run, grace: float, message: str) -> None:
+        self.commands.append(do.BeginKill(run.name, run.id, self.now + grace, message))
+
+    def _prune(self) -> None:
+        """Keep of every container the current run and the one before."""
+        for name, runs in self.state.runs.items():
+            if len(runs) > 2:
+                for run in runs[:-2]:
+                    self._operate(do.RemoveContainer(name, run.id))
+
+    # --- how ---
+
+    def _operate(self, command: do.Operation, trouble: str = "") -> bool:
+        """Ask for an operation, unless it is in flight or its last failure is too fresh; whether it was asked for."""
+        if command.key in self.state.ops:
+            return False
+        problem = self.state.trouble.get(trouble or command.key)
+        if problem is not None and problem.retry_at > self.now:
+            self._wake(problem.retry_at)
+            return False
+        self.commands.append(command)
+        return True
+
+    def _wake(self, at: float) -> None:
+        self.wake_at = min(self.wake_at, at)
+
