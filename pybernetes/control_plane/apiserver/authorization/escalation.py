@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 GROUP = "rbac.authorization.k8s.io"
 
 
-def check_role(user: User, new: Role | ClusterRole, old: Role | ClusterRole | None, rbac: RBAC, all_: Authorizer) -> None:
+def check_role(
+    user: User, new: Role | ClusterRole, old: Role | ClusterRole | None, rbac: RBAC, all_: Authorizer
+) -> None:
     """May `user` write this role? Raises the 403 Status. rbac: whose rules count; all_: the whole authorizer."""
     if MASTERS in user.groups:
         return
@@ -80,7 +82,6 @@ def _require(
     if missing:
         listed = "\n".join(sorted(describe(rule) for rule in compact(missing)))
         groups = " ".join(f'"{group}"' for group in user.groups)
-        message = (
-            f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{listed}'
-        )
+        whom = f'user "{user.name}" (groups=[{groups}])'
+        message = f"{whom} is attempting to grant RBAC permissions not currently held:\n{listed}"
         raise errors.forbidden(of, name, message)

@@ -1,8 +1,8 @@
 """The roles and bindings every cluster starts with, as text.
 
-One line is a rule: verbs, API groups (`core` is the group ""), resources, and after a fourth blank resource names; `url` in
-place of the groups makes it a rule for non-resource paths. `read` and `write` stand for their verbs; `events` alone is the
-rule that lets a component record events. What upstream grants is the contract here, so the permissions are upstream's.
+One line is a rule: verbs, API groups (`core` is the group ""), resources, and as a fourth word resource names; `url` in
+place of the groups makes it a rule for non-resource paths. `read` and `write` stand for their verbs; `events` alone is
+the rule that lets a component record events. The permissions are upstream's, which are part of its contract.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ system:aggregate-to-edit
     read,write           coordination.k8s.io    leases
     write                resource.k8s.io        resourceclaims,resourceclaimtemplates
 system:aggregate-to-view
-    read                 core                   configmaps,endpoints,persistentvolumeclaims,persistentvolumeclaims/status
-    read                 core                   pods,replicationcontrollers,replicationcontrollers/scale,serviceaccounts
+    read                 core                   configmaps,endpoints,persistentvolumeclaims
+    read                 core                   persistentvolumeclaims/status,pods,replicationcontrollers
+    read                 core                   replicationcontrollers/scale,serviceaccounts
     read                 core                   services,services/status
     read                 core                   bindings,events,limitranges,namespaces/status,pods/log,pods/status
     read                 core                   replicationcontrollers/status,resourcequotas,resourcequotas/status
@@ -73,8 +74,9 @@ system:aggregate-to-view
     read                 autoscaling            horizontalpodautoscalers,horizontalpodautoscalers/status
     read                 batch                  cronjobs,cronjobs/status,jobs,jobs/status
     read                 extensions             daemonsets,daemonsets/status,deployments,deployments/scale
-    read                 extensions             deployments/status,ingresses,ingresses/status,networkpolicies,replicasets
-    read                 extensions             replicasets/scale,replicasets/status,replicationcontrollers/scale
+    read                 extensions             deployments/status,ingresses,ingresses/status,networkpolicies
+    read                 extensions             replicasets,replicasets/scale,replicasets/status
+    read                 extensions             replicationcontrollers/scale
     read                 policy                 poddisruptionbudgets,poddisruptionbudgets/status
     read                 networking.k8s.io      ingresses,ingresses/status,networkpolicies
     read                 resource.k8s.io        resourceclaims,resourceclaims/status,resourceclaimtemplates

@@ -12,7 +12,7 @@ from typing import Any
 class PeerCertificate:
     """A certificate that TLS verified: chain, dates and the extended key usage for clients.
 
-    common_name, organizations: from the subject. serial_number: hexadecimal. der: the certificate itself.
+    common_name, organizations, uid: from the subject. not_after: Unix seconds. der: the certificate itself.
     root: DER of the trust anchor its chain ends in (b"" if the TLS library does not tell), which distinguishes the
     client CA from the front proxy's. fingerprint: lower-case hexadecimal SHA-256 of `der`.
     """
@@ -20,6 +20,7 @@ class PeerCertificate:
     common_name: str
     organizations: tuple[str, ...]
     uid: str
+    not_after: float
     der: bytes
     root: bytes
     fingerprint: str
@@ -41,6 +42,7 @@ def peer_certificate(tls: ssl.SSLObject | None) -> PeerCertificate | None:
         common_name=names.get("commonName", [""])[-1],
         organizations=tuple(names.get("organizationName", ())),
         uid=names.get("1.3.6.1.4.1.57683.2", [""])[0],
+        not_after=float(ssl.cert_time_to_seconds(parsed["notAfter"])),
         der=der,
         root=_root(tls),
         fingerprint=hashlib.sha256(der).hexdigest(),

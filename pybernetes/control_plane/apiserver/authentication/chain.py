@@ -1,0 +1,133 @@
+"""The ordered list of authenticators, and TokenReview.
+
+The first that knows the request decides. A bearer token nobody accepts is an error, not anonymity; only a request
+without credentials is anonymous.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pybernetes.api.authentication_v1 import TokenReview
+from pybernetes.control_plane.apiserver.authentication import jwt
+from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
+from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens
+from pybernetes.control_plane.apiserver.authentication.user import ANONYMOUS_USER, User
+from pybernetes.machinery import codec, errors
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.apiserver.http import Request
+
+log = logging.getLogger(__name__)
+
+_WEBSOCKET = "base64url.bearer.authorization.k8s.io."
+
+
+class RequestAuthenticator(Protocol):
+    """Knows users by the connection or by headers. None: not mine. Raises the 401 Status: mine, and not valid."""
+
+    def authenticate(self, request: Request) -> User | None: ...
+
+
+class TokenAuthenticator(Protocol):
+    """Knows users by bearer token. None: not mine. Raises InvalidToken: mine, and not valid."""
+
+    def authenticate_token(self, token: str) -> User | None: ...
+
+
+class Authentication:
+    """`requests` are asked in order, then, if there is a bearer token, `tokens` in order; else it is anonymous.
+
+    audiences: those that mean this server; tokens that name none are for these.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[RequestAuthenticator],
+        tokens: Sequence[TokenAuthenticator],
+        *,
+        audiences: Sequence[str] = (),
+        anonymous: bool = True,
+    ) -> None:
+        self.requests = tuple(requests)
+        self.tokens = tuple(tokens)
+        self.audiences = frozenset(audiences)
+        self.anonymous = anonymous
+
+    def authenticate(self, request: Request) -> User:
+        """Who sends this request. Raises the 401 Status error."""
+        for authenticator in self.requests:
+            user = authenticator.authenticate(request)
+            if user is not None:
+                return user
+        token = bearer_token(request)
+        if token is not None:
+            return self.authenticate_token(token)
+        if self.anonymous:
+            return ANONYMOUS_USER
+        raise errors.unauthorized()
+
+    def authenticate_token(self, token: str) -> User:
+        """Whose token this is. Raises the 401 Status error."""
+        reasons = []
+        for authenticator in self.tokens:
+            try:
+                user = authenticator.authenticate_token(token)
+            except InvalidToken as error:
+                reasons.append(str(error))
+                continue
+            if user is not None:
+                return user
+        log.info("bearer token refused: %s", "; ".join(reasons) or "unknown")
+        raise errors.unauthorized()
+
+    def review(self, review: TokenReview) -> TokenReview:
+        """Serve `POST tokenreviews`."""
+        if not review.spec.token:
+            raise errors.bad_request("token is required for TokenReview in authentication")
+        answer: TokenReview = codec.copy(review)
+        status = answer.status
+        status.authenticated, status.user, status.audiences, status.error = None, None, None, None
+        reasons = []
+        wanted = frozenset(review.spec.audiences or self.audiences)
+        for authenticator in self.tokens:
+            try:
+                if isinstance(authenticator, ServiceAccountTokens):
+                    found = authenticator.check(review.spec.token, wanted)
+                    user, accepted = found if found is not None else (None, ())
+                else:
+                    user = authenticator.authenticate_token(review.spec.token)
+                    accepted = tuple(sorted(wanted & self.audiences))
+                    if user is not None and wanted and not accepted:
+                        raise InvalidToken("token is not for the requested audiences")
+            except InvalidToken as error:
+                reasons.append(str(error))
+                continue
+            if user is not None:
+                status.authenticated = True
+                status.user = user.info()
+                status.audiences = list(accepted) or None
+                return answer
+        status.error = f"[invalid bearer token, {', '.join(reasons)}]" if reasons else "invalid bearer token"
+        return answer
+
+
+def bearer_token(request: Request) -> str | None:
+    """The bearer token of a request: from its Authorization header or, for browsers, from a WebSocket subprotocol."""
+    header = request.headers.get(b"authorization")
+    if header is not None:
+        scheme, _, token = header.decode("latin-1").strip().partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+        return None
+    if request.upgrade:
+        for protocol in request.header(b"sec-websocket-protocol").decode("latin-1").split(","):
+            protocol = protocol.strip()
+            if protocol.startswith(_WEBSOCKET):
+                try:
+                    return jwt.decode(protocol[len(_WEBSOCKET) :]).decode()
+                except (InvalidToken, UnicodeDecodeError) as error:
+                    raise errors.unauthorized() from error
+    return None
