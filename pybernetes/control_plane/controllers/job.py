@@ -14,6 +14,7 @@ from pybernetes.aio import clock
 from pybernetes.api.batch_v1 import Job, JobCondition, JobStatus, UncountedTerminatedPods
 from pybernetes.api.core_v1 import Pod
 from pybernetes.client.controller import Controller, RequeueAfter, controller_of, key_of, split_key
+from pybernetes.client.informer import OWNER
 from pybernetes.control_plane.controllers import job_plan as plan
 from pybernetes.control_plane.controllers import pods as pod_state
 from pybernetes.control_plane.controllers.ownership import Claims, add_indexes
@@ -94,7 +95,7 @@ class JobController(Controller):
                 tally.active = 0 if error is None else len(active)
             else:
                 error, wait = await self._manage(job, pods, active, tally, now)
-        owned = [pod for pod in self.pods.by_index("owner", job.metadata.uid)]
+        owned = self.pods.by_index(OWNER, job.metadata.uid)
         active = [pod for pod in owned if pod_state.is_active(pod)]
         terminating = [p for p in owned if pod_state.is_terminating(p) and not pod_state.is_terminal(p)]
         job.status.active = len(active)
@@ -145,9 +146,9 @@ class JobController(Controller):
                 if verdict.action != "Ignore" and not out_of_range:
                     failed_uids.add(uid)
                 per_index = job.spec.backoff_limit_per_index
-                if per_index is not None and index is not None and index not in tally.completed:
-                    if verdict.action == "FailIndex" or plan.failure_count(pod) + 1 > per_index:
-                        tally.failed_indexes.add(index)
+                counts = per_index is not None and index is not None and index not in tally.completed
+                if counts and (verdict.action == "FailIndex" or plan.failure_count(pod) + 1 > (per_index or 0)):
+                    tally.failed_indexes.add(index or 0)
             elif pod_state.is_active(pod):
                 tally.active += 1
                 tally.restarts += sum(s.restart_count for s in pod.status.container_statuses or ())

@@ -11,21 +11,11 @@ from collections.abc import Sequence
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Node, Pod, PodCondition, Taint, Toleration
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
+from pybernetes.control_plane.controllers.node_fit import tolerates
 from pybernetes.control_plane.controllers.node_lifecycle import POD_NODE, pods_by_node
 from pybernetes.control_plane.controllers.pods import condition, is_terminal
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Whether it tolerates the taint (operators Exists and Equal; an empty key or effect matches all)."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
 
 
 def tolerated_until(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:
