@@ -7,15 +7,17 @@ without credentials is anonymous.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pybernetes.api.authentication_v1 import TokenReview
+from pybernetes.api.authentication_v1 import TokenReviewSpec, TokenReviewStatus
 from pybernetes.control_plane.apiserver.authentication import jwt
+from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
 from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
-from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens
+from pybernetes.control_plane.apiserver.authentication.service_accounts import Config, Getter, ServiceAccountTokens
+from pybernetes.control_plane.apiserver.authentication.tokens import BootstrapTokens, StaticTokens
 from pybernetes.control_plane.apiserver.authentication.user import ANONYMOUS_USER, User
-from pybernetes.machinery import codec, errors
+from pybernetes.machinery import errors
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.http import Request
@@ -56,6 +58,28 @@ class Authentication:
         self.audiences = frozenset(audiences)
         self.anonymous = anonymous
 
+    @classmethod
+    def standard(
+        cls,
+        get: Getter,
+        keys: Sequence[bytes],
+        config: Config | None = None,
+        *,
+        static: Mapping[str, User] | None = None,
+        front_proxy: FrontProxy | None = None,
+        anonymous: bool = True,
+    ) -> Authentication:
+        """The list every API server has. keys: PEM, of those that sign ServiceAccount tokens; config: theirs;
+        static: users by fixed token; get: of secrets, serviceaccounts, pods and nodes."""
+        requests: list[RequestAuthenticator] = []
+        if front_proxy is not None:
+            requests.append(RequestHeaders(front_proxy))
+        requests.append(Certificates(front_proxy.roots if front_proxy is not None else frozenset()))
+        accounts = ServiceAccountTokens(keys, get, config)
+        tokens: list[TokenAuthenticator] = [StaticTokens(static)] if static else []
+        tokens += [accounts, BootstrapTokens(get)]
+        return cls(requests, tokens, audiences=accounts.config.api_audiences, anonymous=anonymous)
+
     def authenticate(self, request: Request) -> User:
         """Who sends this request. Raises the 401 Status error."""
         for authenticator in self.requests:
@@ -83,22 +107,19 @@ class Authentication:
         log.info("bearer token refused: %s", "; ".join(reasons) or "unknown")
         raise errors.unauthorized()
 
-    def review(self, review: TokenReview) -> TokenReview:
-        """Serve `POST tokenreviews`."""
-        if not review.spec.token:
+    def review(self, spec: TokenReviewSpec) -> TokenReviewStatus:
+        """Answer a TokenReview. Raises the 400 Status if it has no token."""
+        if not spec.token:
             raise errors.bad_request("token is required for TokenReview in authentication")
-        answer: TokenReview = codec.copy(review)
-        status = answer.status
-        status.authenticated, status.user, status.audiences, status.error = None, None, None, None
         reasons = []
-        wanted = frozenset(review.spec.audiences or self.audiences)
+        wanted = frozenset(spec.audiences or self.audiences)
         for authenticator in self.tokens:
             try:
                 if isinstance(authenticator, ServiceAccountTokens):
-                    found = authenticator.check(review.spec.token, wanted)
+                    found = authenticator.check(spec.token, wanted)
                     user, accepted = found if found is not None else (None, ())
                 else:
-                    user = authenticator.authenticate_token(review.spec.token)
+                    user = authenticator.authenticate_token(spec.token)
                     accepted = tuple(sorted(wanted & self.audiences))
                     if user is not None and wanted and not accepted:
                         raise InvalidToken("token is not for the requested audiences")
@@ -106,12 +127,9 @@ class Authentication:
                 reasons.append(str(error))
                 continue
             if user is not None:
-                status.authenticated = True
-                status.user = user.info()
-                status.audiences = list(accepted) or None
-                return answer
-        status.error = f"[invalid bearer token, {', '.join(reasons)}]" if reasons else "invalid bearer token"
-        return answer
+                return TokenReviewStatus(authenticated=True, user=user.info(), audiences=list(accepted) or None)
+        error_text = f"[invalid bearer token, {', '.join(reasons)}]" if reasons else "invalid bearer token"
+        return TokenReviewStatus(error=error_text)
 
 
 def bearer_token(request: Request) -> str | None:

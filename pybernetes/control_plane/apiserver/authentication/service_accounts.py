@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pybernetes.aio import clock
-from pybernetes.api.authentication_v1 import TokenRequest
+from pybernetes.api.authentication_v1 import TokenRequestSpec
+from pybernetes.api.core_v1 import Pod, ServiceAccount
 from pybernetes.control_plane.apiserver.authentication import jwt
 from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
 from pybernetes.control_plane.apiserver.authentication.user import CREDENTIAL_ID, User
-from pybernetes.machinery import codec, errors
-from pybernetes.machinery.field import Path, invalid
+from pybernetes.machinery.meta import Object
 
-#: (resource, namespace, name) -> the live object of core/v1, or None. From memory: it is asked on every request.
-Getter = Callable[[str, str, str], Any]
+#: (group, resource, namespace, name) -> the live object, or None. From memory: it is asked on every request.
+Getter = Callable[[str, str, str, str], Any]
 
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 PREFIX = "system:serviceaccount:"
@@ -92,9 +92,10 @@ class Config:
 class TokenIssuer:
     """Makes tokens. key: the private signing key, PEM. (Older public keys are the authenticator's business.)"""
 
-    def __init__(self, key: bytes, config: Config | None = None) -> None:
+    def __init__(self, key: bytes, get: Getter, config: Config | None = None) -> None:
         self.config = config or Config()
         self.key = jwt.Key(key)
+        self._get = get
 
     def issue(
         self,
@@ -152,38 +153,27 @@ class TokenIssuer:
             }
         )
 
-    def answer(self, request: TokenRequest, namespace: str, name: str, get: Getter) -> TokenRequest:
-        """Serve `POST .../serviceaccounts/NAME/token`. Raises Status errors: 404, 409, 422, 400."""
-        account = get("serviceaccounts", namespace, name)
-        if account is None:
-            raise errors.not_found(("", "serviceaccounts"), name)
-        spec = request.spec
+    def mint(self, account: ServiceAccount, spec: TokenRequestSpec, bound: Object | None) -> tuple[str, str]:
+        """Serve a checked TokenRequest: the token, and its end as RFC 3339. bound: the object of `bound_object_ref`,
+        which the caller has found and compared; a token bound to a Pod names the Pod's Node as well."""
+        reference = node = None
+        if bound is not None:
+            reference = Bound(f"{bound.kind.lower()}s", bound.metadata.name, bound.metadata.uid)
+            if isinstance(bound, Pod) and bound.spec.node_name:
+                found = self._get("", "nodes", "", bound.spec.node_name)
+                node = Bound("nodes", bound.spec.node_name, found.metadata.uid if found is not None else "")
         seconds = 3600 if spec.expiration_seconds is None else spec.expiration_seconds
-        path = Path("spec").child("expirationSeconds")
-        problem = ""
-        if seconds < 600:
-            problem = "may not specify a duration less than 10 minutes"
-        elif seconds > 1 << 32:
-            problem = "may not specify a duration larger than 2^32 seconds"
-        if problem:
-            found = [invalid(path, seconds, problem)]
-            raise errors.invalid("authentication.k8s.io", "TokenRequest", "", found)
-        seconds = min(seconds, self.config.max_expiration)
-        bound = node = None
-        reference = spec.bound_object_ref
-        if reference is not None:
-            bound, node = _bind(reference.kind or "", reference.api_version or "", reference.name or "",
-                                reference.uid or "", namespace, name, get)  # fmt: skip
-        audiences = spec.audiences or list(self.config.api_audiences)
-        token, end = self.issue(namespace, name, account.metadata.uid, audiences, seconds, bound, node)
-        answer: TokenRequest = codec.copy(request)
-        answer.spec.audiences = list(audiences)
-        answer.spec.expiration_seconds = seconds
-        answer.status.token = token
-        answer.status.expiration_timestamp = clock.format_rfc3339(end)
-        answer.metadata.name, answer.metadata.namespace = name, namespace
-        answer.metadata.creation_timestamp = clock.rfc3339()
-        return answer
+        meta = account.metadata
+        token, end = self.issue(
+            meta.namespace,
+            meta.name,
+            meta.uid,
+            spec.audiences or (),
+            min(seconds, self.config.max_expiration),
+            reference,
+            node,
+        )
+        return token, clock.format_rfc3339(end)
 
 
 class ServiceAccountTokens:
@@ -232,18 +222,18 @@ class ServiceAccountTokens:
 
     def _check_alive(self, known: _Known, token: str, now: float) -> None:
         get = self._get
-        account = get("serviceaccounts", known.namespace, known.account)
+        account = get("", "serviceaccounts", known.namespace, known.account)
         if account is None or _gone(account, now):
             raise InvalidToken(f"service account {known.namespace}/{known.account} has been deleted")
         if account.metadata.uid != known.account_uid:
             raise InvalidToken("service account UID does not match the token's claim")
         if known.secret:
-            secret = get("secrets", known.namespace, known.secret)
+            secret = get("", "secrets", known.namespace, known.secret)
             if secret is None or secret.metadata.deletion_timestamp or _secret_value(secret, "token") != token:
                 raise InvalidToken("token has been invalidated")
         bound = known.bound
         if bound is not None:
-            obj = get(bound.resource, "" if bound.resource == "nodes" else known.namespace, bound.name)
+            obj = get("", bound.resource, "" if bound.resource == "nodes" else known.namespace, bound.name)
             if obj is None or obj.metadata.uid != bound.uid or _gone(obj, now):
                 raise InvalidToken(f"the {bound.resource[:-1]} that the token is bound to no longer exists")
 
@@ -283,37 +273,6 @@ def _read_legacy(claims: dict[str, Any]) -> _Known:
     if not (namespace and secret and name and uid) or claims.get("sub") != f"{PREFIX}{namespace}:{name}":
         raise InvalidToken("legacy service account token lacks a claim")
     return _Known(account_user(namespace, name, uid), namespace, name, uid, None, (), 0.0, float("inf"), secret)
-
-
-def _bind(
-    kind: str, api_version: str, name: str, uid: str, namespace: str, account: str, get: Getter
-) -> tuple[Bound, Bound | None]:
-    """The object a token is to be bound to, checked; and the node of a pod."""
-    if api_version != "v1" or kind not in ("Pod", "Secret", "Node"):
-        group, _, version = api_version.rpartition("/")
-        raise errors.bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
-    resource = f"{kind.lower()}s"
-    obj = get(resource, "" if kind == "Node" else namespace, name)
-    if obj is None:
-        raise errors.not_found(("", resource), name)
-    if uid and uid != obj.metadata.uid:
-        raise errors.conflict(
-            ("", resource),
-            name,
-            f"the UID in the bound object reference ({uid}) does not match the UID in record. "
-            "The object might have been deleted and then recreated",
-        )
-    bound = Bound(resource, name, obj.metadata.uid)
-    if kind != "Pod":
-        return bound, None
-    if (obj.spec.service_account_name or "default") != account:
-        raise errors.bad_request(
-            f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.'
-        )
-    if not obj.spec.node_name:
-        return bound, None
-    node = get("nodes", "", obj.spec.node_name)
-    return bound, Bound("nodes", obj.spec.node_name, node.metadata.uid if node is not None else "")
 
 
 def _gone(obj: Any, now: float) -> bool:

@@ -59,7 +59,7 @@ class BootstrapTokens:
         if match is None:
             return None
         id_, secret = match.groups()
-        obj = self._get("secrets", "kube-system", f"bootstrap-token-{id_}")
+        obj = self._get("", "secrets", "kube-system", f"bootstrap-token-{id_}")
         if obj is None or obj.metadata.deletion_timestamp or obj.type != "bootstrap.kubernetes.io/token":
             raise InvalidToken("no such bootstrap token")
         data = {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in (obj.data or {}).items()}

@@ -2,6 +2,5 @@
 
 `union.py` is the ordered list (masters, node, RBAC). `rbac.py` and `node.py` decide from memory; `policy.py` and
 `controller_policy.py` are the roles every cluster starts with, `reconcile.py` keeps them; `escalation.py` stops users
-from granting what they do not have; `node_restriction.py` is what admission asks about kubelets; `reviews.py` answers
-SubjectAccessReviews.
+from granting what they do not have; `reviews.py` answers SubjectAccessReviews.
 """

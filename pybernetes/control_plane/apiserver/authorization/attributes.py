@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Attributes:
     """One action. For a resource `path` is ""; else only `verb` (the HTTP method in lower case) and `path` are set.
 
-    version, selectors: not looked at by RBAC; the Node authorizer reads `field_selector` (parsed requirements
-    [(key, operator, value)], None if not restricted) to let a node list its own pods.
+    version, selectors: not looked at by RBAC; the Node authorizer reads `field_selector` (its text, or "") to let a node
+    list its own pods.
     """
 
     __slots__ = (
@@ -44,8 +44,8 @@ class Attributes:
         subresource: str = "",
         path: str = "",
         version: str = "*",
-        field_selector: Any = None,
-        label_selector: Any = None,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> None:
         self.verb = verb
         self.api_group = api_group
@@ -74,6 +74,8 @@ class Decision(NamedTuple):
 ALLOW = Decision(True)
 NO_OPINION = Decision(False)
 
+_NONE = [""]
+
 Authorize = Callable[["User", Attributes], Decision]
 
 
@@ -86,12 +88,16 @@ class Authorizer(Protocol):
     def explain(self, user: User, attributes: Attributes) -> Decision: ...
 
 
-def of_request(info: RequestInfo) -> Attributes:
-    """The attributes of a request."""
+def of_request(info: RequestInfo, params: Mapping[str, list[str]] | None = None) -> Attributes:
+    """The attributes of a request; params: its query, for the selectors."""
     if info.is_resource:
-        return Attributes(
+        a = Attributes(
             info.verb, info.group, info.resource, info.namespace, info.name, info.subresource, "", info.version
         )
+        if params:
+            a.field_selector = params.get("fieldSelector", _NONE)[0]
+            a.label_selector = params.get("labelSelector", _NONE)[0]
+        return a
     return Attributes(info.verb, path=info.path)
 
 

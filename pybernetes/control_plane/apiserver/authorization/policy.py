@@ -21,6 +21,7 @@ from pybernetes.api.rbac_v1 import (
     Subject,
 )
 from pybernetes.control_plane.apiserver.authorization.controller_policy import CONTROLLERS
+from pybernetes.control_plane.apiserver.authorization.rules import break_down, compact
 from pybernetes.machinery.meta import LabelSelector, ObjectMeta
 
 GROUP = "rbac.authorization.k8s.io"
@@ -276,6 +277,8 @@ KUBEADM_ROLES = """
 kubeadm:get-nodes
     get                  core                   nodes
 """
+#: Our controllers run in one process and under one name; upstream's run under forty.
+CONTROLLER_MANAGER_ROLE, CONTROLLER_MANAGER = "pybernetes:controller-manager", "system:kube-controller-manager"
 KUBEADM_BINDINGS = """
 kubeadm:cluster-admins                        cluster-admin  g:kubeadm:cluster-admins
 kubeadm:get-nodes                             kubeadm:get-nodes  g:system:bootstrappers:kubeadm:default-node-token
@@ -309,6 +312,8 @@ def cluster_roles() -> tuple[ClusterRole, ...]:
         found.append(ClusterRole(metadata=_meta(f"system:controller:{name}", ""), rules=rules))
     for name, rules in _parse(KUBEADM_ROLES):
         found.append(ClusterRole(metadata=ObjectMeta(name=name), rules=rules))
+    together = [part for _, rules in _parse(CONTROLLERS) for rule in rules for part in break_down(rule)]
+    found.append(ClusterRole(metadata=_meta(CONTROLLER_MANAGER_ROLE, ""), rules=compact(together)))
     return tuple(found)
 
 
@@ -326,6 +331,13 @@ def cluster_role_bindings() -> tuple[ClusterRoleBinding, ...]:
                 metadata=_meta(role, ""), role_ref=_ref("ClusterRole", role), subjects=[_subject(f"s:{name}")]
             )
         )
+    found.append(
+        ClusterRoleBinding(
+            metadata=_meta(CONTROLLER_MANAGER_ROLE, ""),
+            role_ref=_ref("ClusterRole", CONTROLLER_MANAGER_ROLE),
+            subjects=[_subject(f"u:{CONTROLLER_MANAGER}")],
+        )
+    )
     for name, role, subjects in _parse_bindings(KUBEADM_BINDINGS):
         found.append(
             ClusterRoleBinding(

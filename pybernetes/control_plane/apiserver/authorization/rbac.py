@@ -2,8 +2,8 @@
 
 Bindings are indexed by subject as they change. The first check of a user (name and groups) collects the rules that
 apply to it, cluster-wide and by namespace; each (verb, group, resource, namespace) is then worked out once and
-remembered as "no", "all" or the set of resource names. So a check on the hot path is two dictionary look-ups; any change
-of a role or binding forgets all users, which costs each some tens of microseconds once.
+remembered as "no", "all" or the set of resource names. So a check on the hot path is two dictionary look-ups; any
+change of a role or binding forgets all users, which costs each some tens of microseconds once.
 """
 
 from __future__ import annotations
