@@ -115,7 +115,10 @@ def without(a: Tree, b: Tree) -> Tree:
         old = a.get(step)
         if old is None or step == ".":
             continue
-        new = None if not node or "." in node or not old else (without(old, node) or None)
+        if not node or "." in node:
+            new = None
+        else:
+            new = (without(old, node) or None) if old else old
         if new is old:
             continue
         if result is None:
@@ -128,15 +131,12 @@ def without(a: Tree, b: Tree) -> Tree:
 
 
 def paths(tree: Tree, prefix: str = "") -> list[str]:
-    """The members as text: `.spec.containers[name="web"].image`."""
-    found: list[str] = []
-    for step, node in tree.items():
-        if step == ".":
-            found.append(prefix)
-        elif not node:
-            found.append(prefix + step_text(step))
-        else:
-            found.extend(paths(node, prefix + step_text(step)))
+    """The members as text, `.spec.containers[name="web"].image`: on each level members first, then what is below."""
+    steps = sorted(step for step in tree if step != ".")
+    found = [prefix + step_text(step) for step in steps if not tree[step] or "." in tree[step]]
+    for step in steps:
+        if tree[step]:
+            found.extend(paths(tree[step], prefix + step_text(step)))
     return found
 
 
