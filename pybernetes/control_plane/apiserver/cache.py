@@ -14,6 +14,7 @@ import asyncio
 import logging
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from pybernetes.aio import clock
@@ -100,6 +101,8 @@ class Storage:
         self.floor = cache.revision
         self.revision = 0
         self.groups = Groups()
+        #: Called with every change, in order, before the write that made it is answered.
+        self.listeners: list[Callable[[Change], None]] = []
         self._handed: dict[str, tuple[bytes, AnyObject]] = {}
 
     def use(self, codec: Codec, indexed: Any = None) -> None:
@@ -320,7 +323,10 @@ class WatchCache:
             storage = self._of(event.key)
             self.revision = event.revision
             if storage is not None:
-                publish(storage, storage.apply(event))
+                change = storage.apply(event)
+                for listener in storage.listeners:
+                    listener(change)
+                publish(storage, change)
         if revision > self.revision:
             self.revision = revision
 

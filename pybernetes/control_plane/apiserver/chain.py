@@ -103,7 +103,7 @@ class Chain:
             subresource = resource.subresources.get(info.subresource)
             if subresource is None:
                 raise page_not_found()
-            if info.verb not in subresource.verbs:
+            if info.verb not in subresource.verbs and not subresource.any_method:
                 raise errors.method_not_allowed(resource.group_resource, info.verb)
             return await subresource.handle(call)
         if resource.kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pybernetes.api.kinds import GroupResource
 from pybernetes.control_plane.apiserver.admission.chain import Admission
@@ -11,9 +10,6 @@ from pybernetes.control_plane.apiserver.cache import Item, Storage, WatchCache
 from pybernetes.control_plane.apiserver.registry import Registry
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import StatusCause
-
-if TYPE_CHECKING:
-    from pybernetes.control_plane.apiserver.authentication.user import User
 
 _NAMESPACES = GroupResource("", "namespaces")
 
@@ -27,11 +23,13 @@ class Core:
         self.admission = admission
         self.namespaces: Storage = cache.storage("", "namespaces")
         self.authorizer: Any = None
+        self.rbac: Any = None
         self.authenticator: Any = None
+        #: The server's configuration.
+        self.config: Any = None
         self.token_issuer: Any = None
         #: How to reach kubelets, Pods and Services (`connect.dial`), set by the server.
         self.connector: Any = None
-        self.impersonate: Callable[[Any], Awaitable[User | None]] | None = None
 
     def item(self, group: str, resource: str, namespace: str, name: str) -> Item | None:
         """A stored object by name; None when there is none."""

@@ -156,7 +156,7 @@ class ProtobufEvents(ShapedEvents):
     def _frame(type_: str, wire: dict[str, Any]) -> bytes:
         from pybernetes.machinery import protobuf
 
-        return protobuf.watch_frame(type_, wire)
+        return protobuf.watch_event(type_, protobuf.encode(wire))
 
 
 class ObjectEvents:

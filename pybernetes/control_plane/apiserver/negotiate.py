@@ -73,13 +73,13 @@ def ranges(accept: bytes) -> tuple[Range, ...]:
 
 
 @lru_cache(512)
-def accepted(accept: bytes, watching: bool = False) -> Format:
-    """The format for an Accept header. Raises 406."""
+def accepted(accept: bytes, watching: bool = False, protobuf: bool = True) -> Format:
+    """The format for an Accept header. protobuf: whether what is shown has such a form. Raises 406."""
     if not accept or accept in (b"*/*", b"application/json"):
         return PLAIN
     for entry in ranges(accept):
         media = _media(entry.media, watching)
-        if media is None:
+        if media is None or (media == PROTOBUF and (not protobuf or entry.get("as") == _TABLE)):
             continue
         shape, version, group = entry.get("as"), entry.get("v"), entry.get("g")
         if shape:

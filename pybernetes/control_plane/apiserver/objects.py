@@ -10,12 +10,14 @@ The revision is not part of what is encoded for the store: `stamp` writes it int
 
 from __future__ import annotations
 
-from copy import deepcopy
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 
+from pybernetes.machinery import codec, schema
 from pybernetes.machinery.meta import Object, ObjectMeta
+from pybernetes.machinery.schema import Schema
 
 _META = b'"metadata":{'
 _REVISION = b'"resourceVersion":"'
@@ -67,7 +69,9 @@ def stamp(value: bytes, revision: int) -> bytes:
 
 
 class Codec(Protocol):
-    """Bytes and wire dicts of one kind. Stored bytes are trusted; what clients send goes through `body.py`."""
+    """Bytes and wire dicts of one kind. What is stored is trusted; `read` and `convert` are for what clients send."""
+
+    schema: Schema
 
     def decode(self, data: bytes) -> AnyObject:
         """Stored JSON to an object, resourceVersion included."""
@@ -81,8 +85,11 @@ class Codec(Protocol):
     def to_wire(self, obj: AnyObject) -> dict[str, Any]:
         """The object as a new wire dict that the caller may change."""
 
-    def from_wire(self, wire: dict[str, Any]) -> AnyObject:
-        """A wire dict to an object; raises msgspec.ValidationError."""
+    def read(self, data: bytes, problems: list[str] | None, duplicates: bool) -> AnyObject:
+        """A client's JSON to an object; unknown (and repeated) fields go into `problems`. Raises StatusError (400)."""
+
+    def convert(self, wire: dict[str, Any], problems: list[str] | None) -> AnyObject:
+        """The same for a wire dict, which may be changed."""
 
 
 class StructCodec:
@@ -91,29 +98,42 @@ class StructCodec:
     def __init__(self, type_: type[Object]) -> None:
         self.type = type_
         self._decoder = msgspec.json.Decoder(type_)
-        self._encoder = msgspec.json.Encoder()
+
+    @cached_property
+    def schema(self) -> Schema:
+        return schema.of_struct(self.type)
 
     def decode(self, data: bytes) -> AnyObject:
         return self._decoder.decode(data)
 
     def encode(self, obj: AnyObject) -> bytes:
-        return self._encoder.encode(obj)
+        return codec.encode(cast(Object, obj))
 
     def copy(self, obj: AnyObject) -> AnyObject:
-        return self._decoder.decode(self._encoder.encode(obj))
+        return cast(AnyObject, codec.copy(obj))
 
     def to_wire(self, obj: AnyObject) -> dict[str, Any]:
-        return cast("dict[str, Any]", msgspec.to_builtins(obj))
+        return cast("dict[str, Any]", codec.to_dict(obj))
 
-    def from_wire(self, wire: dict[str, Any]) -> AnyObject:
-        return msgspec.convert(wire, self.type)
+    def read(self, data: bytes, problems: list[str] | None, duplicates: bool) -> AnyObject:
+        obj = codec.decode(self.type, data, problems, duplicates=duplicates)
+        codec.normalise(obj)
+        return obj
+
+    def convert(self, wire: dict[str, Any], problems: list[str] | None) -> AnyObject:
+        obj = codec.convert(self.type, wire, problems)
+        codec.normalise(obj)
+        return obj
 
 
 class CustomCodec:
-    """Codec of `Custom` objects. `api_version`: what objects read bear (the version served, not the one stored)."""
+    """Codec of `Custom` objects: prunes by a schema what clients send."""
+
+    def __init__(self, shape: Schema = schema.ANY) -> None:
+        self.schema = shape
 
     def decode(self, data: bytes) -> AnyObject:
-        return self.from_wire(msgspec.json.decode(data))
+        return _custom(msgspec.json.decode(data))
 
     def encode(self, obj: AnyObject) -> bytes:
         custom = cast(Custom, obj)
@@ -123,13 +143,32 @@ class CustomCodec:
 
     def copy(self, obj: AnyObject) -> AnyObject:
         custom = cast(Custom, obj)
-        metadata = msgspec.convert(msgspec.to_builtins(custom.metadata), ObjectMeta)
-        return Custom(custom.api_version, custom.kind, metadata, deepcopy(custom.content))
+        return Custom(custom.api_version, custom.kind, codec.copy(custom.metadata), codec.copy(custom.content))
 
     def to_wire(self, obj: AnyObject) -> dict[str, Any]:
-        return deepcopy(cast(Custom, obj).to_wire())
+        return cast("dict[str, Any]", codec.copy(cast(Custom, obj).to_wire()))
 
-    def from_wire(self, wire: dict[str, Any]) -> AnyObject:
-        content = {key: value for key, value in wire.items() if key not in ("apiVersion", "kind", "metadata")}
-        metadata = msgspec.convert(wire.get("metadata") or {}, ObjectMeta)
-        return Custom(wire.get("apiVersion") or "", wire.get("kind") or "", metadata, content)
+    def read(self, data: bytes, problems: list[str] | None, duplicates: bool) -> AnyObject:
+        wire = codec.decode_dict(data)
+        if duplicates and problems is not None:
+            problems.extend(codec.duplicate_fields(data))
+        return self.convert(wire, problems)
+
+    def convert(self, wire: dict[str, Any], problems: list[str] | None) -> AnyObject:
+        def unknown(path: str) -> None:
+            if problems is not None:
+                problems.append(f'unknown field "{path}"')
+
+        metadata = wire.pop("metadata", None)
+        schema.prune(wire, self.schema, unknown)
+        wire["metadata"] = metadata
+        return _custom(wire, problems)
+
+
+def _custom(wire: dict[str, Any], problems: list[str] | None = None) -> Custom:
+    content = {key: value for key, value in wire.items() if key not in ("apiVersion", "kind", "metadata")}
+    mine: list[str] = []
+    metadata = codec.from_dict(ObjectMeta, wire.get("metadata") or {}, mine)
+    if mine and problems is not None:
+        problems.extend(text.replace('"', '"metadata.', 1) for text in mine)
+    return Custom(wire.get("apiVersion") or "", wire.get("kind") or "", metadata, content)

@@ -15,8 +15,9 @@ from pybernetes.control_plane.apiserver import tables
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.http import Response
 from pybernetes.control_plane.apiserver.http.messages import Header
-from pybernetes.control_plane.apiserver.negotiate import JSON, PLAIN, PROTOBUF, Format, accepted
+from pybernetes.control_plane.apiserver.negotiate import JSON, PLAIN, PROTOBUF, YAML, Format, accepted
 from pybernetes.control_plane.apiserver.objects import Custom
+from pybernetes.machinery import errors
 from pybernetes.machinery.meta import Status
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def respond(call: Call, result: Result) -> Response:
     if result.raw is not None:
         headers = [(b"Content-Type", result.media_type), *result.headers]
         return Response(result.status, headers, result.raw)
-    form = format_of(call)
     resource = result.resource
+    form = format_of(call, resource)
     item = result.item
     if form is PLAIN and call.warnings is None and not result.headers:
         if item is not None and resource is not None and resource.served is None:
@@ -64,9 +65,9 @@ def respond(call: Call, result: Result) -> Response:
     return Response(result.status, headers, body)
 
 
-def format_of(call: Call) -> Format:
+def format_of(call: Call, resource: Resource | None) -> Format:
     """The format the client accepts, with `pretty` as query or browser ask."""
-    form = accepted(call.headers.get(b"accept", b""))
+    form = accepted(call.headers.get(b"accept", b""), False, resource is None or resource.kind.module != "")
     if call.params and (pretty := call.params.get("pretty")) is not None:
         if pretty[0].lower() not in ("false", "0"):
             return Format(form.media, form.shape, form.version, True)
@@ -161,6 +162,8 @@ def encode_wire(wire: dict[str, Any], form: Format) -> bytes:
     if form.media == PROTOBUF:
         from pybernetes.machinery import protobuf
 
+        if not protobuf.supports(wire.get("apiVersion") or "", wire.get("kind") or ""):
+            raise errors.not_acceptable([JSON, YAML])
         return protobuf.encode(wire)
     from pybernetes.machinery import yaml
 

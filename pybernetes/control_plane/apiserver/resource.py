@@ -21,6 +21,7 @@ from pybernetes.control_plane.apiserver.objects import AnyObject, Codec
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.cache import Storage
     from pybernetes.control_plane.apiserver.call import Call, Result
+    from pybernetes.control_plane.apiserver.core import Core
     from pybernetes.machinery.field import FieldError
     from pybernetes.machinery.meta import DeleteOptions
 
@@ -66,7 +67,6 @@ class Strategy:
     fields: Mapping[str, Getter] = {}
     #: The selectable field that watches are indexed by ("" is none).
     indexed_field = ""
-    table: Table | None = None
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -153,6 +153,13 @@ class Strategy:
         """The object as it is shown, where that is not as it is stored."""
         return obj
 
+    @cached_property
+    def table(self) -> Table | None:
+        """How the kind prints; None prints name and creation time."""
+        from pybernetes.control_plane.apiserver.resources import columns
+
+        return columns.table_of(self.kind)
+
     # -- derived ----------------------------------------------------------------------------------------------------
 
     def changed(self, new: AnyObject, old: AnyObject) -> bool:
@@ -194,6 +201,12 @@ class Subresource:
     api_version = ""
     kind = ""
     verbs: tuple[str, ...] = ()
+    #: Takes any HTTP method (proxies).
+    any_method = False
+
+    def __init__(self, core: Core, resource: Resource) -> None:
+        self.core = core
+        self.resource = resource
 
     async def handle(self, call: Call) -> Result | None:
         """Answer `call` (its `info.verb` is one of `verbs`)."""

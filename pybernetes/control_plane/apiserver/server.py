@@ -1,92 +1,283 @@
-"""The API server: assembles cache, registry, admission and chain, listens, and runs until cancelled."""
+"""The API server: assembles cache, registry, access, admission and chain, listens, and runs until cancelled.
+
+Order at start, and why: the store, then the cache (everything else reads it), then access (needs roles), then the
+listener, then the post-start hooks (they write through the chain), and only then `ready`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.control_plane.apiserver import resources
-from pybernetes.control_plane.apiserver.admission.attributes import Plugin
+from pybernetes.control_plane.apiserver import builtin, poststart
+from pybernetes.control_plane.apiserver.access import Access
+from pybernetes.control_plane.apiserver.admission import plugins
 from pybernetes.control_plane.apiserver.admission.chain import Admission
+from pybernetes.control_plane.apiserver.authentication import service_accounts
+from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.cache import WatchCache
-from pybernetes.control_plane.apiserver.chain import Chain, PathHandler, Step
+from pybernetes.control_plane.apiserver.call import Call, Result
+from pybernetes.control_plane.apiserver.chain import Chain, Step
 from pybernetes.control_plane.apiserver.core import Core
+from pybernetes.control_plane.apiserver.discovery import Discovery
+from pybernetes.control_plane.apiserver.health import Health
+from pybernetes.control_plane.apiserver.housekeeping import compact, expire_events
 from pybernetes.control_plane.apiserver.http import Config as HTTPConfig
 from pybernetes.control_plane.apiserver.http import HTTPServer, Request, Response, server_context
+from pybernetes.control_plane.apiserver.metrics import Metrics
 from pybernetes.control_plane.apiserver.objects import stamp
+from pybernetes.control_plane.apiserver.paths import Paths
+from pybernetes.control_plane.apiserver.poststart.setup import Setup
 from pybernetes.control_plane.apiserver.registry import Registry
 from pybernetes.control_plane.apiserver.render import error_response
+from pybernetes.control_plane.apiserver.transport import LocalTransport
 from pybernetes.machinery import errors
 from pybernetes.store import Store, open_store
 
 log = logging.getLogger(__name__)
+
+#: The server's own identity.
+SELF = User("system:apiserver", "", ("system:masters", "system:authenticated"), {})
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything an API server needs to know."""
 
-    #: A store, or the URL of one (`memory:`, `sqlite:///path`, `etcd://host:port`).
+    #: A store, or the URL of one (`memory:`, `sqlite:///path`, `etcd://host:port`). A store must have been made with
+    #: `stamp=objects.stamp`.
     store: Store | str = "memory:"
     #: Address and port to bind; port 0 takes a free one.
     host: str = "127.0.0.1"
     port: int = 0
-    #: PEM files of the serving certificate and its key; "" serves plain HTTP (tests and benchmarks on loopback only).
-    tls_certificate: str = ""
-    tls_key: str = ""
-    #: PEM files of authorities whose client certificates are accepted.
-    client_cas: tuple[str, ...] = ()
-    #: Admission plugins, in order.
-    admission: Sequence[Plugin] = field(default_factory=tuple)
+    #: Listen at all; without, only in-process transports reach the server (tests, simulations under virtual time).
+    listen: bool = True
+    #: The address under which Pods and other machines reach this server; "" derives it from `host`, and on loopback
+    #: Service default/kubernetes has no endpoints.
+    advertise_address: str = ""
+    #: Directory of keys and certificates in kubeadm's layout (apiserver.crt, ca.crt, sa.key, front-proxy-ca.crt,
+    #: apiserver-kubelet-client.crt...). None: plain HTTP and no certificates or service account tokens, for
+    #: benchmarks and tests on loopback.
+    pki: Path | None = None
+    #: Bearer tokens of fixed users: tests and benchmarks.
+    static_tokens: Mapping[str, User] = field(default_factory=dict)
+    #: Requests without credentials are system:anonymous (who may see health and version); off: 401.
+    anonymous: bool = True
+    #: Who signs service account tokens, and for whom.
+    service_accounts: service_accounts.Config = field(default_factory=service_accounts.Config)
+    #: Ranges of Service addresses, the primary family first.
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/12",)
+    #: First and last port for NodePorts.
+    node_ports: tuple[int, int] = (30000, 32767)
+    #: Seconds between compactions of the store's history; a watch can resume from what is younger.
+    compact_interval: float = 300.0
+    #: Seconds that Events are kept.
+    event_ttl: float = 3600.0
+    #: Requests that may wait at a time (writes for their commit); more are answered 429.
+    max_waiting: int = 4000
+    #: Changes per resource that a watch can resume from at most.
+    watch_window: int = 50_000
 
 
 class APIServer:
-    """`run()` until cancelled; `ready` carries (host, port)."""
+    """`run()` until cancelled; `ready` carries (host, port), ("", 0) when it does not listen."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.ready: Ready[tuple[str, int]] = Ready()
         self.store = open_store(config.store, stamp=stamp) if isinstance(config.store, str) else config.store
-        self.cache = WatchCache(self.store)
+        self.cache = WatchCache(self.store, window_limit=config.watch_window)
         self.registry = Registry()
-        self.core = Core(self.cache, self.registry, Admission(config.admission))
-        self.chain = Chain(self.core, self._steps(), self._path)
+        self.core = Core(self.cache, self.registry, Admission(()))
+        self.core.config = config
+        self.access = Access(
+            self.core, config.pki, config.static_tokens, config.service_accounts, anonymous=config.anonymous
+        )
+        self._address = ("", 0)
+        self._server: HTTPServer | None = None
+        self.health = Health()
+        self.metrics = Metrics(self.cache)
+        self.discovery = Discovery(self.registry, self._external)
+        self.paths = Paths(self.discovery, self.health, self.metrics)
+        self.chain = Chain(self.core, self._steps(), self.paths.find, self.metrics.observe)
+        self._hooks: dict[str, bool] = {name: False for name, _ in poststart.HOOKS}
+
+    def transport(self, user: User) -> LocalTransport:
+        """An in-process transport that acts as `user`; usable once `ready`."""
+        return LocalTransport(self.chain, user)
 
     def _steps(self) -> list[Step]:
-        return []
+        """The chain's steps: order of reading = order of running."""
+        return [self.access.authenticate, self._not_overloaded, self.access.impersonate, self.access.authorize]
 
-    def _path(self, path: str) -> PathHandler | None:
-        return None
+    def _not_overloaded(self, call: Call) -> None:
+        server = self._server
+        if server is not None and call.request is not None and len(server.tasks) > self.config.max_waiting:
+            raise errors.too_many_requests("too many requests, please try again later", 1)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         config = self.config
         await self.store.start()
         try:
-            self.registry.extend(resources.build(self.core))
+            self.registry.extend(builtin.build(self.core))
+            self.core.admission = Admission(plugins.build(self.core))
+            self._connect()
+            _plug_in(self)
             await self.cache.start()
-            tls = server_context(config.tls_certificate, config.tls_key, config.client_cas) if config.tls_key else None
-            server = HTTPServer(
-                self.chain.serve_http, HTTPConfig(host=config.host, port=config.port, tls=tls), _refusal
-            )
+            self.access.start()
+            self._mount()
             async with asyncio.TaskGroup() as group:
-                group.create_task(server.run(), name="apiserver/http")
-                self.ready.set(await server.ready.wait())
+                if config.listen:
+                    self._server = HTTPServer(self.chain.serve_http, self._http_config(), _refusal)
+                    group.create_task(self._server.run(), name="apiserver/http")
+                    self._address = await self._server.ready.wait()
+                group.create_task(self._lost(), name="apiserver/lost")
+                group.create_task(compact(self.cache, config.compact_interval), name="apiserver/compact")
+                group.create_task(expire_events(self.cache, config.event_ttl), name="apiserver/events")
+                await self._post_start()
+                gc.collect()
+                gc.freeze()  # what the start made lives on: the collector need not walk it again
+                gc.set_threshold(50_000, 20, 100)
+                self.ready.set(self._address)
         finally:
             self.cache.close()
             await self.store.close()
 
+    async def _lost(self) -> None:
+        """A server whose cache no longer follows the store must not answer."""
+        await self.cache.failed.wait()
+        raise RuntimeError("the watch cache lost the store")
+
+    async def _post_start(self) -> None:
+        config = self.config
+        pki = config.pki
+        setup = Setup(
+            self.core,
+            self.transport(SELF),
+            self._advertised(),
+            self._address[1] or 6443,
+            config.service_cidrs,
+            _read(pki, "ca.crt"),
+            _read(pki, "front-proxy-ca.crt"),
+        )
+        first, *rest = poststart.HOOKS
+        await first[1](setup)
+        self._hooks[first[0]] = True
+        async with asyncio.TaskGroup() as group:
+            for name, hook in rest:
+                group.create_task(self._hook(name, hook, setup), name=f"apiserver/{name}")
+
+    async def _hook(self, name: str, hook: Any, setup: Setup) -> None:
+        await hook(setup)
+        self._hooks[name] = True
+
+    def _connect(self) -> None:
+        """How kubelets, Pods and Services are reached."""
+        from pybernetes.control_plane.apiserver.connect.targets import Targets, kubelet_context
+
+        pki = self.config.pki
+        tls = None
+        if pki is not None:
+            client = pki / "apiserver-kubelet-client.crt"
+            have = client.exists()
+            tls = kubelet_context("", str(client) if have else "", str(client.with_suffix(".key")))
+        self.core.connector = Targets(self.core, tls)
+
+    def _http_config(self) -> HTTPConfig:
+        config = self.config
+        pki = config.pki
+        if pki is None:
+            return HTTPConfig(host=config.host, port=config.port)
+        authorities = [str(pki / name) for name in ("ca.crt", "front-proxy-ca.crt") if (pki / name).exists()]
+        tls = server_context(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), authorities)
+        return HTTPConfig(host=config.host, port=config.port, tls=tls)
+
+    def _mount(self) -> None:
+        """Health checks and the paths of the token issuer."""
+        health = self.health
+        health.add("ping", lambda: True)
+        health.add("log", lambda: True)
+        health.add("etcd", lambda: not self.cache.failed.is_set())
+        health.add("etcd-readiness", lambda: not self.cache.failed.is_set(), live=False)
+        health.add("informer-sync", lambda: True, live=False)
+        for name in self._hooks:
+            health.add(f"poststarthook/{name}", lambda name=name: self._hooks[name])  # type: ignore[misc]
+        health.add("shutdown", lambda: True, live=False)
+        if self.access.issuer is not None:
+            document = service_accounts.discovery(self.config.service_accounts, self.access.keys)
+            key_set = service_accounts.key_set(self.access.keys)
+
+            async def configuration(call: Call) -> Result:
+                return Result(obj=document)
+
+            async def keys(call: Call) -> Result:
+                return Result(raw=_json(key_set), media_type=b"application/jwk-set+json")
+
+            self.paths.mount("/.well-known/openid-configuration", configuration)
+            self.paths.mount("/openid/v1/jwks", keys)
+
+    def _external(self) -> str:
+        host = self.config.advertise_address or self._address[0] or self.config.host
+        return f"[{host}]:{self._address[1]}" if ":" in host else f"{host}:{self._address[1]}"
+
+    def _advertised(self) -> str:
+        config = self.config
+        if config.advertise_address:
+            return config.advertise_address
+        if config.host in ("0.0.0.0", "::", ""):
+            return _outward_address()
+        return config.host
+
+
+def _plug_in(server: APIServer) -> None:
+    """Parts that live beside us and mount themselves: custom resources, OpenAPI, aggregation, Service addresses."""
+    for name in ("crd", "openapi", "aggregation", "allocation"):
+        module = f"pybernetes.control_plane.apiserver.{name}"
+        with contextlib.suppress(ModuleNotFoundError):
+            import importlib
+
+            found = importlib.import_module(module)
+            install = getattr(found, "install", None)
+            if install is not None:
+                install(server)
+
+
+def _outward_address() -> str:
+    """The address of the interface towards the default route; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return ""
+
+
+def _read(pki: Path | None, name: str) -> str:
+    path = pki / name if pki is not None else None
+    return path.read_text() if path is not None and path.exists() else ""
+
+
+def _json(value: Any) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(value)
+
 
 def _refusal(request: Request | None, status: int, message: str) -> Response:
-    error: Any
+    """What the HTTP layer answers by itself: too large, malformed, our own bug."""
     if status == 413:
-        error = errors.too_large(message)
-    elif status >= 500:
-        error = errors.internal(message)
-    else:
-        error = errors.StatusError(status, "BadRequest", message)
-    return error_response(None, error)
+        return error_response(None, errors.too_large(message))
+    if status >= 500:
+        return error_response(None, errors.internal(message))
+    return error_response(None, errors.StatusError(status, "BadRequest", message))
+
+

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pybernetes.control_plane.apiserver.call import Call, Result
-from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.resource import Subresource
 from pybernetes.control_plane.apiserver.verbs.get import get
 from pybernetes.control_plane.apiserver.verbs.patch import patch
@@ -14,11 +13,8 @@ class Status(Subresource):
     name = "status"
     verbs = ("get", "patch", "update")
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
     async def handle(self, call: Call) -> Result | None:
         verb = call.info.verb
         if verb == "get":
-            return await get(self._core, call)
-        return await (patch if verb == "patch" else update)(self._core, call, "status")
+            return await get(self.core, call)
+        return await (patch if verb == "patch" else update)(self.core, call, "status")

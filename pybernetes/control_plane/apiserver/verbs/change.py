@@ -39,11 +39,13 @@ async def change(
     resource: Resource | None = None,
     admit: bool = True,
     track: bool = True,
+    again: bool = False,
     missing: Callable[[], errors.StatusError] | None = None,
 ) -> Result:
     """Change the object that the request names; returns its item.
 
     subresource: "status" and the like: the strategy's status half is used unless `prepare`/`validate` are given.
+    again: `produce` starts from the present, so a lost race may be tried again although the result bears a revision.
     track: keep managed fields by difference (apply does it itself). missing: the error when there is no such object.
     """
     resource = resource or call.resource
@@ -60,7 +62,7 @@ async def change(
             raise missing() if missing is not None else errors.not_found(resource.group_resource, info.name)
         old = item.obj if resource.served is None else resource.served(item.obj)
         new = produce(old)
-        retry = settle_versions(resource, new, old)
+        retry = settle_versions(resource, new, old) or again
         if admit:
             attributes = Attributes(
                 "UPDATE", resource, info.namespace, info.name, new, old, call.user, subresource,

@@ -34,8 +34,8 @@ async def create(core: Core, call: Call) -> Result:
     return await store_new(core, call, obj)
 
 
-async def store_new(core: Core, call: Call, obj: AnyObject) -> Result:
-    """Admit, prepare, validate and store an object that is decoded and defaulted."""
+async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = True) -> Result:
+    """Admit, prepare, validate and store an object that is decoded and defaulted. track: keep managed fields."""
     resource = call.resource
     strategy, storage = resource.strategy, resource.storage
     assert storage is not None
@@ -65,7 +65,8 @@ async def store_new(core: Core, call: Call, obj: AnyObject) -> Result:
             await core.admission.validate(attributes)
             for text in (*attributes.warnings, *strategy.warnings(obj, None)):
                 call.warn(text)
-            managed.created(call, resource, obj)
+            if track:
+                managed.created(call, resource, obj)
         undo = await strategy.before_create(obj, call)
         try:
             if call.dry_run:

@@ -95,7 +95,7 @@ async def watch(core: Core, call: Call) -> None:
     encoding: Any
     sink: Any
     if call.request is not None:
-        form = accepted(call.headers.get(b"accept", b""), True)
+        form = accepted(call.headers.get(b"accept", b""), True, resource.kind.module != "")
         encoding = encodings.of(resource, form, call.param("includeObject", "Metadata"))
         media = encoding.media_type
         if form.media == JSON and form.shape:

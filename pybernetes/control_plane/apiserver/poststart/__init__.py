@@ -1,0 +1,31 @@
+"""What every cluster has from the start: hooks that run once the server answers, in this order.
+
+Each makes what is missing and leaves alone what is there, so a restart writes nothing. Writes of one hook go out side by
+side: the store commits them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from pybernetes.control_plane.apiserver.poststart import (
+    authentication_config,
+    flowcontrol,
+    kubernetes_service,
+    namespaces,
+    priority_classes,
+    rbac,
+    service_cidr,
+)
+from pybernetes.control_plane.apiserver.poststart.setup import Setup
+
+#: Namespaces come first: the others live in them.
+HOOKS: tuple[tuple[str, Callable[[Setup], Awaitable[None]]], ...] = (
+    ("start-system-namespaces", namespaces.run),
+    ("rbac/bootstrap-roles", rbac.run),
+    ("scheduling/bootstrap-system-priority-classes", priority_classes.run),
+    ("priority-and-fairness-config-producer", flowcontrol.run),
+    ("start-cluster-authentication-info-controller", authentication_config.run),
+    ("start-kubernetes-service-cidr-controller", service_cidr.run),
+    ("bootstrap-controller", kubernetes_service.run),
+)

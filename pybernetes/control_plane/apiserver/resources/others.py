@@ -1,0 +1,159 @@
+"""Groups whose kinds differ from the ordinary in a flag or two, and certificates."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pybernetes.api import meta_validation
+from pybernetes.api.certificates_v1 import CertificateSigningRequest
+from pybernetes.control_plane.apiserver.call import Call
+from pybernetes.control_plane.apiserver.objects import AnyObject
+from pybernetes.control_plane.apiserver.resource import Strategy
+from pybernetes.machinery import names
+from pybernetes.machinery.field import FieldError
+
+
+class Counted(Strategy):
+    counts_generation = True
+
+
+class CountedWithStatus(Strategy):
+    has_status = True
+    counts_generation = True
+
+
+class CountedStrict(Strategy):
+    """An update needs the resourceVersion."""
+
+    counts_generation = True
+    unconditional_update = False
+
+
+class CountedStrictWithStatus(Strategy):
+    has_status = True
+    counts_generation = True
+    unconditional_update = False
+
+
+class StrictWithStatus(Strategy):
+    has_status = True
+    unconditional_update = False
+
+
+class Strict(Strategy):
+    unconditional_update = False
+
+
+class Lease(Strategy):
+    create_on_update = True
+    unconditional_update = False
+
+
+class Rbac(Strategy):
+    """Names of roles only have to fit into a path."""
+
+    create_on_update = True
+
+    def validate(self, obj: AnyObject) -> list[FieldError]:
+        try:
+            from pybernetes.api import rbac_v1_validation  # noqa: F401
+        except ImportError:
+            return meta_validation.object_meta(obj.metadata, self.kind.namespaced, names.path_segment)
+        return super().validate(obj)
+
+    def validate_update(self, new: AnyObject, old: AnyObject) -> list[FieldError]:
+        try:
+            from pybernetes.api import rbac_v1_validation  # noqa: F401
+        except ImportError:
+            return meta_validation.object_meta_update(new.metadata, old.metadata)
+        return super().validate_update(new, old)
+
+
+class PriorityClass(Strategy):
+    create_on_update = True
+    counts_generation = True
+
+
+class ReturnsDeleted(Strategy):
+    returns_deleted = True
+
+
+class ReturnsDeletedStatus(Strategy):
+    has_status = True
+    returns_deleted = True
+    unconditional_update = False
+
+
+class ReturnsDeletedCounted(Strategy):
+    returns_deleted = True
+    counts_generation = True
+    unconditional_update = False
+
+
+class ResourceSlice(Strategy):
+    counts_generation = True
+    fields = {"spec.nodeName": lambda s: s.spec.node_name or "", "spec.driver": lambda s: s.spec.driver or ""}
+
+
+class Csr(Strategy):
+    """The requester's identity is the server's word, not the client's."""
+
+    has_status = True
+    fields = {"spec.signerName": lambda c: c.spec.signer_name or ""}
+
+    def prepare_create(self, obj: AnyObject, call: Call) -> None:
+        csr = cast(CertificateSigningRequest, obj)
+        self.reset_status(csr)
+        user = call.user
+        spec = csr.spec
+        if user is not None:
+            spec.username = user.name or None
+            spec.uid = user.uid or None
+            spec.groups = list(user.groups) or None
+            spec.extra = {key: list(values) for key, values in (user.extra or {}).items()} or None
+
+    def prepare_update(self, new: AnyObject, old: AnyObject, call: Call) -> None:
+        super().prepare_update(new, old, call)
+        cast(CertificateSigningRequest, new).spec = cast(CertificateSigningRequest, old).spec
+
+    def prepare_status(self, new: AnyObject, old: AnyObject, call: Call) -> None:
+        super().prepare_status(new, old, call)
+        csr, before = cast(CertificateSigningRequest, new), cast(CertificateSigningRequest, old)
+        kept = [c for c in before.status.conditions or () if c.type in ("Approved", "Denied")]
+        others: list[Any] = [c for c in csr.status.conditions or () if c.type not in ("Approved", "Denied")]
+        csr.status.conditions = [*kept, *others] or None
+
+
+#: By module of the kinds table.
+STRATEGIES_BY_MODULE: dict[str, dict[str, type[Strategy]]] = {
+    "networking_v1": {
+        "Ingress": CountedWithStatus,
+        "IngressClass": Counted,
+        "NetworkPolicy": Counted,
+    },
+    "policy_v1": {"PodDisruptionBudget": CountedStrictWithStatus},
+    "rbac_v1": {"Role": Rbac, "RoleBinding": Rbac, "ClusterRole": Rbac, "ClusterRoleBinding": Rbac},
+    "scheduling_v1": {"PriorityClass": PriorityClass},
+    "coordination_v1": {"Lease": Lease},
+    "node_v1": {"RuntimeClass": Strict},
+    "discovery_v1": {"EndpointSlice": Counted},
+    "flowcontrol_v1": {"FlowSchema": CountedWithStatus, "PriorityLevelConfiguration": CountedWithStatus},
+    "admissionregistration_v1": {
+        "MutatingWebhookConfiguration": CountedStrict,
+        "ValidatingWebhookConfiguration": CountedStrict,
+        "ValidatingAdmissionPolicy": CountedStrictWithStatus,
+        "ValidatingAdmissionPolicyBinding": CountedStrict,
+        "MutatingAdmissionPolicy": CountedStrict,
+        "MutatingAdmissionPolicyBinding": CountedStrict,
+    },
+    "apiextensions_v1": {"CustomResourceDefinition": CountedStrictWithStatus},
+    "apiregistration_v1": {"APIService": StrictWithStatus},
+    "certificates_v1": {"CertificateSigningRequest": Csr},
+    "storage_v1": {
+        "StorageClass": ReturnsDeleted,
+        "CSIDriver": ReturnsDeletedCounted,
+        "CSINode": ReturnsDeleted,
+        "VolumeAttachment": ReturnsDeletedStatus,
+    },
+    "resource_v1": {"DeviceClass": Counted, "ResourceSlice": ResourceSlice},
+}
