@@ -56,18 +56,24 @@ _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]", re.ASCII)
 
 def base64_text(text: str) -> str:
     """Base64 that decodes, without line breaks. Raises ValueError with the position of the first bad byte."""
+    if _is_base64(text):
+        return text
+    plain = text.replace("\n", "").replace("\r", "")
+    if _is_base64(plain):
+        return plain
+    bad = _NOT_BASE64.search(plain.rstrip("="))
+    at = bad.start() if bad else len(plain) // 4 * 4
+    raise ValueError(f"illegal base64 data at input byte {at}")
+
+
+def _is_base64(text: str) -> bool:
+    if len(text) % 4:  # the library takes superfluous padding
+        return False
     try:
         binascii.a2b_base64(text, strict_mode=True)
-        return text
     except ValueError:
-        plain = text.replace("\n", "").replace("\r", "")
-        try:
-            binascii.a2b_base64(plain, strict_mode=True)
-            return plain
-        except ValueError:
-            bad = _NOT_BASE64.search(plain.rstrip("="))
-            at = bad.start() if bad else len(plain) // 4 * 4
-            raise ValueError(f"illegal base64 data at input byte {at}") from None
+        return False
+    return True
 
 
 _SCALARS: Final[dict[str, Callable[[Any], str]]] = {
