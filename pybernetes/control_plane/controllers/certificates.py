@@ -48,9 +48,11 @@ def expires(request: CertificateSigningRequest) -> float | None:
     created = request.metadata.creation_timestamp
     since: list[float] = []
     for condition in request.status.conditions or ():
-        if condition.type in ("Denied", "Failed") or (condition.type == "Approved" and request.status.certificate):
-            if at := condition.last_update_time or condition.last_transition_time or created:
-                since.append(clock.parse_rfc3339(at) + _HOUR)
+        decided = condition.type in ("Denied", "Failed") or (
+            condition.type == "Approved" and request.status.certificate
+        )
+        if decided and (at := condition.last_update_time or condition.last_transition_time or created):
+            since.append(clock.parse_rfc3339(at) + _HOUR)
     if since:
         return min(since)
     if has(request, "Approved"):

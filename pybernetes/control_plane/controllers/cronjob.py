@@ -155,7 +155,8 @@ class CronJobController(Controller):
             return None
         again = RequeueAfter(max(0.0, following - now) + 0.1) if following is not None else None
         if count > _TOO_MANY:
-            message = f"too many missed start times: {count}. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            message = f"too many missed start times: {count}. {advice}"
             self.events.event(owner, "Warning", "TooManyMissedTimes", message)
         if last is None:
             return again

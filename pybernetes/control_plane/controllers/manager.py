@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pybernetes.aio.tasks import Ready
 from pybernetes.client.client import Client
@@ -15,16 +16,43 @@ from pybernetes.client.controller import Controller
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.manager import Manager
-from pybernetes.control_plane.controllers import node_lifecycle, root_ca
+from pybernetes.control_plane.controllers import (
+    certificates,
+    node_lifecycle,
+    pod_gc,
+    resource_quota,
+    root_ca,
+    serviceaccount_tokens,
+)
+from pybernetes.control_plane.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
+from pybernetes.control_plane.controllers.certificates import (
+    CSRApprovingController,
+    CSRCleanerController,
+    CSRSigningController,
+)
+from pybernetes.control_plane.controllers.clusterrole_aggregation import ClusterRoleAggregationController
+from pybernetes.control_plane.controllers.cronjob import CronJobController
+from pybernetes.control_plane.controllers.daemonset import DaemonSetController
 from pybernetes.control_plane.controllers.deployment import DeploymentController
+from pybernetes.control_plane.controllers.disruption import DisruptionController
+from pybernetes.control_plane.controllers.endpoints import EndpointsController
+from pybernetes.control_plane.controllers.endpointslice import EndpointSliceController
+from pybernetes.control_plane.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from pybernetes.control_plane.controllers.garbage import GarbageCollector
+from pybernetes.control_plane.controllers.job import JobController
 from pybernetes.control_plane.controllers.namespace import NamespaceController
 from pybernetes.control_plane.controllers.node_lifecycle import NodeLifecycleController
+from pybernetes.control_plane.controllers.pod_gc import PodGarbageCollector
 from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
 from pybernetes.control_plane.controllers.replication import ReplicationManager
+from pybernetes.control_plane.controllers.resource_quota import ResourceQuotaController
 from pybernetes.control_plane.controllers.root_ca import RootCAPublisher
 from pybernetes.control_plane.controllers.serviceaccount import ServiceAccountController
+from pybernetes.control_plane.controllers.serviceaccount_tokens import ServiceAccountTokenController
+from pybernetes.control_plane.controllers.statefulset import StatefulSetController
 from pybernetes.control_plane.controllers.taint_eviction import TaintEvictionController
+from pybernetes.control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
+from pybernetes.control_plane.controllers.volume_protection import PVCProtectionController, PVProtectionController
 
 #: Those without a configuration of their own, in the order they start.
 PLAIN: tuple[type[Controller], ...] = (
@@ -33,7 +61,23 @@ PLAIN: tuple[type[Controller], ...] = (
     ReplicaSetController,
     ReplicationManager,
     DeploymentController,
+    StatefulSetController,
+    DaemonSetController,
+    JobController,
+    CronJobController,
+    EndpointsController,
+    EndpointSliceController,
+    EndpointSliceMirroringController,
+    DisruptionController,
     TaintEvictionController,
+    TTLAfterFinishedController,
+    PVCProtectionController,
+    PVProtectionController,
+    ClusterRoleAggregationController,
+    CSRApprovingController,
+    CSRCleanerController,
+    BootstrapSigner,
+    TokenCleaner,
 )
 
 
@@ -46,6 +90,13 @@ class Config:
     #: PEM of the authority that signed the API server's certificate; "" publishes none.
     root_ca: str = ""
     node_lifecycle: node_lifecycle.Config = field(default_factory=node_lifecycle.Config)
+    pod_gc: pod_gc.Config = field(default_factory=pod_gc.Config)
+    #: Signs what is approved. None: no certificates are signed.
+    certificates: certificates.Config | None = None
+    #: Signs token Secrets. None: they stay empty.
+    serviceaccount_tokens: serviceaccount_tokens.Config | None = None
+    #: How quotas count, as admission does. None: quotas are not recounted.
+    resource_quota: resource_quota.Config | None = None
 
 
 class ControllerManager:
@@ -71,12 +122,17 @@ class ControllerManager:
         found: list[Controller] = [
             kind(client, informers, self.events.named(kind.name)) for kind in PLAIN if self._wanted(kind.name)
         ]
-        if config.root_ca and self._wanted(RootCAPublisher.name):
-            publisher = root_ca.Config(root_ca=config.root_ca)
-            found.append(RootCAPublisher(publisher, client, informers, self.events.named(RootCAPublisher.name)))
-        if self._wanted(NodeLifecycleController.name):
-            events = self.events.named(NodeLifecycleController.name)
-            found.append(NodeLifecycleController(config.node_lifecycle, client, informers, events))
+        configured: list[tuple[Any, Any]] = [
+            (RootCAPublisher, root_ca.Config(root_ca=config.root_ca) if config.root_ca else None),
+            (ServiceAccountTokenController, config.serviceaccount_tokens),
+            (NodeLifecycleController, config.node_lifecycle),
+            (PodGarbageCollector, config.pod_gc),
+            (CSRSigningController, config.certificates),
+            (ResourceQuotaController, config.resource_quota),
+        ]
+        for kind, own in configured:
+            if own is not None and self._wanted(kind.name):
+                found.append(kind(own, client, informers, self.events.named(kind.name)))
         if self._wanted(GarbageCollector.name):
             found.append(GarbageCollector(client, informers, self.events.named(GarbageCollector.name)))
         return found
