@@ -125,6 +125,11 @@ def list_images(cluster: Cluster) -> dict[str, list[tuple[str, int]]]:
     return asyncio.run(run())
 
 
-def sandbox_archive(cluster: Cluster) -> list[Path]:
+def sandbox_archives(cluster: Cluster) -> list[Path]:
     """The archives a node must have before its first Pod, assembled on this machine."""
     return images.assemble(cluster.directory / "images", ("pause",))
+
+
+def cgroup_root(cluster: Cluster, node: str) -> str:
+    """The cgroup below which all Pods of the node live."""
+    return f"pybernetes/{cluster.state.name}-{node}"

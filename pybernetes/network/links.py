@@ -31,11 +31,11 @@ class Namespace:
         process = await asyncio.create_subprocess_exec(
             *self._prefix,
             *command,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        output, errors = await process.communicate(text.encode())
+        output, errors = await process.communicate(text.encode() or None)
         if check and process.returncode:
             raise NetworkError(f"{' '.join(command)}: {errors.decode(errors='replace').strip()}\n{text}".strip())
         return output.decode(errors="replace")

@@ -12,7 +12,7 @@ import gc
 import logging
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,8 @@ class Config:
     port: int = 0
     #: Listen at all; without, only in-process transports reach the server (tests, simulations under virtual time).
     listen: bool = True
-    #: The address under which Pods and other machines reach this server; "" derives it from `host`, and on loopback
-    #: Service default/kubernetes has no endpoints.
+    #: The address under which Pods and other machines reach this server; it is listened on as well. "" derives it from
+    #: `host`, and on loopback Service default/kubernetes has no endpoints.
     advertise_address: str = ""
     #: Directory of keys and certificates in kubeadm's layout (apiserver.crt, ca.crt, sa.key, front-proxy-ca.crt,
     #: apiserver-kubelet-client.crt...). None: plain HTTP and no certificates or service account tokens, for
@@ -140,6 +140,11 @@ class APIServer:
                     self._server = HTTPServer(self.chain.serve_http, self._http_config(), _refusal)
                     group.create_task(self._server.run(), name="apiserver/http")
                     self._address = await self._server.ready.wait()
+                    if config.advertise_address and config.host not in (config.advertise_address, "0.0.0.0", "::"):
+                        address = replace(self._http_config(), host=config.advertise_address, port=self._address[1])
+                        more = HTTPServer(self.chain.serve_http, address, _refusal)
+                        group.create_task(more.run(), name="apiserver/http-advertised")
+                        await more.ready.wait()
                 group.create_task(self._lost(), name="apiserver/lost")
                 group.create_task(compact(self.cache, config.compact_interval), name="apiserver/compact")
                 group.create_task(expire_events(self.cache, config.event_ttl), name="apiserver/events")

@@ -1,0 +1,115 @@
+"""The commands that run components: each parses its flags, assembles, and runs until it is told to stop.
+
+SIGTERM and SIGINT cancel the component, which then leaves in order; a second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from pybernetes.aio.tasks import Ready
+from pybernetes.bootstrap import processes
+from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
+
+
+class Component(Protocol):
+    """What all components have."""
+
+    @property
+    def ready(self) -> Ready[Any]: ...
+
+    def run(self) -> Awaitable[None]: ...
+
+
+def main(arguments: list[str]) -> int:
+    """Run one component; the exit code."""
+    command, *rest = arguments
+    try:
+        component, options = _BUILDERS[command](rest)
+    except ClusterError as error:
+        print(f"pybernetes {command}: {error}", file=sys.stderr)
+        return 1
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        import uvloop
+
+        uvloop.run(_run(component, options.ready_fd))
+    except asyncio.CancelledError:
+        pass
+    except Exception:
+        logging.getLogger("pybernetes").exception("%s failed", command)
+        return 1
+    return 0
+
+
+async def _run(component: Component, ready_fd: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop(number: int) -> None:
+        loop.remove_signal_handler(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_announce(component, ready_fd), name="announce")
+        await component.run()
+
+
+async def _announce(component: Component, ready_fd: int | None) -> None:
+    value = await component.ready.wait()
+    # What is alive now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    processes.announce(ready_fd, str(value))
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description)
+    parser.add_argument("--data-dir", metavar="DIR", required=True, help="the cluster's directory")
+    parser.add_argument("--ready-fd", type=int, help="file descriptor to write a line to when ready")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    return parser
+
+
+def _cluster(directory: str) -> Cluster:
+    cluster = find("", directory)
+    if cluster is None:
+        raise ClusterError(f"{directory} holds no cluster; 'pybernetes up' makes one")
+    return cluster
+
+
+def _control_plane(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
+    parser = _parser("control-plane", "API server, controllers and scheduler in one process.")
+    options = parser.parse_args(arguments)
+    from pybernetes.bootstrap import control_plane
+
+    return control_plane.ControlPlane(control_plane.configure(_cluster(options.data_dir))), options
+
+
+def _agent(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
+    parser = _parser("agent", "Everything that runs on one node, in one process.")
+    parser.add_argument("--node", required=True, help="name of the node")
+    options = parser.parse_args(arguments)
+    from pybernetes.bootstrap.agent import Agent, Config
+
+    return Agent(Config(_cluster(options.data_dir), options.node)), options
+
+
+_BUILDERS: dict[str, Callable[[list[str]], tuple[Component, argparse.Namespace]]] = {
+    "control-plane": _control_plane,
+    "agent": _agent,
+}

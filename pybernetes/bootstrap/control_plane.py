@@ -1,0 +1,87 @@
+"""The control plane in one process: API server, controllers and scheduler over the in-process transport.
+
+Start order, and why: the API server first, for the others only talk to it; then controllers and scheduler side by side.
+Each has its own identity and passes the same authorisation as over the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pybernetes.aio.tasks import Ready
+from pybernetes.bootstrap import node_host
+from pybernetes.bootstrap.cluster import Cluster
+from pybernetes.client.client import Client
+from pybernetes.control_plane.apiserver.authentication.user import User
+from pybernetes.control_plane.apiserver.server import APIServer
+from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
+from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
+from pybernetes.control_plane.controllers.manager import ControllerManager
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.scheduler import Scheduler
+
+CONTROLLER_MANAGER = User("system:kube-controller-manager", "", ("system:authenticated",), {})
+SCHEDULER = User("system:kube-scheduler", "", ("system:authenticated",), {})
+#: The assembly's own identity: everything is allowed to it.
+ADMIN = User("kubernetes-admin", "", ("system:masters", "system:authenticated"), {})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the parts need; each documents its own."""
+
+    apiserver: APIServerConfig = field(default_factory=APIServerConfig)
+    controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
+    #: Run a scheduler. Off: Pods stay unassigned unless somebody binds them.
+    scheduler: bool = False
+
+
+class ControlPlane:
+    """`run()` until cancelled; `ready` carries the API server's (host, port) once all parts are ready."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.ready: Ready[tuple[str, int]] = Ready()
+        self.apiserver = APIServer(config.apiserver)
+
+    def client(self, user: User = ADMIN) -> Client:
+        """A client of this control plane, in process."""
+        return Client(self.apiserver.transport(user))
+
+    async def run(self) -> None:
+        """See the class."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.apiserver.run(), name="apiserver")
+            address = await self.apiserver.ready.wait()
+            controllers = ControllerManager(self.config.controllers, self.client(CONTROLLER_MANAGER))
+            group.create_task(controllers.run(), name="controller-manager")
+            if self.config.scheduler:
+                scheduler = self._scheduler()
+                group.create_task(scheduler.run(), name="scheduler")
+                await scheduler.ready.wait()
+            await controllers.ready.wait()
+            self.ready.set(address)
+
+    def _scheduler(self) -> Scheduler:
+        from pybernetes.control_plane.scheduler import Config as SchedulerConfig  # numpy: not for who needs none
+        from pybernetes.control_plane.scheduler import Scheduler
+
+        return Scheduler(SchedulerConfig(), self.client(SCHEDULER))
+
+
+def configure(cluster: Cluster) -> Config:
+    """The configuration of the control plane of a cluster on this machine."""
+    state, pki = cluster.state, cluster.pki
+    server = APIServerConfig(
+        store=state.store,
+        host=state.api_host,
+        port=state.api_port,
+        advertise_address=node_host.machine_address(cluster) if state.nodes else "",
+        pki=pki,
+        service_cidrs=(state.service_cidr,),
+    )
+    controllers = ControllerManagerConfig(root_ca=(pki / "ca.crt").read_text())
+    return Config(apiserver=server, controllers=controllers)
