@@ -12,8 +12,8 @@ from pybernetes.api.core_v1 import Node, NodeSelectorTerm, Pod, Taint, Toleratio
 from pybernetes.machinery import quantity
 from pybernetes.node.kubelet import qos
 from pybernetes.node.kubelet.config import Config
-from pybernetes.node.kubelet.restarts import init_containers
 from pybernetes.node.kubelet.resize import PENDING
+from pybernetes.node.kubelet.restarts import init_containers
 from pybernetes.node.kubelet.security import forbidden_sysctl
 from pybernetes.node.kubelet.state import Ending
 
@@ -33,7 +33,10 @@ def admit(pod: Pod, others: Iterable[Pod], node: Node, config: Config) -> Ending
     if config.enforce_resources and (refusal := _resources(pod, others, node)):
         return refusal
     if not _node_matches(pod, node):
-        return Ending("NodeAffinity", "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+        return Ending(
+            "NodeAffinity",
+            "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+        )
     taint = untolerated(node.spec.taints or (), pod.spec.tolerations or (), ("NoExecute",))
     if taint is not None and not _is_static(pod):
         return Ending(
@@ -57,7 +60,8 @@ def _resources(pod: Pod, others: Sequence[Pod], node: Node) -> Ending | None:
     limit = quantity.value(allocatable["pods"]) if "pods" in allocatable else None
     if limit is not None and len(others) + 1 > limit:
         return Ending(
-            "OutOfpods", f"Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: {len(others)}, capacity: {limit}"
+            "OutOfpods",
+            f"Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: {len(others)}, capacity: {limit}",
         )
     for name in sorted(qos.resource_names([pod])):
         wanted = qos.pod_total(pod, name)
@@ -78,9 +82,7 @@ def _resources(pod: Pod, others: Sequence[Pod], node: Node) -> Ending | None:
     return None
 
 
-def resize_refusal(
-    pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]
-) -> dict[str, tuple[str, str]]:
+def resize_refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """The condition of a resize that the node has no room for: never (Infeasible), or not now (Deferred)."""
     others = list(others)
     for name in ("cpu", "memory"):
@@ -144,9 +146,7 @@ def _holds(operator: str, value: str | None, values: Sequence[str]) -> bool:
     return False
 
 
-def untolerated(
-    taints: Iterable[Taint], tolerations: Sequence[Toleration], effects: Sequence[str]
-) -> Taint | None:
+def untolerated(taints: Iterable[Taint], tolerations: Sequence[Toleration], effects: Sequence[str]) -> Taint | None:
     """The first taint with one of these effects that no toleration covers."""
     for taint in taints:
         if taint.effect in effects and not any(tolerates(toleration, taint) for toleration in tolerations):

@@ -89,9 +89,7 @@ def sandbox_config(
     )
 
 
-def container_config(
-    pod: Pod, container: AnyContainer, config: Config, around: Surroundings
-) -> t.ContainerConfig:
+def container_config(pod: Pod, container: AnyContainer, config: Config, around: Surroundings) -> t.ContainerConfig:
     """One run of a container. Raises environment.ConfigError."""
     metadata = pod.metadata
     env = around.env
@@ -144,9 +142,42 @@ def container_config(
 _SIGNALS = {
     name: number
     for number, name in enumerate(
-        "SIGABRT SIGALRM SIGBUS SIGCHLD SIGCLD SIGCONT SIGFPE SIGHUP SIGILL SIGINT SIGIO SIGIOT SIGKILL SIGPIPE SIGPOLL "
-        "SIGPROF SIGPWR SIGQUIT SIGSEGV SIGSTKFLT SIGSTOP SIGSYS SIGTERM SIGTRAP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGUSR1 "
-        "SIGUSR2 SIGVTALRM SIGWINCH SIGXCPU SIGXFSZ".split(),
+        [
+            "SIGABRT",
+            "SIGALRM",
+            "SIGBUS",
+            "SIGCHLD",
+            "SIGCLD",
+            "SIGCONT",
+            "SIGFPE",
+            "SIGHUP",
+            "SIGILL",
+            "SIGINT",
+            "SIGIO",
+            "SIGIOT",
+            "SIGKILL",
+            "SIGPIPE",
+            "SIGPOLL",
+            "SIGPROF",
+            "SIGPWR",
+            "SIGQUIT",
+            "SIGSEGV",
+            "SIGSTKFLT",
+            "SIGSTOP",
+            "SIGSYS",
+            "SIGTERM",
+            "SIGTRAP",
+            "SIGTSTP",
+            "SIGTTIN",
+            "SIGTTOU",
+            "SIGURG",
+            "SIGUSR1",
+            "SIGUSR2",
+            "SIGVTALRM",
+            "SIGWINCH",
+            "SIGXCPU",
+            "SIGXFSZ",
+        ],
         1,
     )
 }

@@ -112,9 +112,7 @@ class Executor:
         except ValueError as error:
             raise OperationError("CreatePodSandboxError", str(error)) from None
         resolver = hosts.resolver(pod, host.resolver(), host.config.cluster_dns, host.config.cluster_domain)
-        return sandbox_config(
-            pod, host.config, host.paths, attempt, name, resolver, host.cgroups.path(pod)
-        )
+        return sandbox_config(pod, host.config, host.paths, attempt, name, resolver, host.cgroups.path(pod))
 
     async def _create_sandbox(self, attempt: int) -> None:
         pod, host, state = self.pod(), self.host, self.state
@@ -203,7 +201,7 @@ class Executor:
         if runs and runs[-1].state == CREATED:  # never started: nothing to remember
             await self._forget(runs.pop().id)
         runs.append(run)
-        say("Normal", "Created", f"Container created")
+        say("Normal", "Created", "Container created")
         if state.terminating_since is not None:
             return
         await self._launch(pod, container, run, op)
@@ -230,9 +228,7 @@ class Executor:
         if hook is None:
             return
         op.interruptible = True
-        outcome = await handlers.perform(
-            self.host.runtime, pod, container, run.id, self._pod_ip(), hook, 0
-        )
+        outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self._pod_ip(), hook, 0)
         run.post_started = True
         if outcome.result != handlers.SUCCESS and run.state == RUNNING:
             say("Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.output}")
@@ -392,7 +388,7 @@ class Executor:
         await self.host.runtime.stop_pod_sandbox(command.id)
         for box in (*self.state.old_sandboxes, self.state.sandbox):
             if box is not None and box.id == command.id:
-                box.ready = False
+                box.ready, box.stopped = False, True
 
     async def _resize(self, command: do.ResizeContainer) -> None:
         pod, run = self.pod(), self.state.find(command.id)
@@ -432,7 +428,10 @@ class Executor:
         for box in (*state.old_sandboxes, state.sandbox):
             if box is not None:
                 await host.runtime.remove_pod_sandbox(box.id)
-        directories = [host.paths.pod(metadata.uid), host.paths.pod_logs(metadata.namespace, metadata.name, metadata.uid)]
+        directories = [
+            host.paths.pod(metadata.uid),
+            host.paths.pod_logs(metadata.namespace, metadata.name, metadata.uid),
+        ]
         await offload(host.config, _remove_directories, directories)
         state.gone = True
 

@@ -47,9 +47,7 @@ def _map_text(table: Mapping[str, str] | None) -> str:
     return "\n".join(f"{key}={quote(value)}" for key, value in sorted((table or {}).items()))
 
 
-def resource_value(
-    container: AnyContainer, resource: str, divisor: str | None, allocatable: Mapping[str, str]
-) -> str:
+def resource_value(container: AnyContainer, resource: str, divisor: str | None, allocatable: Mapping[str, str]) -> str:
     """`limits.cpu` and the like, in units of the divisor, rounded up. A limit that is not set is the node's allocatable.
 
     Raises ValueError for a resource that is not offered.

@@ -186,7 +186,7 @@ async def _get(
             if name.strip().lower() == b"location":
                 location = value.strip().decode("latin-1")
         body = b""
-        if 300 <= status or status < 200:
+        if status >= 300 or status < 200:
             body = await reader.read(MAX_BODY)
         return status, location, body.decode("utf-8", "replace")
     finally:
@@ -206,9 +206,13 @@ async def _grpc(host: str, port: int, service: str, timeout: float) -> Outcome:
             f'timeout: failed to connect service "{address}" within {timeout:g}s: context deadline exceeded',
         )
     except OSError as error:
-        return Outcome(FAILURE, f'error: failed to connect service at "{address}": dial tcp {address}: {_dial_text(error)}')
+        return Outcome(
+            FAILURE, f'error: failed to connect service at "{address}": dial tcp {address}: {_dial_text(error)}'
+        )
     except LookupError:
-        return Outcome(FAILURE, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)")
+        return Outcome(
+            FAILURE, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+        )
     except RuntimeError as error:
         return Outcome(FAILURE, f"error: health rpc failed: {error}")
     if status != "SERVING":

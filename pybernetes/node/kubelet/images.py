@@ -69,7 +69,11 @@ class Images:
         policy = policy or ("Always" if reference.tag == "latest" else "IfNotPresent")
         if present is not None and policy != "Always":
             self.used_at[present.id] = now
-            tell("Normal", "Pulled", f'Container image "{image}" already present on machine and can be accessed by the pod')
+            tell(
+                "Normal",
+                "Pulled",
+                f'Container image "{image}" already present on machine and can be accessed by the pod',
+            )
             return present
         if policy == "Never":
             message = f'Container image "{image}" is not present with pull policy of Never'

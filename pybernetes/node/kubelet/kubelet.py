@@ -8,7 +8,6 @@ of the runtime that no source knows is taken down.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from contextlib import aclosing

@@ -117,8 +117,8 @@ class _Decider:
     def _grace(self) -> float | None:
         """Seconds for termination; None when the pod is to live."""
         metadata, spec = self.pod.metadata, self.pod.spec
-        usual = spec.termination_grace_period_seconds
-        usual = DEFAULT_GRACE if usual is None else usual
+        own = spec.termination_grace_period_seconds
+        usual = DEFAULT_GRACE if own is None else float(own)
         chosen: list[float] = []
         if metadata.deletion_timestamp:
             given = metadata.deletion_grace_period_seconds
@@ -150,13 +150,18 @@ class _Decider:
         self._stop_containers(ordered=True)
         if state.running() or any(key.startswith(("start/", "sandbox")) for key in state.ops):
             return
-        boxes = [box for box in (*state.old_sandboxes, state.sandbox) if box is not None and box.ready]
-        for box in boxes:
-            self._operate(do.StopSandbox(box.id))
+        boxes = self._stop_sandboxes()
         if not state.torn_down and "volumes" not in state.ops:
             self._operate(do.TearDown())
         if not boxes and state.torn_down:
             self._leave()
+
+    def _stop_sandboxes(self) -> bool:
+        """Stop every sandbox that was not stopped by us: one that died by itself still has its network."""
+        boxes = [b for b in (*self.state.old_sandboxes, self.state.sandbox) if b is not None and not b.stopped]
+        for box in boxes:
+            self._operate(do.StopSandbox(box.id))
+        return bool(boxes)
 
     def _leave(self) -> None:
         if self.state.removed:
@@ -200,6 +205,8 @@ class _Decider:
         if box is None or not box.ready:
             if alive := state.running():
                 self._kill_all(alive)
+                return
+            if self._stop_sandboxes():
                 return
             self._operate(do.CreateSandbox(box.attempt + 1 if box else 0))
             if not state.volumes_ready:
@@ -290,10 +297,14 @@ class _Decider:
                 self._kill(run, grace, f"Container {name} definition changed, will be restarted")
             elif run.healthy is False:
                 own = container.liveness_probe.termination_grace_period_seconds if container.liveness_probe else None
-                self._kill(run, grace if own is None else own, f"Container {name} failed liveness probe, will be restarted")
+                self._kill(
+                    run, grace if own is None else own, f"Container {name} failed liveness probe, will be restarted"
+                )
             elif run.started is False:
                 own = container.startup_probe.termination_grace_period_seconds if container.startup_probe else None
-                self._kill(run, grace if own is None else own, f"Container {name} failed startup probe, will be restarted")
+                self._kill(
+                    run, grace if own is None else own, f"Container {name} failed startup probe, will be restarted"
+                )
             elif wants_resize(self.pod, container, run):
                 self._operate(do.ResizeContainer(name, run.id))
 
@@ -330,4 +341,3 @@ class _Decider:
 
     def _wake(self, at: float) -> None:
         self.wake_at = min(self.wake_at, at)
-

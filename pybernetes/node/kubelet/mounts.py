@@ -38,9 +38,7 @@ def container_mounts(
     for index, mount in enumerate(container.volume_mounts or ()):
         sub = _sub_path(mount, env)
         if (image := images.get(mount.name)) is not None:
-            found.append(
-                t.Mount(container_path=mount.mount_path, image=image, image_sub_path=sub, readonly=True)
-            )
+            found.append(t.Mount(container_path=mount.mount_path, image=image, image_sub_path=sub, readonly=True))
             continue
         if (root := volumes.get(mount.name)) is None:
             raise ConfigError(f'cannot find volume "{mount.name}" to mount into container "{container.name}"')
@@ -83,7 +81,9 @@ def _sub_path(mount: VolumeMount, env: Mapping[str, str]) -> str:
     text = mount.sub_path or ""
     if mount.sub_path_expr:
         if missing := sorted(name for name in names_in(mount.sub_path_expr) if name not in env):
-            raise ConfigError(f'failed to expand subPath for volumeMount "{mount.name}": missing value for "{missing[0]}"')
+            raise ConfigError(
+                f'failed to expand subPath for volumeMount "{mount.name}": missing value for "{missing[0]}"'
+            )
         text = expand(mount.sub_path_expr, env)
     if not text:
         return ""

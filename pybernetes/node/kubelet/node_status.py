@@ -15,13 +15,13 @@ import msgspec
 
 from pybernetes.aio import clock
 from pybernetes.aio.backoff import Backoff
+from pybernetes.aio.tasks import Nursery
 from pybernetes.api.coordination_v1 import Lease, LeaseSpec
 from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Taint
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.informer import Informer
-from pybernetes.aio.tasks import Nursery
 from pybernetes.machinery import quantity
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta, OwnerReference
@@ -257,7 +257,9 @@ class NodeKeeper:
         except CRIError as error:
             return False, f"container runtime is down: {error}"
         failing = [
-            (kind, status.condition(kind)) for kind in ("RuntimeReady", "NetworkReady") if not status.condition(kind).status
+            (kind, status.condition(kind))
+            for kind in ("RuntimeReady", "NetworkReady")
+            if not status.condition(kind).status
         ]
         if not failing:
             return True, ""
@@ -273,7 +275,9 @@ class NodeKeeper:
         except CRIError:
             return []
         images.sort(key=lambda image: -image.size)
-        return [{"names": [*image.repo_digests, *image.repo_tags], "sizeBytes": image.size} for image in images[:MAX_IMAGES]]
+        return [
+            {"names": [*image.repo_digests, *image.repo_tags], "sizeBytes": image.size} for image in images[:MAX_IMAGES]
+        ]
 
     # --- lease ---
 

@@ -103,6 +103,4 @@ def _effective(pod: Pod, name: str, limit: bool) -> quantity.Quantity:
 
 def resource_names(pods: Iterable[Pod]) -> set[str]:
     """Every resource that some container of these pods requests."""
-    return {
-        name for pod in pods for c in (*pod.spec.containers, *init_containers(pod)) for name in requests(c)
-    }
+    return {name for pod in pods for c in (*pod.spec.containers, *init_containers(pod)) for name in requests(c)}

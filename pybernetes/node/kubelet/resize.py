@@ -48,7 +48,9 @@ def wants_resize(pod: Pod, container: Container, run: Run) -> bool:
 
 def needs_restart(container: Container, changed: set[str]) -> bool:
     """Whether the container's resize policy asks for a restart for one of these resources."""
-    return any(p.resource_name in changed and p.restart_policy == "RestartContainer" for p in container.resize_policy or ())
+    return any(
+        p.resource_name in changed and p.restart_policy == "RestartContainer" for p in container.resize_policy or ()
+    )
 
 
 def in_progress(pod: Pod, state: PodState) -> bool:

@@ -121,7 +121,13 @@ def _selinux(pod: PodSecurityContext, own: SecurityContext | None) -> t.SELinuxO
 
 
 def container_context(
-    pod: Pod, container: AnyContainer, image: t.Image, seccomp_root: Path, target: str = "", *, fs_groups: Sequence[int] = ()
+    pod: Pod,
+    container: AnyContainer,
+    image: t.Image,
+    seccomp_root: Path,
+    target: str = "",
+    *,
+    fs_groups: Sequence[int] = (),
 ) -> t.LinuxContainerSecurityContext:
     """One container's. Raises ConfigError when it must not run as root and the image's user is (or may be) root."""
     of_pod = pod.spec.security_context or PodSecurityContext()

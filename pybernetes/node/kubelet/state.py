@@ -64,6 +64,8 @@ class Sandbox:
     ready: bool
     ips: list[str] = field(default_factory=list)
     created_at: float = 0.0
+    #: We have stopped it: its network is gone as well.
+    stopped: bool = False
 
 
 @dataclass(slots=True)

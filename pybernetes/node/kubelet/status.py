@@ -72,10 +72,7 @@ def make(
     waiting_reason = "PodInitializing" if init_containers(pod) else "ContainerCreating"
     init = [builder.make(c, "PodInitializing", init=True) for c in init_containers(pod)]
     main = [builder.make(c, waiting_reason) for c in pod.spec.containers]
-    extra = [
-        builder.make(c, "ContainerCreating")
-        for c in ephemeral_containers(pod)
-    ]
+    extra = [builder.make(c, "ContainerCreating") for c in ephemeral_containers(pod)]
     status.phase = _phase(pod, previous, init, main, over)
     status.init_container_statuses = init or None
     status.container_statuses = main or None
@@ -170,7 +167,9 @@ class _Statuses:
             status.last_state, status.state = status.state, _waiting(trouble.reason, trouble.message)
         elif self.state.terminating_since is None and back_off_until(self.state, container.name, self.now):
             delay = int(self.state.back_off[container.name].delay)
-            message = f"back-off {duration(delay)} restarting failed container={container.name} pod={full_name(self.pod)}"
+            message = (
+                f"back-off {duration(delay)} restarting failed container={container.name} pod={full_name(self.pod)}"
+            )
             status.last_state, status.state = status.state, _waiting("CrashLoopBackOff", message)
 
     def _state(self, run: Run) -> ContainerState:
@@ -239,9 +238,7 @@ def duration(seconds: int) -> str:
 # --- phase ------------------------------------------------------------------------------------------------------
 
 
-def _phase(
-    pod: Pod, previous: PodStatus, init: list[ContainerStatus], main: list[ContainerStatus], over: bool
-) -> str:
+def _phase(pod: Pod, previous: PodStatus, init: list[ContainerStatus], main: list[ContainerStatus], over: bool) -> str:
     if previous.phase in (SUCCEEDED, FAILED):
         return previous.phase
     policy = pod.spec.restart_policy or "Always"
@@ -303,7 +300,12 @@ def _conditions(
     has_sandbox = state.sandbox is not None and state.sandbox.ready
     containers_ready = _containers_ready(pod, phase, init, main)
     found = [
-        ("PodReadyToStartContainers", has_sandbox and state.volumes_ready or bool(has_sandbox and main and _any_run(main)), "", ""),
+        (
+            "PodReadyToStartContainers",
+            (has_sandbox and state.volumes_ready) or bool(has_sandbox and main and _any_run(main)),
+            "",
+            "",
+        ),
         ("Initialized", *_initialized(pod, phase, init, main)),
         ("Ready", *_pod_ready(pod, containers_ready)),
         ("ContainersReady", *containers_ready),
@@ -349,9 +351,7 @@ def _initialized(
     if any(s.container_id for s in main):
         return True, "", ""
     names = [
-        s.name
-        for c, s in zip(init_containers(pod), init, strict=True)
-        if not (s.started if is_sidecar(c) else s.ready)
+        s.name for c, s in zip(init_containers(pod), init, strict=True) if not (s.started if is_sidecar(c) else s.ready)
     ]
     if not names:
         return True, "", ""

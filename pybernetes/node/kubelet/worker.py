@@ -68,7 +68,11 @@ class PodWorker:
         for trouble in self.state.trouble.values():
             if trouble.config:
                 trouble.retry_at = 0.0
-        if self.state.volumes_ready and self.state.terminating_since is None and "refresh-volumes" not in self.state.ops:
+        if (
+            self.state.volumes_ready
+            and self.state.terminating_since is None
+            and "refresh-volumes" not in self.state.ops
+        ):
             if self.pod.spec.volumes and self._nursery is not None:
                 self._begin("refresh-volumes", self._refresh_volumes())
         self._wake.set()
