@@ -109,6 +109,8 @@ class APIServer:
         self.paths = Paths(self.discovery, self.health, self.metrics)
         self.chain = Chain(self.core, self._steps(), self.paths.find, self.metrics.observe)
         self._hooks: dict[str, bool] = {name: False for name, _ in poststart.HOOKS}
+        #: Parts that `install` adds: `start()` once the cache is loaded, `run()` until cancelled; by name.
+        self.parts: dict[str, Any] = {}
 
     def transport(self, user: User) -> LocalTransport:
         """An in-process transport that acts as `user`; usable once `ready`."""
@@ -134,6 +136,8 @@ class APIServer:
             _plug_in(self)
             await self.cache.start()
             self.access.start()
+            for part in self.parts.values():
+                part.start()
             self._mount()
             async with asyncio.TaskGroup() as group:
                 if config.listen:
@@ -145,6 +149,8 @@ class APIServer:
                         more = HTTPServer(self.chain.serve_http, address, _refusal)
                         group.create_task(more.run(), name="apiserver/http-advertised")
                         await more.ready.wait()
+                for name, part in self.parts.items():
+                    group.create_task(part.run(), name=f"apiserver/{name}")
                 group.create_task(self._lost(), name="apiserver/lost")
                 group.create_task(compact(self.cache, config.compact_interval), name="apiserver/compact")
                 group.create_task(expire_events(self.cache, config.event_ttl), name="apiserver/events")
