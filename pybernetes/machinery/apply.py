@@ -20,7 +20,16 @@ from pybernetes.machinery.meta import ManagedFieldsEntry, StatusCause
 from pybernetes.machinery.schema import ANY, Schema
 from pybernetes.machinery.text import quote
 
-__all__ = ["ANCIENT", "BEFORE_FIRST_APPLY", "MAX_UPDATE_MANAGERS", "apply", "track", "tree_of"]
+__all__ = [
+    "ANCIENT",
+    "BEFORE_FIRST_APPLY",
+    "MAX_UPDATE_MANAGERS",
+    "apply",
+    "client_entries",
+    "share",
+    "track",
+    "tree_of",
+]
 
 #: More managers by update than this are folded into one, the oldest first.
 MAX_UPDATE_MANAGERS: Final = 10
@@ -80,8 +89,8 @@ def track(
 ) -> list[ManagedFieldsEntry]:
     """The managed fields after a create (`old` None), update or patch that is no apply.
 
-    `entries`: those so far, of `new` or, when it has none, of `old`. `schema`: for dicts. `reset`: fields that this
-    endpoint does not write (`tree_of("status")` for the main resource). `time`: RFC 3339, now.
+    `entries`: those so far; take `old`'s unless the client changed them (see `client_entries`). `schema`: for dicts.
+    `reset`: fields that this endpoint does not write (`tree_of("status")` for the main resource). `time`: RFC 3339, now.
     """
     if old is None:
         old = type(new)() if isinstance(new, msgspec.Struct) else {}
@@ -117,6 +126,23 @@ def track(
     return _arranged(result)
 
 
+def client_entries(
+    old: Sequence[ManagedFieldsEntry] | None, new: Sequence[ManagedFieldsEntry] | None
+) -> list[ManagedFieldsEntry]:
+    """The entries an update starts from: the client's when it sent any, `old`'s when it sent none.
+
+    One empty entry (`[{}]`) wipes them, and so does an explicit empty list, but the caller has to see that one itself:
+    it looks like none here.
+    """
+    if not new:
+        return list(old or ())
+    if len(new) == 1 and not new[0].manager and not new[0].operation and not new[0].fields_v1:
+        return []
+    if old is not None and list(new) == list(old):
+        return list(old)
+    return [entry for entry in new if entry.operation in ("Apply", "Update")]
+
+
 def _strip(tree: Tree) -> Tree:
     if "f:metadata" in tree or "f:apiVersion" in tree or "f:kind" in tree:
         tree = fieldset.without(tree, _STRIPPED)
@@ -138,9 +164,16 @@ def _entry(
         api_version=api_version,
         time=time,
         fields_type="FieldsV1",
-        fields_v1=tree,
+        fields_v1=fieldset.interned(tree),
         subresource=subresource or None,
     )
+
+
+def share(entries: Sequence[ManagedFieldsEntry] | None) -> None:
+    """Make the sets of freshly decoded entries shared ones; for objects that will be kept."""
+    for entry in entries or ():
+        if entry.fields_v1:
+            entry.fields_v1 = fieldset.interned(entry.fields_v1)
 
 
 def _with(entry: ManagedFieldsEntry, tree: Tree) -> ManagedFieldsEntry:

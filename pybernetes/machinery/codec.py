@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from pybernetes.machinery import errors, schema
+from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.machinery.normalise import normalise
 from pybernetes.machinery.text import quote
 
@@ -72,10 +73,25 @@ def head_first(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def copy(obj: Any) -> Any:
-    """A deep copy of a struct or wire dict, safe to change."""
-    if isinstance(obj, msgspec.Struct):
+    """A deep copy of a struct or wire dict, safe to change.
+
+    One exception: the entries of a struct's managed fields are shared. They are replaced, never changed, and their
+    trees are by far the largest part of many objects.
+    """
+    if not isinstance(obj, msgspec.Struct):
+        return _unpack_any(_pack(obj))
+    metadata = getattr(obj, "metadata", None)
+    if not isinstance(metadata, ObjectMeta) or not metadata.managed_fields:
         return _unpacker(type(obj))(_pack(obj))
-    return _unpack_any(_pack(obj))
+    bare, bare_metadata = _shallow(obj), _shallow(metadata)
+    bare.metadata, bare_metadata.managed_fields = bare_metadata, None
+    made = _unpacker(type(obj))(_pack(bare))
+    made.metadata.managed_fields = list(metadata.managed_fields)
+    return made
+
+
+def _shallow(obj: Any) -> Any:
+    return obj.__copy__()
 
 
 def decode(type_: type[T], data: bytes, problems: list[str] | None = None, *, duplicates: bool = False) -> T:

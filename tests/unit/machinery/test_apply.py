@@ -245,3 +245,29 @@ def test_an_apply_by_the_only_manager_makes_exactly_its_object(a: dict[str, Any]
     live = ssa.apply(None, {**head, "spec": a}, schema.ANY, manager="m", time="T")
     assert live["spec"] == a
     assert ssa.apply(live, {**head, "spec": b}, schema.ANY, manager="m", time="T")["spec"] == b
+
+
+def test_equal_sets_are_one_object_and_survive_copies() -> None:
+    first, second = pod(phase="Running"), pod(phase="Pending")
+    for obj in (first, second):
+        obj.metadata.managed_fields = ssa.track(None, obj, [], manager="m", api_version="v1", time="T")
+    assert first.metadata.managed_fields is not None
+    assert second.metadata.managed_fields is not None
+    assert first.metadata.managed_fields[0].fields_v1 is second.metadata.managed_fields[0].fields_v1
+    other = codec.copy(first)
+    assert other == first
+    other.metadata.managed_fields.clear()
+    assert len(first.metadata.managed_fields) == 1
+    decoded = codec.decode(Pod, codec.encode(first))
+    ssa.share(decoded.metadata.managed_fields)
+    assert decoded.metadata.managed_fields is not None
+    assert decoded.metadata.managed_fields[0].fields_v1 is first.metadata.managed_fields[0].fields_v1
+
+
+def test_what_the_client_sends_as_managed_fields() -> None:
+    old = [ManagedFieldsEntry(manager="a", operation="Update", fields_v1={"f:x": {}})]
+    assert ssa.client_entries(old, None) == old
+    assert ssa.client_entries(old, [ManagedFieldsEntry()]) == []
+    assert ssa.client_entries(old, old[:]) == old
+    mine = [ManagedFieldsEntry(manager="b", operation="Apply", fields_v1={"f:y": {}})]
+    assert ssa.client_entries(old, mine) == mine
