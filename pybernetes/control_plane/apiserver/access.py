@@ -24,8 +24,6 @@ from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.core import Core
 
 _RBAC_GROUP = "rbac.authorization.k8s.io"
-#: Groups of what `get` is asked for beside the core group.
-_GROUPS = {"volumeattachments": "storage.k8s.io", "resourceslices": "resource.k8s.io", "resourceclaims": "resource.k8s.io"}
 _RBAC_RESOURCES = ("clusterroles", "roles", "clusterrolebindings", "rolebindings")
 
 
@@ -58,7 +56,7 @@ class Access:
             if roots:
                 requests.append(RequestHeaders(FrontProxy(roots)))
             if (pki / "sa.key").exists():
-                self.issuer = TokenIssuer((pki / "sa.key").read_bytes(), accounts)
+                self.issuer = TokenIssuer((pki / "sa.key").read_bytes(), self.get, accounts)
                 public = [path.read_bytes() for path in sorted(pki.glob("sa*.pub"))]
                 found = ServiceAccountTokens(public or [(pki / "sa.key").read_bytes()], self.get, accounts)
                 self.keys = list(found.keys.values())
@@ -72,9 +70,9 @@ class Access:
         core.authenticator = self.authentication
         core.token_issuer = self.issuer
 
-    def get(self, resource: str, namespace: str, name: str) -> Any:
-        """An object from the cache; the resource's name tells its group."""
-        item = self._core.item(_GROUPS.get(resource, ""), resource, namespace, name)
+    def get(self, group: str, resource: str, namespace: str, name: str) -> Any:
+        """An object from the cache, or None."""
+        item = self._core.item(group, resource, namespace, name)
         return item.obj if item is not None else None
 
     def start(self) -> None:

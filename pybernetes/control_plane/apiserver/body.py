@@ -1,7 +1,8 @@
 """From a request's body to the object it means.
 
-Over HTTP: JSON, YAML or protobuf, decoded into the resource's type; unknown and repeated fields are an error, a warning or
-nothing, by `fieldValidation`. In process the body is an object already: it is copied, because it belongs to the caller.
+Over HTTP: JSON, YAML or protobuf, decoded into the resource's type; unknown and repeated fields are an error, a
+warning or nothing, by `fieldValidation`. In process the body is an object already: it is copied, because it belongs
+to the caller.
 """
 
 from __future__ import annotations

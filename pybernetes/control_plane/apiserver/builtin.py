@@ -41,9 +41,9 @@ def built_in(core: Core, kind: Kind) -> Resource:
         if not kind.storage:
             resource.storage.use(resource.codec, made.fields.get(made.indexed_field))
         elif kind.group == "events.k8s.io":
-            resource.served, resource.stored = core_v1.event_from_stored, core_v1.event_to_stored
+            resource.served, resource.stored = core_v1.event_served, core_v1.event_stored
         elif kind.module == "autoscaling_v1":
-            resource.served, resource.stored = autoscaling.from_stored, autoscaling.to_stored
+            resource.served, resource.stored = autoscaling.served, autoscaling.stored
     resource.subresources = subresources_of(core, resource)
     resource.special = special_of(core, resource)
     return resource

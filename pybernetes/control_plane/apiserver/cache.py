@@ -1,9 +1,9 @@
 """The watch cache: every stored object as its bytes and its decoded form, and what happened to it lately.
 
-One subscription on the whole store feeds one `Storage` per resource. A GET writes an item's bytes, a LIST joins them, a
-watch starts from the `window` of recent changes and goes on by the fan-out; nothing here touches the disk, and an object
-is decoded when somebody looks inside for the first time, or never: a writer hands over the object that it has just
-encoded. Items are immutable: a write makes a new one, so readers need no locks and an old list stays valid.
+One subscription on the whole store feeds one `Storage` per resource. A GET writes an item's bytes, a LIST joins them,
+a watch starts from the `window` of recent changes and goes on by the fan-out; nothing here touches the disk, and an
+object is decoded when somebody looks inside for the first time, or never: a writer hands over the object that it has
+just encoded. Items are immutable: a write makes a new one, so readers need no locks and an old list stays valid.
 
 Why not ask the store for everything: its history is one for all resources, and it knows only bytes.
 """
@@ -15,7 +15,7 @@ import logging
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from pybernetes.aio import clock
 from pybernetes.control_plane.apiserver.fanout import Fanout, Groups
@@ -77,10 +77,15 @@ class Change:
         self.revision = item.revision
 
     def departed(self) -> Item:
-        """The state before, bearing this change's revision: what watchers are shown whose selector it no longer meets."""
+        """The state before, bearing this change's revision: for watchers whose selector it no longer meets."""
         before = self.previous
         assert before is not None
-        return Item(before.storage, before.key, stamp(before.data, self.revision), self.revision, before.create_revision)
+        data = stamp(before.data, self.revision)
+        return Item(before.storage, before.key, data, self.revision, before.create_revision)
+
+
+Items: TypeAlias = list[Item]
+Changes: TypeAlias = list[Change]
 
 
 class Storage:
@@ -122,17 +127,17 @@ class Storage:
         start = bisect_left(self.keys, first)
         return start, bisect_left(self.keys, f"{self.prefix}{namespace}0", start)  # "0" follows "/"
 
-    def list(self, namespace: str = "") -> list[Item]:
+    def list(self, namespace: str = "") -> Items:
         """The items of a namespace, or all, in key order."""
         start, stop = self.span(namespace)
         items = self.items
         return [items[key] for key in (self.keys if stop - start == len(self.keys) else self.keys[start:stop])]
 
-    def since(self, revision: int) -> list[Change]:
+    def since(self, revision: int) -> Changes:
         """Changes above `revision`, oldest first. Raises Expired when the window does not reach that far."""
         if revision < self.floor:
             raise errors.expired(f"too old resource version: {revision} ({self.floor})")
-        found: list[Change] = []
+        found: Changes = []
         for change in reversed(self.window):
             if change.revision <= revision:
                 break

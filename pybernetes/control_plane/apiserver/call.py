@@ -1,7 +1,7 @@
 """One request on its way through the server, whichever transport brought it.
 
-HTTP and the in-process transport both make a `Call`; the chain fills it in (info, user), the verb answers with a `Result`,
-and only then does the transport decide what becomes of that: bytes in the media type that was accepted, or
+HTTP and the in-process transport both make a `Call`; the chain fills it in (info, user), the verb answers with a
+`Result`, and only then does the transport decide what becomes of that: bytes in the media type that was accepted, or
 the objects themselves.
 """
 

@@ -170,7 +170,9 @@ class Discovery:
                 }
                 if sub.api_version and api_version != kind.api_version:
                     group_of, _, version_of = api_version.rpartition("/")
-                    row = {**row, "group": group_of, "version": version_of} if group_of else {**row, "version": version_of}
+                    row["version"] = version_of
+                    if group_of:
+                        row["group"] = group_of
                 rows.append(row)
         return {
             "kind": "APIResourceList",
@@ -224,7 +226,7 @@ def _aggregated_row(resource: Resource) -> dict[str, Any]:
 
 
 def storage_version_hash(resource: Resource) -> str:
-    """The hash that tells clients when the stored version changes: upstream's `base64(sha256(group/version/kind)[:8])`."""
+    """Tells clients when the stored version changes: upstream's `base64(sha256(group/version/kind)[:8])`."""
     import base64
 
     if resource.storage_version_hash:

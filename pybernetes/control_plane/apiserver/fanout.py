@@ -149,9 +149,9 @@ class Groups:
             value = indexed(item.obj)
             if (groups := by_index.get(("field", value))) is not None:
                 found.extend(groups)
-            if change.previous is not None and (before := indexed(change.previous.obj)) != value:
-                if (groups := by_index.get(("field", before))) is not None:
-                    found.extend(groups)
+            before = indexed(change.previous.obj) if change.previous is not None else value
+            if before != value and (groups := by_index.get(("field", before))) is not None:
+                found.extend(groups)
         return found
 
 

@@ -22,7 +22,10 @@ _PARTIAL_LIST = "PartialObjectMetadataList"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """media: JSON, YAML or PROTOBUF. shape: "" (as it is), "Table" or "PartialObjectMetadata"; version: of meta.k8s.io."""
+    """media: JSON, YAML or PROTOBUF. shape: "" (as it is), "Table" or "PartialObjectMetadata".
+
+    version: of meta.k8s.io.
+    """
 
     media: str = JSON
     shape: str = ""
@@ -83,7 +86,8 @@ def accepted(accept: bytes, watching: bool = False, protobuf: bool = True) -> Fo
             continue
         shape, version, group = entry.get("as"), entry.get("v"), entry.get("g")
         if shape:
-            if shape not in (_TABLE, _PARTIAL, _PARTIAL_LIST) or group != "meta.k8s.io" or version not in ("v1", "v1beta1"):
+            known = shape in (_TABLE, _PARTIAL, _PARTIAL_LIST)
+            if not known or group != "meta.k8s.io" or version not in ("v1", "v1beta1"):
                 continue
             shape = _PARTIAL if shape == _PARTIAL_LIST else shape
         pretty = entry.get("pretty") == "1"

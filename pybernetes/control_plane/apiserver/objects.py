@@ -71,7 +71,9 @@ def stamp(value: bytes, revision: int) -> bytes:
 class Codec(Protocol):
     """Bytes and wire dicts of one kind. What is stored is trusted; `read` and `convert` are for what clients send."""
 
-    schema: Schema
+    @property
+    def schema(self) -> Schema:
+        """The shape, for patches and apply."""
 
     def decode(self, data: bytes) -> AnyObject:
         """Stored JSON to an object, resourceVersion included."""

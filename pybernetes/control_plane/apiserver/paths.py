@@ -1,4 +1,4 @@
-"""Everything that is not a resource: `/`, `/version`, health, metrics, discovery, OpenAPI, the service account issuer."""
+"""Everything that is not a resource: `/`, `/version`, health, metrics, discovery, OpenAPI, the token issuer."""
 
 from __future__ import annotations
 

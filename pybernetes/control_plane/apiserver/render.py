@@ -1,7 +1,7 @@
 """From a verb's Result to the HTTP response.
 
-The ordinary case does no work: the stored bytes of one object, or those of many joined inside an envelope, are the body.
-Everything else (tables, metadata only, YAML, protobuf, another version) is made from the objects.
+The ordinary case does no work: the stored bytes of one object, or those of many joined inside an envelope, are the
+body. Everything else (tables, metadata only, YAML, protobuf, another version) is made from the objects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from pybernetes.control_plane.apiserver import tables
 from pybernetes.control_plane.apiserver.call import Call, Result
-from pybernetes.control_plane.apiserver.http import Response
+from pybernetes.control_plane.apiserver.http import Response, render_headers
 from pybernetes.control_plane.apiserver.http.messages import Header
 from pybernetes.control_plane.apiserver.negotiate import JSON, PLAIN, PROTOBUF, YAML, Format, accepted
 from pybernetes.control_plane.apiserver.objects import Custom
@@ -41,9 +41,9 @@ def respond(call: Call, result: Result) -> Response:
     resource = result.resource
     form = format_of(call, resource)
     item = result.item
-    if form is PLAIN and call.warnings is None and not result.headers:
-        if item is not None and resource is not None and resource.served is None:
-            return Response(result.status, _JSON_HEADERS, item.data)
+    plain = form is PLAIN and call.warnings is None and not result.headers
+    if plain and item is not None and resource is not None and resource.served is None:
+        return Response(result.status, _JSON_HEADERS, item.data)
     body: bytes | list[bytes]
     if result.items is not None:
         body = list_body(result, form)
@@ -55,14 +55,13 @@ def respond(call: Call, result: Result) -> Response:
             body = msgspec.json.format(body, indent=2) + b"\n"
     else:
         body = encode_wire(msgspec.json.decode(object_json(result)), form)
-    headers = b"Content-Type: %b\r\n%b" % (form.media.encode(), _NO_CACHE)
+    block = b"Content-Type: %b\r\n%b" % (form.media.encode(), _NO_CACHE)
     if call.warnings:
-        headers += warning_headers(call.warnings)
-    for header in result.headers:
-        headers += b"%b: %b\r\n" % header
+        block += warning_headers(call.warnings)
+    block += render_headers(result.headers)
     if result.items is not None:
-        body, headers = compress(call, body, headers)
-    return Response(result.status, headers, body)
+        body, block = compress(call, body, block)
+    return Response(result.status, block, body)
 
 
 def format_of(call: Call, resource: Resource | None) -> Format:

@@ -1,8 +1,8 @@
 """A served resource, and the strategy: everything that is special about its kind.
 
-Verbs are generic; where kinds differ they ask the `Strategy`, one subclass per kind in `resources/`. A hook that a kind does
-not need is inherited from here and does the ordinary thing. A `Resource` ties a kind in one served version to
-the storage its objects live in (which may belong to another version or group, then `stored`/`served` convert).
+Verbs are generic; where kinds differ they ask the `Strategy`, one subclass per kind in `resources/`. A hook that a
+kind does not need is inherited from here and does the ordinary thing. A `Resource` ties a kind in one served version
+to the storage its objects live in (which may belong to another version or group, then `stored`/`served` convert).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ namespace alone also gives an index value, so that fan-out and listing need not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pybernetes.machinery import errors, fields, labels
 
@@ -20,7 +20,7 @@ Predicate = Callable[["Item"], bool]
 
 
 class Selection:
-    """namespace: "" is all. `predicate` judges labels and fields only (None: no selectors), `matches` the namespace too."""
+    """namespace: "" is all. `predicate` judges labels and fields (None: no selectors), `matches` the namespace too."""
 
     __slots__ = ("field_selector", "index", "key", "label_selector", "matches", "name", "namespace", "predicate")
 
@@ -103,7 +103,7 @@ def _namespace(item: Item) -> str:
     return item.namespace
 
 
-def _getter(getter: Callable[[object], str], served: Callable[[object], object] | None) -> Callable[[Item], str]:
+def _getter(getter: Callable[[Any], str], served: Callable[[Any], Any] | None) -> Callable[[Item], str]:
     if served is None:
         return lambda item: getter(item.obj)
     return lambda item: getter(served(item.obj))

@@ -101,7 +101,7 @@ class Targets:
 def _ready(endpoints: EndpointSlice, wanted: str) -> list[tuple[str, int]]:
     ports = [p.port for p in endpoints.ports or () if (p.name or "") == wanted and p.port]
     found: list[tuple[str, int]] = []
-    for endpoint in endpoints.endpoints:
+    for endpoint in endpoints.endpoints or ():
         conditions: Any = endpoint.conditions
         if conditions is not None and conditions.ready is False:
             continue

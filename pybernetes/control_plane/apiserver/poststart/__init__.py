@@ -1,7 +1,7 @@
 """What every cluster has from the start: hooks that run once the server answers, in this order.
 
-Each makes what is missing and leaves alone what is there, so a restart writes nothing. Writes of one hook go out side by
-side: the store commits them together.
+Each makes what is missing and leaves alone what is there, so a restart writes nothing. Writes of one hook go out side
+by side: the store commits them together.
 """
 
 from __future__ import annotations

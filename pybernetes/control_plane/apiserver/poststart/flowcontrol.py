@@ -138,7 +138,9 @@ def _rules(code: str) -> tuple[list[ResourcePolicyRule] | None, list[NonResource
     return [everything], [NonResourcePolicyRule(verbs=["*"], non_resource_urls=["*"])]
 
 
-def _resources(verbs: list[str], groups: list[str], resources: list[str], *, cluster: bool = False) -> ResourcePolicyRule:
+def _resources(
+    verbs: list[str], groups: list[str], resources: list[str], *, cluster: bool = False
+) -> ResourcePolicyRule:
     return ResourcePolicyRule(
         verbs=verbs, api_groups=groups, resources=resources, cluster_scope=cluster or None, namespaces=["*"]
     )

@@ -19,7 +19,7 @@ _CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 _BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
 
 
-def from_stored(stored: Any) -> Any:
+def served(stored: Any) -> Any:
     """v2 to v1."""
     hpa: v2.HorizontalPodAutoscaler = codec.copy(stored)
     notes: dict[str, str] = dict(hpa.metadata.annotations or {})
@@ -59,7 +59,7 @@ def from_stored(stored: Any) -> Any:
     )
 
 
-def to_stored(served: Any) -> Any:
+def stored(served: Any) -> Any:
     """v1 to v2."""
     hpa: v1.HorizontalPodAutoscaler = codec.copy(served)
     notes: dict[str, str] = dict(hpa.metadata.annotations or {})

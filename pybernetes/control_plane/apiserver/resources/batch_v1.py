@@ -8,7 +8,7 @@ from pybernetes.api.batch_v1 import Job
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Strategy
-from pybernetes.machinery.meta import LabelSelector
+from pybernetes.machinery.meta import LabelSelector, ObjectMeta
 
 _UID_LABEL = "batch.kubernetes.io/controller-uid"
 _NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -40,6 +40,7 @@ def generate_selector(job: Job) -> None:
     }
     for key, value in wanted.items():
         labels.setdefault(key, value)
+    spec.template.metadata = spec.template.metadata or ObjectMeta()
     spec.template.metadata.labels = labels
     selector = spec.selector or LabelSelector()
     selector.match_labels = {**(selector.match_labels or {})}

@@ -153,7 +153,7 @@ class ServiceAccountStrategy(Strategy):
     returns_deleted = True
 
 
-def event_from_stored(event: Event) -> Any:
+def event_served(event: Any) -> Any:
     """core/v1 Event to events.k8s.io/v1 (they are stored once)."""
     from pybernetes.api import events_v1
 
@@ -179,7 +179,7 @@ def event_from_stored(event: Event) -> Any:
     )
 
 
-def event_to_stored(event: Any) -> Event:
+def event_stored(event: Any) -> Any:
     """events.k8s.io/v1 Event to core/v1."""
     from pybernetes.api.core_v1 import EventSeries, ObjectReference
 

@@ -29,9 +29,22 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.resource import Resource, Subresource
 
 _CLASSES: dict[str, type[Subresource]] = {
-    cls.name: cls  # type: ignore[misc]
-    for cls in (Approval, Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Resize,
-                Scale, Status, Token)  # fmt: skip
+    cls.name: cls
+    for cls in (
+        Approval,
+        Attach,
+        Binding,
+        EphemeralContainers,
+        Eviction,
+        Exec,
+        Finalize,
+        Log,
+        PortForward,
+        Resize,
+        Scale,
+        Status,
+        Token,
+    )
 }
 _PROXIES = {"nodes": NodeProxy, "pods": PodProxy, "services": ServiceProxy}
 

@@ -1,4 +1,4 @@
-"""`pods/binding` (and the older `bindings`): a scheduler's decision. The hottest write of a busy cluster, so it is short."""
+"""`pods/binding` (and the older `bindings`): a scheduler's decision. The hottest write of a busy cluster."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.resource import Resource, Subresource
 from pybernetes.control_plane.apiserver.resources import pods
 from pybernetes.control_plane.apiserver.verbs.change import ATTEMPTS
+from pybernetes.control_plane.apiserver.verbs.writing import OTHER_NAMESPACE
 from pybernetes.machinery import codec, errors, field
 from pybernetes.machinery.meta import Status
 from pybernetes.store import RevisionConflict
@@ -49,7 +50,7 @@ def _read(call: Call) -> BindingObject:
     if binding is None:
         raise errors.bad_request("the body is empty")
     if binding.metadata.namespace and binding.metadata.namespace != call.info.namespace:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(OTHER_NAMESPACE)
     return binding
 
 
@@ -63,7 +64,9 @@ async def assign(core: Core, resource: Resource, call: Call, binding: BindingObj
         wrong.append(field.required("target.name", ""))
     if wrong:
         raise errors.invalid("", "Binding", name, wrong)
-    attributes = Attributes("CREATE", resource, namespace, name, binding, None, call.user, "binding", None, call.dry_run)
+    attributes = Attributes(
+        "CREATE", resource, namespace, name, binding, None, call.user, "binding", None, call.dry_run
+    )
     await core.admission.admit(attributes)
     await core.admission.validate(attributes)
     storage = resource.storage
@@ -93,8 +96,8 @@ async def assign(core: Core, resource: Resource, call: Call, binding: BindingObj
 def _check(pod: Pod, binding: BindingObject) -> None:
     name = pod.metadata.name
     if binding.metadata.uid and binding.metadata.uid != pod.metadata.uid:
-        text = f"Precondition failed: UID in precondition: {binding.metadata.uid}, UID in object meta: {pod.metadata.uid}"
-        raise errors.conflict(_GR, name, text)
+        text = f"Precondition failed: UID in precondition: {binding.metadata.uid}"
+        raise errors.conflict(_GR, name, f"{text}, UID in object meta: {pod.metadata.uid}")
     version = binding.metadata.resource_version
     if version and version != pod.metadata.resource_version:
         text = (

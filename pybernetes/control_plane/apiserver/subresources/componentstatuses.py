@@ -20,7 +20,9 @@ class ComponentStatuses(Subresource):
         status = ComponentStatus(
             metadata=ObjectMeta(name=_NAME),
             conditions=[
-                ComponentCondition(type="Healthy", status="True" if healthy else "False", message="ok" if healthy else "")
+                ComponentCondition(
+                    type="Healthy", status="True" if healthy else "False", message="ok" if healthy else ""
+                )
             ],
         )
         if call.info.verb == "get":

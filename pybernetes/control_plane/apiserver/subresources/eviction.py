@@ -22,6 +22,7 @@ from pybernetes.store import RevisionConflict
 
 _MAX_DISRUPTED = 2000
 _REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
+_TWO_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 _RETRY = 10
 
 
@@ -57,8 +58,7 @@ class Eviction(Subresource):
         if not _ignores_budgets(pod):
             budgets = self._budgets(pod)
             if len(budgets) > 1:
-                text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-                raise errors.StatusError(500, "InternalError", text)
+                raise errors.StatusError(500, "InternalError", _TWO_BUDGETS)
             if budgets:
                 await self._ask(budgets[0], pod, dry_run)
             if not dry_run:
@@ -141,7 +141,8 @@ def _lets_unhealthy_go(budget: PodDisruptionBudget) -> bool:
     status = budget.status
     if budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
         return True
-    return status.current_healthy >= status.desired_healthy and status.desired_healthy > 0
+    healthy, wanted = status.current_healthy or 0, status.desired_healthy or 0
+    return healthy >= wanted and wanted > 0
 
 
 def decrement(budget: PodDisruptionBudget, pod: str) -> PodDisruptionBudget:
@@ -151,17 +152,19 @@ def decrement(budget: PodDisruptionBudget, pod: str) -> PodDisruptionBudget:
         text = f"The disruption budget {name} is still being processed by the server."
         raise errors.eviction_blocked(_REFUSED, text, _RETRY)
     gr = ("policy", "poddisruptionbudgets")
-    if status.disruptions_allowed < 0:
+    allowed = status.disruptions_allowed or 0
+    if allowed < 0:
         raise errors.forbidden(gr, name, "pdb disruptions allowed is negative")
     if len(status.disrupted_pods or {}) > _MAX_DISRUPTED:
-        raise errors.forbidden(gr, name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
-    if status.disruptions_allowed == 0:
+        text = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise errors.forbidden(gr, name, text)
+    if allowed == 0:
         text = (
             f"The disruption budget {name} needs {status.desired_healthy} healthy pods "
             f"and has {status.current_healthy} currently"
         )
         raise errors.eviction_blocked(_REFUSED, text)
     changed: PodDisruptionBudget = codec.copy(budget)
-    changed.status.disruptions_allowed -= 1
+    changed.status.disruptions_allowed = allowed - 1
     changed.status.disrupted_pods = {**(changed.status.disrupted_pods or {}), pod: clock.rfc3339()}
     return changed

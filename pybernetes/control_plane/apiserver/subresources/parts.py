@@ -18,7 +18,7 @@ from pybernetes.machinery.field import FieldError
 class Part(Subresource):
     """GET shows the object; PUT and PATCH go through `prepare` and `validate` of the subclass."""
 
-    verbs = ("get", "patch", "update")
+    verbs: tuple[str, ...] = ("get", "patch", "update")
 
     def prepare(self, new: AnyObject, old: AnyObject, call: Call) -> None:
         """Undo all that this subresource may not change."""

@@ -22,7 +22,7 @@ _LOG_FLAGS = ("follow", "previous", "timestamps")
 class PodStream(Subresource):
     """What the kubelet of the Pod's node serves."""
 
-    verbs = ("create", "get")
+    verbs: tuple[str, ...] = ("create", "get")
 
     async def pod_of(self, call: Call) -> Pod:
         """The Pod, after the caches are fresh. Raises 404."""

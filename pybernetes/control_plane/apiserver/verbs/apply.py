@@ -12,6 +12,7 @@ from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.verbs.change import change
 from pybernetes.control_plane.apiserver.verbs.create import settle_namespace, store_new
+from pybernetes.control_plane.apiserver.verbs.writing import OTHER_NAMESPACE
 from pybernetes.machinery import apply as applying
 from pybernetes.machinery import codec, errors, field
 
@@ -99,8 +100,8 @@ def _check(applied: dict[str, Any], call: Call) -> None:
     if not api_version or not name:
         raise errors.bad_request("the apply configuration must have apiVersion and kind")
     if api_version != kind.api_version:
-        text = f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
-        raise errors.bad_request(text)
+        text = f"the API version in the data ({api_version}) does not match the expected API version"
+        raise errors.bad_request(f"{text} ({kind.api_version})")
     if name != kind.kind:
         raise errors.bad_request(f"the kind in the data ({name}) does not match the expected kind ({kind.kind})")
     metadata = applied.setdefault("metadata", {})
@@ -112,4 +113,4 @@ def _check(applied: dict[str, Any], call: Call) -> None:
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({wanted})"
         )
     if kind.namespaced and metadata.setdefault("namespace", call.info.namespace) != call.info.namespace:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(OTHER_NAMESPACE)

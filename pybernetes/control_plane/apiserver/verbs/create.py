@@ -13,13 +13,12 @@ from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Resource
-from pybernetes.control_plane.apiserver.verbs.writing import check_options, options_of, refuse_invalid
+from pybernetes.control_plane.apiserver.verbs.writing import OTHER_NAMESPACE, check_options, options_of, refuse_invalid
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.store import KeyExists
 
 _NAME_ATTEMPTS = 8
-_OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -46,8 +45,9 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
     if resource.kind.namespaced:
         core.check_namespace(namespace, resource.group_resource, metadata.name)
     attributes = Attributes(
-        "CREATE", resource, namespace, metadata.name, obj, None, call.user, "", options_of(call, "CreateOptions"), call.dry_run
-    )
+        "CREATE", resource, namespace, metadata.name, obj, None, call.user, "",
+        options_of(call, "CreateOptions"), call.dry_run,
+    )  # fmt: skip
     await core.admission.admit(attributes)
     assert attributes.obj is not None
     obj = attributes.obj
@@ -93,12 +93,12 @@ def settle_namespace(metadata: ObjectMeta, resource: Resource, namespace: str) -
     """Give the object the request's namespace, or refuse another one."""
     if not resource.kind.namespaced:
         if metadata.namespace:
-            raise errors.bad_request(_OTHER_NAMESPACE)
+            raise errors.bad_request(OTHER_NAMESPACE)
         return
     if not metadata.namespace:
         metadata.namespace = namespace
     if metadata.namespace != namespace or not namespace:
-        raise errors.bad_request(_OTHER_NAMESPACE)
+        raise errors.bad_request(OTHER_NAMESPACE)
 
 
 def fill_metadata(metadata: ObjectMeta) -> None:

@@ -1,7 +1,7 @@
 """DELETE: at once, gracefully (Pods), or as soon as the finalizers are done.
 
-`plan` decides, without effects; `delete_item` carries it out and tries again when the object changed meanwhile. An update
-that only says "delete now, grace 0" is not written before the deletion itself: nobody could act on it.
+`plan` decides, without effects; `delete_item` carries it out and tries again when the object changed meanwhile. An
+update that only says "delete now, grace 0" is not written before the deletion itself: nobody could act on it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def check_delete_options(options: DeleteOptions) -> None:
 async def delete_item(
     core: Core, call: Call, resource: Resource, item: Item, options: DeleteOptions, *, admit: bool = True
 ) -> tuple[AnyObject | None, bool]:
-    """Delete an object; returns it as it now is (or last was), and whether it is gone. None: it is being deleted already."""
+    """Delete an object; returns it as it now is (or last was), and whether it is gone. None: that was under way."""
     storage, strategy = resource.storage, resource.strategy
     assert storage is not None
     dry_run = call.dry_run or bool(options.dry_run)

@@ -128,7 +128,7 @@ async def _from_store(
         if predicate is None or not page.remaining:
             return found, page.remaining
         start = page.entries[-1].key
-        await asyncio.sleep(0)  # noqa: TID251 - a long history is other people's time
+        await asyncio.sleep(0)
 
 
 def _expired(core: Core, storage: Storage, start: str) -> errors.StatusError:

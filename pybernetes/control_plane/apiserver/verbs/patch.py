@@ -13,7 +13,7 @@ from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Resource
 from pybernetes.control_plane.apiserver.verbs.apply import APPLY, apply
 from pybernetes.control_plane.apiserver.verbs.change import change
-from pybernetes.control_plane.apiserver.verbs.writing import check_options
+from pybernetes.control_plane.apiserver.verbs.writing import OTHER_NAMESPACE, check_options
 from pybernetes.machinery import codec, errors, field
 from pybernetes.machinery import patch as patches
 
@@ -68,7 +68,8 @@ def body_of(call: Call, kind: str) -> Any:
         body = msgspec.to_builtins(body)
     if kind == JSON_PATCH:
         if not isinstance(body, list):
-            raise errors.bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+            text = "json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+            raise errors.bad_request(f"error decoding patch: {text}")
         if len(body) > _MAX_OPERATIONS:
             raise errors.too_large(
                 f"The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS}, got {len(body)}"
@@ -114,4 +115,4 @@ def check_identity(new: AnyObject, old: AnyObject, resource: Resource) -> None:
     if name != before:
         raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({before})")
     if new.metadata.namespace != old.metadata.namespace:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(OTHER_NAMESPACE)

@@ -60,7 +60,7 @@ def decode_token(text: str) -> Token:
 
 
 def check_list(call: Call, *, watching: bool) -> None:
-    """Refuse combinations of resourceVersion, resourceVersionMatch, continue and sendInitialEvents that mean nothing."""
+    """Refuse meaningless combinations of resourceVersion, resourceVersionMatch, continue and sendInitialEvents."""
     match = call.param("resourceVersionMatch")
     version = call.param("resourceVersion")
     initial = call.flag("sendInitialEvents")

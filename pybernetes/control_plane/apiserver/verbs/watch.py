@@ -1,8 +1,8 @@
 """WATCH: what has happened since, then what happens.
 
-The beginning is this watcher's own (state or missed changes, written in pieces as it reads them); from the moment it has
-caught up it belongs to a group of the fan-out and costs nothing by itself. Over HTTP the request's handler returns as
-soon as that is so: a watch is a stream with callbacks, not a task.
+The beginning is this watcher's own (state or missed changes, written in pieces as it reads them); from the moment it
+has caught up it belongs to a group of the fan-out and costs nothing by itself. Over HTTP the request's handler
+returns as soon as that is so: a watch is a stream with callbacks, not a task.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pybernetes.machinery import errors, field
 if TYPE_CHECKING:
     from pybernetes.machinery.field import FieldError
 
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 _FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 
 
