@@ -44,6 +44,7 @@ async def test_crash_loop(tmp_path: Path) -> None:
         begin = clock.monotonic()
         await world.until("bad", lambda p: p.status.container_statuses[0].restart_count == 5)
         assert 10 + 20 + 40 + 80 <= clock.monotonic() - begin < 152
-        assert condition(await world.get("bad"), "Ready") == (
+        found = await world.until("bad", lambda p: p.status.container_statuses[0].state.waiting)
+        assert condition(found, "Ready") == (
             "False", "ContainersNotReady", "containers with unready status: [main]"
         )  # fmt: skip

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pybernetes.aio.tasks import Nursery
-from pybernetes.api.core_v1 import Event, Namespace, Node, Pod, ServiceAccount
+from pybernetes.api.core_v1 import ConfigMap, Event, Namespace, Node, Pod, ServiceAccount
 from pybernetes.client.client import Client
 from pybernetes.client.informer import Informer
 from pybernetes.control_plane.apiserver.authentication.user import User
@@ -39,6 +39,7 @@ def pod(name: str, *containers: dict[str, Any], **spec: Any) -> Pod:
         "metadata": {"name": name, "namespace": "default", **spec.pop("metadata", {})},
         "spec": {
             "nodeName": NODE,
+            "automountServiceAccountToken": False,
             "containers": [{"image": "busybox:1", **c} for c in containers] or [{"name": "main", "image": "busybox:1"}],
             **spec,
         },
@@ -50,7 +51,7 @@ class World:
     """API server, fake runtime and one kubelet."""
 
     def __init__(self, tmp: Path, runtime: fake.Config | None = None, **config: Any) -> None:
-        self.api = APIServer(APIConfig())
+        self.api = APIServer(APIConfig(listen=False))
         self.runtime = fake.FakeRuntime(runtime or fake.Config(images=("busybox:1",)))
         self.tmp = tmp
         self.config = Config(
@@ -86,6 +87,8 @@ class World:
         except StatusError as error:
             if error.code != 409:
                 raise
+        root = ConfigMap(metadata=ObjectMeta(name="kube-root-ca.crt", namespace="default"), data={"ca.crt": "pem"})
+        await self.client.resource(ConfigMap).create(root)
         self.pods: Informer[Pod] = Informer(self.client.resource(Pod))
         self.pods.on(self.seen.append, lambda _, new: self.seen.append(new))
         self._nursery.start(self.pods.run(), "pods")
