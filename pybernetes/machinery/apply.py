@@ -90,8 +90,10 @@ def track(
     """The managed fields after a create (`old` None), update or patch that is no apply.
 
     `entries`: those so far; take `old`'s unless the client changed them (see `client_entries`). `schema`: for dicts.
-    `reset`: fields that this endpoint does not write (`tree_of("status")` for the main resource). `time`: RFC 3339, now.
+    `reset`: fields that this endpoint does not write (`tree_of("status")` for the main resource). `time`: now, RFC 3339.
+    The sets of the entries become shared ones (see `share`).
     """
+    share(entries)
     if old is None:
         old = type(new)() if isinstance(new, msgspec.Struct) else {}
     changed, removed = fieldset.compare(old, new, schema)
