@@ -6,7 +6,8 @@ controller counts the healthy again, and forgets notes whose Pod is going, or di
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from pybernetes.aio import clock
 from pybernetes.api.apps_v1 import Deployment, ReplicaSet, StatefulSet
@@ -52,7 +53,7 @@ class DisruptionController(Controller):
         self.budgets.on(self.enqueue, self.enqueue_updated)
         self.pods.on(self._pod, self._pod_updated, self._pod)
         for informer in (self.deployments, self.stateful_sets, self.replication, self.replica_sets):
-            informer.on(updated=self._scaled)  # type: ignore[attr-defined]
+            informer.on(updated=self._scaled)
         self._budgets = self.client.resource(PodDisruptionBudget)
 
     def _pod(self, pod: Pod) -> None:
@@ -67,7 +68,7 @@ class DisruptionController(Controller):
             self._pod(old)
             self._pod(new)
 
-    def _scaled(self, old: Deployment, new: Deployment) -> None:
+    def _scaled(self, old: Any, new: Any) -> None:
         if old.spec.replicas != new.spec.replicas:
             for budget in self.budgets.list(new.metadata.namespace):
                 self.queue.add(key_of(budget))
@@ -104,7 +105,7 @@ class DisruptionController(Controller):
 
     def _disrupted(
         self, budget: PodDisruptionBudget, pods: Sequence[Pod], now: float
-    ) -> tuple[Mapping[str, str], float | None]:
+    ) -> tuple[dict[str, str], float | None]:
         by_name = {pod.metadata.name: pod for pod in pods}
         kept: dict[str, str] = {}
         waits = []
