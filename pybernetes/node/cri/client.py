@@ -1,7 +1,8 @@
 """The CRI over a unix socket: containerd, or any other CRI v1 runtime.
 
-gRPC by grpclib (pure asyncio on one connection) with the table-driven messages of `wire.py`. grpc.aio was measured
-beside it: see the figures in `docs/runtime.md`.
+gRPC by grpclib (pure asyncio on one connection) with the table-driven messages of `wire.py`. grpc.aio, measured beside
+it with the same messages, answers 0.07 ms sooner (0.41 against 0.49 ms for Version) but takes 11 MB more and brings
+threads of its own; a pod's start is a handful of calls in 120 ms, so the memory decides.
 
 containerd 1.6 has no CRI event stream, so exits come from containerd's own events service on the same socket. Its
 exit event precedes the CRI's bookkeeping; `events()` therefore confirms an exit with `container_status` before it

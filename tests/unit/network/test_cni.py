@@ -1,0 +1,117 @@
+"""The pure parts of the Pod network; what the kernel makes of them is tested in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pybernetes.network.cni import Config, cleaned, conflist, routes, rules
+
+
+def config(**changes: object) -> Config:
+    values = {
+        "cluster": "dev",
+        "node": "node-1",
+        "pod_cidr": "10.244.1.0/24",
+        "cluster_cidr": "10.244.0.0/16",
+        "service_cidr": "10.96.0.0/16",
+        "conf_dir": Path("/data/cni"),
+        "data_dir": Path("/data/network"),
+    }
+    return Config(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_names_fit_an_interface_and_differ_between_nodes() -> None:
+    assert len(config().service_link) <= 15
+    links = {config(cluster=c, node=n).service_link for c in ("a", "b") for n in ("1", "2")}
+    assert len(links) == 4
+
+
+@pytest.mark.parametrize("field", ["pod_cidr", "cluster_cidr", "service_cidr"])
+def test_ipv6_is_refused_by_name(field: str) -> None:
+    with pytest.raises(ValueError, match="fd00::/64: only IPv4"):
+        config(**{field: "fd00::/64"})
+
+
+def test_a_range_outside_of_the_clusters_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"10\.99\.0\.0/24 is not within 10\.244\.0\.0/16"):
+        config(pod_cidr="10.99.0.0/24")
+
+
+def test_the_cni_configuration() -> None:
+    document = json.loads(conflist(config(mtu=1400)))
+    pods, ports = document["plugins"]
+    assert document["name"] == config().network_name
+    assert pods["type"] == "ptp" and pods["mtu"] == 1400
+    assert pods["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
+    assert pods["ipam"]["dataDir"] == "/data/network/addresses"
+    assert ports == {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
+    assert "mtu" not in json.loads(conflist(config()))["plugins"][0]
+
+
+def test_the_rules() -> None:
+    text = rules(config(), ("eth0", "wlan0"), {"10.244.2.0/24": "192.0.2.7"})
+    table = config().table
+    assert text.startswith(f"table inet {table} {{}}\ndelete table inet {table}\n")  # whatever was there before
+    assert 'elements = { "eth0", "wlan0" };' in text
+    assert "elements = { 10.244.2.0/24 };" in text
+    assert "oifname @uplinks ip daddr { 10.244.0.0/16, 10.96.0.0/16 } ip daddr != @peers counter drop" in text
+    assert "ip saddr 10.244.1.0/24 ip daddr != 10.244.0.0/16 masquerade" in text
+    assert " masquerade\n" not in rules(config(masquerade=False), ())
+    assert "elements" not in rules(config(), ())
+
+
+def test_the_routes() -> None:
+    link = config().service_link
+    assert routes(config(), {"10.244.2.0/24": "192.0.2.7"}) == [
+        f"link set {link} up",
+        f"route replace 10.96.0.0/16 dev {link}",
+        "route replace blackhole 10.244.0.0/16",
+        "route replace 10.244.2.0/24 via 192.0.2.7",
+    ]
+
+
+OTHERS = """*nat
+:PREROUTING ACCEPT [0:0]
+:CNI-DN-other - [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+:CNI-HOSTPORT-MASQ - [0:0]
+:CNI-HOSTPORT-SETMARK - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+-A POSTROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ
+-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE
+{mine}{other}COMMIT
+"""
+OTHER = (
+    '-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"bridge\\" id: \\"ff\\"" -j CNI-DN-other\n'
+    "-A CNI-DN-other -p tcp --dport 81 -j DNAT --to-destination 10.1.0.5:80\n"
+)
+
+
+def mine() -> str:
+    return (
+        f'-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"{config().network_name}\\" id: \\"aa\\"" '
+        "-m multiport --dports 80 -j CNI-DN-mine\n"
+        "-A CNI-DN-mine -p tcp --dport 80 -j DNAT --to-destination 10.244.1.5:80\n"
+    )
+
+
+def test_host_ports_of_others_stay() -> None:
+    saved = OTHERS.format(mine=mine(), other=OTHER)
+    assert cleaned("nat", saved, config().network_name).splitlines() == [
+        "*nat",
+        ":CNI-DN-mine - [0:0]",
+        "-D" + mine().splitlines()[0][2:],
+        "-X CNI-DN-mine",
+        "COMMIT",
+    ]
+    assert cleaned("nat", OTHERS.format(mine="", other=OTHER), config().network_name) == ""
+
+
+def test_the_last_network_takes_the_shared_chains_along() -> None:
+    script = cleaned("nat", OTHERS.format(mine=mine(), other=""), config().network_name)
+    assert "-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT" in script
+    assert script.count("-X CNI-") == 4
+    assert "-X CNI-DN-other" not in script
