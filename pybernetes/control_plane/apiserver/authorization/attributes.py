@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Attributes:
     """One action. For a resource `path` is ""; else only `verb` (the HTTP method in lower case) and `path` are set.
 
-    version, selectors: not looked at by RBAC; the Node authorizer reads `field_selector` (its text, or "") to let a node
-    list its own pods.
+    version, selectors: not looked at by RBAC; the Node authorizer reads `field_selector` (its text, or "") to let a
+    node list its own pods.
     """
 
     __slots__ = (

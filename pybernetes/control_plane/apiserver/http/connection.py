@@ -173,6 +173,7 @@ class Connection(asyncio.Protocol):
             self._stream = None
         if self._raw is not None:
             self._raw.connection_lost()
+            self._raw = None
         self._wake_drainers()
 
     def pause_writing(self) -> None:
@@ -448,6 +449,24 @@ class Connection(asyncio.Protocol):
             self.closed = True
             self.deadline = self._loop.time() + self._server.config.linger  # a peer that never reads must not keep it
             self._transport.close()
+
+    def close_gently(self) -> None:
+        """As `close`, but read on (and drop) until the peer has seen the end: closing with bytes unread would reset the
+        connection, and the peer could lose the last of what it was sent."""
+        if self.closed:
+            return
+        self._discarding = True
+        self._raw = None
+        if self._read_paused:
+            self._read_paused = False
+            self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except (NotImplementedError, RuntimeError, OSError):
+            self.close()
+            return
+        self.closed = True
+        self.deadline = self._loop.time() + self._server.config.linger
 
     def abort(self) -> None:
         """Cut the connection now."""

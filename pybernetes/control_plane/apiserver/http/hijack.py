@@ -77,7 +77,9 @@ class RawConnection:
         if not self.closed:
             self.closed = True
             self._wake()
-            self._connection.close()
+            if self._paused:
+                self._connection.resume_reading()
+            self._connection.close_gently()
 
     def feed(self, data: bytes) -> None:
         """The connection hands over what it received."""

@@ -61,6 +61,8 @@ class TLSLayer(asyncio.Protocol):
         self._inner.attach(cast(asyncio.BaseTransport, self))
 
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         incoming, tls = self._incoming, self._tls
         incoming.write(data)
         try:
@@ -132,8 +134,17 @@ class TLSLayer(asyncio.Protocol):
 
     def close(self) -> None:
         """Say goodbye, send what is buffered, close."""
-        if self._closing:
-            return
+        if not self._closing:
+            self._say_goodbye()
+        self._transport.close()
+
+    def write_eof(self) -> None:
+        """Say goodbye; the socket stays open until the peer closes it, what it still sends is dropped."""
+        if not self._closing:
+            self._say_goodbye()
+            self._transport.write_eof()
+
+    def _say_goodbye(self) -> None:
         self._closing = True
         if self._shaken:
             try:
@@ -142,7 +153,6 @@ class TLSLayer(asyncio.Protocol):
                 pass
             if self._outgoing.pending:
                 self._transport.write(self._outgoing.read())
-        self._transport.close()
 
     def abort(self) -> None:
         """Cut the connection now."""

@@ -37,6 +37,7 @@ class Wire(asyncio.Transport):
         self.block = False
         self.reading = True
         self.closing = False
+        self.ended = False
         self.high = 1 << 20
 
     def write(self, data: Any) -> None:
@@ -64,6 +65,9 @@ class Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.reading = True
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 4711) if name == "peername" else default
@@ -424,7 +428,11 @@ async def test_hijack_hands_over_what_follows() -> None:
     raw.write(b"bye")
     raw.close()
     await tick()
-    assert wire.sent == b"HTTP/1.1 101 Switching Protocols\r\n\r\nbye" and wire.closing
+    assert wire.sent == b"HTTP/1.1 101 Switching Protocols\r\n\r\nbye" and wire.ended and not wire.closing
+    connection.data_received(b"unread")  # the peer may still be sending
+    assert connection.deadline < 10
+    connection.expire()
+    assert wire.closing
     with pytest.raises(asyncio.IncompleteReadError):
         await raw.read_exactly(1)
 
