@@ -31,7 +31,7 @@ class Config:
     cluster: Cluster
     node: str
     #: Port of the kubelet's API.
-    kubelet_port: int = 0
+    kubelet_port: int = 10250
 
 
 class Agent:
@@ -72,13 +72,13 @@ class Agent:
         directory = cluster.node_directory(node)
         return KubeletConfig(
             node_name=node,
-            node_ips=(node_host.machine_address(cluster),),
+            node_ips=(cluster.state.machine_address,),
             data_dir=directory / "kubelet",
             log_dir=directory / "logs",
             manifest_dir=directory / "manifests",
             cluster_dns=(cluster.state.dns_address,),
             cluster_domain=cluster.state.domain,
-            address=node_host.machine_address(cluster),
+            address=cluster.state.machine_address,
             port=self.config.kubelet_port,
             tls_cert=directory / "kubelet.crt",
             tls_key=directory / "kubelet.key",

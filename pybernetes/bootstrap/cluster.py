@@ -50,6 +50,22 @@ class ClusterState(msgspec.Struct):
         return str(ipaddress.ip_network(self.service_cidr)[10])
 
     @property
+    def machine_address(self) -> str:
+        """The cluster's own address on this machine: the first of the Pod range's last /24, which no node gets."""
+        *_, last = ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24)
+        return str(last[1])
+
+    @property
+    def machine_addresses(self) -> list[str]:
+        """`machine_address` if there are real nodes, for without them nothing carries it."""
+        return [self.machine_address] if self.nodes else []
+
+    def node_pod_cidr(self, node: str) -> str:
+        """The Pod range of a node of this machine: a /24, in the order of the list."""
+        index = [known.name for known in self.nodes].index(node)
+        return str(list(ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24))[index])
+
+    @property
     def server(self) -> str:
         return f"https://{self.api_host}:{self.api_port}"
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import node_host
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.authentication.user import User
@@ -79,7 +78,7 @@ def configure(cluster: Cluster) -> Config:
         store=state.store,
         host=state.api_host,
         port=state.api_port,
-        advertise_address=node_host.machine_address(cluster) if state.nodes else "",
+        advertise_address=state.machine_address if state.nodes else "",
         pki=pki,
         service_cidrs=(state.service_cidr,),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pybernetes.aio import clock
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import kubeconfigs, node_host, pki, processes
+from pybernetes.bootstrap import kubeconfigs, machine_link, pki, processes
 from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
 
 
@@ -45,7 +45,7 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-# -- up ------------------------------------------------------------------------------------------------------------------
+# -- up -----------------------------------------------------------------------------------------------------------------
 
 
 def _up(arguments: list[str]) -> int:
@@ -66,7 +66,7 @@ def _up(arguments: list[str]) -> int:
     deadline = clock.monotonic() + options.wait
     started: list[processes.Started] = []
     if cluster.state.nodes:
-        node_host.add_machine_address(cluster)
+        machine_link.add(cluster)
     with step("control plane"):
         if processes.running(cluster.control_plane_pid) is None:
             started.append(
@@ -141,7 +141,7 @@ def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     """Certificates, component kubeconfigs and the admin's; the admin's credentials."""
     state = cluster.state
     service_ip = _first_address(state.service_cidr)
-    names = tuple(dict.fromkeys(("localhost", "127.0.0.1", state.api_host, *_machine_addresses(cluster))))
+    names = tuple(dict.fromkeys(("localhost", "127.0.0.1", state.api_host, *state.machine_addresses)))
     node = state.nodes[0].name if state.nodes else clusters.node_name()
     pki.ensure(cluster.pki, pki.Config(node_name=node, service_ip=service_ip, cluster_domain=state.domain, names=names))
     authority = pki.KeyPair((cluster.pki / "ca.crt").read_bytes(), (cluster.pki / "ca.key").read_bytes())
@@ -149,7 +149,7 @@ def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     for index, known in enumerate(state.nodes):
         certificate_file = cluster.node_directory(known.name) / "kubelet.crt"
         if not certificate_file.exists():
-            pair = pki.server(authority, f"system:node:{known.name}", (known.name, *_machine_addresses(cluster)))
+            pair = pki.server(authority, f"system:node:{known.name}", (known.name, *state.machine_addresses))
             pki.write(certificate_file, pair.certificate, 0o644)
             pki.write(certificate_file.with_suffix(".key"), pair.key, 0o600)
         assert index == 0, "each further node needs a kubeconfig of its own"
@@ -165,10 +165,6 @@ def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     if not cluster.kubeconfig.exists() or cluster.kubeconfig.read_text() != text:
         pki.write(cluster.kubeconfig, text.encode(), 0o600)
     return credentials
-
-
-def _machine_addresses(cluster: Cluster) -> list[str]:
-    return [node_host.machine_address(cluster)] if cluster.state.nodes else []
 
 
 def _first_address(network: str) -> str:
@@ -225,13 +221,15 @@ def _down(arguments: list[str]) -> int:
 
 def remove(cluster: Cluster) -> None:
     """End a cluster's processes and take apart what they made. Safe to repeat."""
+    from pybernetes.bootstrap import node_host  # gRPC is slow to import, and `up` does without
+
     for node in cluster.state.nodes:
         processes.stop(cluster.agent_pid(node.name))
     for node in cluster.state.nodes:
         node_host.teardown(cluster, node.name)
     processes.stop(cluster.control_plane_pid)
     if cluster.state.nodes:
-        node_host.remove_machine_address(cluster)
+        machine_link.remove(cluster)
     with contextlib.suppress(kubeconfigs.KubeconfigError):
         kubeconfigs.remove(kubeconfigs.user_path(), f"pybernetes-{cluster.state.name}")
     link = clusters.home() / cluster.state.name
@@ -290,6 +288,8 @@ def _image(arguments: list[str]) -> int:
         raise ClusterError(f"no cluster \"{options.name}\"; 'pybernetes up' makes one")
     if not cluster.state.nodes:
         raise ClusterError("this cluster has no real nodes; fake nodes need no images")
+    from pybernetes.bootstrap import node_host
+
     if options.action == "import":
         for file in options.files:
             if not Path(file).is_file():

@@ -2,19 +2,11 @@
 
 The agent and the commands (`image`, `down`) must agree on every path and name, so they are derived here and nowhere
 else.
-
-The cluster has an address of its own on this machine, on an empty bridge (`machine_address`): the node's InternalIP, and the
-second address of the API server. Pods reach both there, and nothing outside the machine does: binding to the loopback
-address alone would shut Pods out, and the machine's own address would let the world in.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import ipaddress
-import subprocess
 from pathlib import Path
 
 from pybernetes.bootstrap import images
@@ -42,43 +34,12 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
     return cni.Config(
         cluster=cluster.state.name,
         node=node,
-        pod_cidr=node_pod_cidr(cluster, node),
+        pod_cidr=cluster.state.node_pod_cidr(node),
         cluster_cidr=cluster.state.pod_cidr,
         service_cidr=cluster.state.service_cidr,
         conf_dir=directory / "cni",
         data_dir=directory / "network",
     )
-
-
-def node_pod_cidr(cluster: Cluster, node: str) -> str:
-    """The Pod range of a node of this machine, a /24."""
-    index = [known.name for known in cluster.state.nodes].index(node)
-    return str(list(ipaddress.ip_network(cluster.state.pod_cidr).subnets(new_prefix=24))[index])
-
-
-def machine_address(cluster: Cluster) -> str:
-    """The cluster's address on this machine: the first of the last /24 of the Pod range, which no node gets."""
-    *_, last = ipaddress.ip_network(cluster.state.pod_cidr).subnets(new_prefix=24)
-    return str(last[1])
-
-
-def _machine_link(cluster: Cluster) -> str:
-    return f"pbm{hashlib.sha256(str(cluster.directory).encode()).hexdigest()[:10]}"
-
-
-def add_machine_address(cluster: Cluster) -> None:
-    """Make the link that carries the cluster's address, before anything binds to it. Safe to repeat."""
-    link, address = _machine_link(cluster), machine_address(cluster)
-    if subprocess.run(["ip", "link", "show", link], capture_output=True, check=False).returncode == 0:
-        return
-    commands = f"link add {link} type bridge\naddr add {address}/32 dev {link}\nlink set {link} up\n"
-    subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True, capture_output=True)
-
-
-def remove_machine_address(cluster: Cluster) -> None:
-    """Take the link away again."""
-    with contextlib.suppress(FileNotFoundError):
-        subprocess.run(["ip", "link", "del", _machine_link(cluster)], capture_output=True, check=False)
 
 
 def teardown(cluster: Cluster, node: str) -> None:

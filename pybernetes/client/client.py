@@ -324,11 +324,11 @@ class Resource(Generic[T]):
 
     async def create_subresource(self, name: str, namespace: str, subresource: str, obj: Any) -> Any:
         """POST to a subresource (`binding`, `eviction`, `token`); returns the answer as `get_subresource` does."""
-        return _any(await self._call("POST", namespace, name, subresource, body=obj, raw=True))
+        return _any(await self._call("POST", namespace, name, subresource, body=obj, raw=True), type(obj))
 
     async def update_subresource(self, name: str, namespace: str, subresource: str, obj: Any) -> Any:
         """PUT a subresource of another kind: `scale`."""
-        return _any(await self._call("PUT", namespace, name, subresource, body=obj, raw=True))
+        return _any(await self._call("PUT", namespace, name, subresource, body=obj, raw=True), type(obj))
 
     async def watch(
         self, namespace: str = "", *, resource_version: str = "", label_selector: str = "", field_selector: str = ""
@@ -527,8 +527,8 @@ def _partial(api_version: str, kind: str, metadata: dict[str, Any] | None) -> Pa
     return Partial(api_version=api_version, kind=kind, metadata=codec.from_dict(ObjectMeta, metadata or {}))
 
 
-def _any(body: Any) -> Any:
-    """A struct if the kind is known, else a wire dict."""
+def _any(body: Any, asked: type[Any] | None = None) -> Any:
+    """A struct if the kind is known (from the table, or because the same was sent), else a wire dict."""
     if isinstance(body, bytes):
         if not body:
             return None
@@ -537,5 +537,7 @@ def _any(body: Any) -> Any:
         return body
     if body.get("kind") == "Status":
         return _as(Status, body)
+    if asked is not None and issubclass(asked, Object) and body.get("kind") == asked().kind:
+        return codec.from_dict(asked, body)
     kind = kinds.by_kind(body.get("apiVersion", ""), body.get("kind", ""))
     return codec.from_dict(kind.type, body) if kind and kind.module else body
