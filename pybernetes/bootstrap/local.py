@@ -83,7 +83,8 @@ def _up(arguments: list[str]) -> int:
     for process in filter(None, agents):
         with step(f"{process.name} Ready"):
             process.wait_ready(max(1.0, deadline - clock.monotonic()))
-    if not options.no_merge:
+    merge = not options.no_merge and kubeconfigs.user_path() != cluster.kubeconfig
+    if merge:
         kubeconfigs.merge(
             kubeconfigs.user_path(),
             f"pybernetes-{cluster.state.name}",
@@ -92,7 +93,7 @@ def _up(arguments: list[str]) -> int:
         )
     print(f"Ready after {clock.monotonic() - begin:.1f} s: {cluster.state.server}")
     print(f"  kubectl --kubeconfig {cluster.kubeconfig} get nodes")
-    if not options.no_merge:
+    if merge:
         print(f"  kubectl --context pybernetes-{cluster.state.name} get pods -A")
     return 0
 
@@ -230,7 +231,7 @@ def remove(cluster: Cluster) -> None:
     processes.stop(cluster.control_plane_pid)
     if cluster.state.nodes:
         machine_link.remove(cluster)
-    with contextlib.suppress(kubeconfigs.KubeconfigError):
+    with contextlib.suppress(kubeconfigs.KubeconfigError):  # the user's file may be in any state
         kubeconfigs.remove(kubeconfigs.user_path(), f"pybernetes-{cluster.state.name}")
     link = clusters.home() / cluster.state.name
     if link.is_symlink():
