@@ -1,23 +1,33 @@
-"""Server-side apply, and who manages which field.
+"""Server-side apply: an object is merged into the live one by its author's name. KEP-555.
 
-Every write leaves in `metadata.managedFields` which fields its author set: a create or update owns what it changed, an
-apply owns what it names, and takes away what it named last time and nobody else owns. KEP-555.
-
-`track` runs on every write, so it works on structs: it finds what changed, and only then touches the sets. `apply`
-works on wire dicts. Both return new values and change none of their arguments.
+An apply owns what it names, conflicts with others who manage the same fields, and takes away what it named last time
+and nobody else owns. Works on wire dicts, returns new ones. Who owns what is in `managed_fields`, whose `track` is the
+other half: every write that is no apply.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from pybernetes.machinery import errors, fieldset
 from pybernetes.machinery.fieldset import Tree
-from pybernetes.machinery.meta import ManagedFieldsEntry, StatusCause
-from pybernetes.machinery.schema import ANY, Schema
+from pybernetes.machinery.managed_fields import (
+    ANCIENT,
+    MAX_UPDATE_MANAGERS,
+    arranged,
+    client_entries,
+    identity_of,
+    new_entry,
+    share,
+    strip,
+    track,
+    tree_of,
+    with_set,
+)
+from pybernetes.machinery.meta import ManagedFieldsEntry, ObjectMeta, StatusCause
+from pybernetes.machinery.schema import ANY, Schema, of_struct
 from pybernetes.machinery.text import quote
 
 __all__ = [
@@ -31,193 +41,7 @@ __all__ = [
     "tree_of",
 ]
 
-#: More managers by update than this are folded into one, the oldest first.
-MAX_UPDATE_MANAGERS: Final = 10
-ANCIENT: Final = "ancient-changes"
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
-
-_LEAF: Final[Tree] = {}
-#: Fields that belong to nobody.
-_STRIPPED: Final[Tree] = {
-    "f:apiVersion": _LEAF,
-    "f:kind": _LEAF,
-    "f:metadata": {
-        f"f:{name}": _LEAF
-        for name in (
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "resourceVersion",
-            "generation",
-            "managedFields",
-        )
-    },
-}
-
-
-def tree_of(*paths: str) -> Tree:
-    """The set of some plain fields, as `reset` below wants it: `tree_of("status")`, `tree_of("spec.x", "status")`."""
-    tree: Tree = {}
-    for path in paths:
-        node = tree
-        *head, last = path.split(".")
-        for name in head:
-            node = node.setdefault(f"f:{name}", {})
-        node[f"f:{last}"] = {}
-    return tree
-
-
-def _identity(entry: ManagedFieldsEntry) -> tuple[str, str, str, str]:
-    """Who an entry is of: an applier is the same one in every version."""
-    version = entry.api_version or "" if entry.operation != "Apply" else ""
-    return entry.manager or "", entry.operation or "", version, entry.subresource or ""
-
-
-def track(
-    old: msgspec.Struct | dict[str, Any] | None,
-    new: msgspec.Struct | dict[str, Any],
-    entries: Sequence[ManagedFieldsEntry],
-    *,
-    manager: str,
-    api_version: str,
-    time: str,
-    schema: Schema | None = None,
-    subresource: str = "",
-    reset: Tree | None = None,
-) -> list[ManagedFieldsEntry]:
-    """The managed fields after a create (`old` None), update or patch that is no apply.
-
-    `entries`: those so far; take `old`'s unless the client changed them (see `client_entries`). `schema`: for dicts.
-    `reset`: fields that this endpoint does not write (`tree_of("status")` for the main resource). `time`: now, RFC 3339.
-    The sets of the entries become shared ones (see `share`).
-    """
-    share(entries)
-    if old is None:
-        old = type(new)() if isinstance(new, msgspec.Struct) else {}
-    changed, removed = fieldset.compare(old, new, schema)
-    changed = _strip(changed)
-    removed = _strip(removed)
-    if not changed and not removed:
-        return list(entries)
-    identity = (manager, "Update", api_version, subresource)
-    found = False
-    result: list[ManagedFieldsEntry] = []
-    for entry in entries:
-        tree = entry.fields_v1 or {}
-        if _identity(entry) == identity:
-            found = True
-            kept = fieldset.union(fieldset.difference(tree, removed), changed)
-            if reset:
-                kept = fieldset.without(kept, reset)
-            if kept and (kept is tree or kept == tree):
-                result.append(entry)
-            elif kept:
-                result.append(_entry(manager, "Update", api_version, subresource, time, kept))
-            continue
-        left = fieldset.difference(fieldset.difference(tree, changed), removed)
-        if left is tree:
-            result.append(entry)
-        elif left:
-            result.append(_with(entry, left))
-    if not found:
-        own = fieldset.without(changed, reset) if reset else changed
-        if own:
-            result.append(_entry(manager, "Update", api_version, subresource, time, own))
-    return _arranged(result)
-
-
-def client_entries(
-    old: Sequence[ManagedFieldsEntry] | None, new: Sequence[ManagedFieldsEntry] | None
-) -> list[ManagedFieldsEntry]:
-    """The entries an update starts from: the client's when it sent any, `old`'s when it sent none.
-
-    One empty entry (`[{}]`) wipes them, and so does an explicit empty list, but the caller has to see that one itself:
-    it looks like none here.
-    """
-    if not new:
-        return list(old or ())
-    if len(new) == 1 and not new[0].manager and not new[0].operation and not new[0].fields_v1:
-        return []
-    if old is not None and list(new) == list(old):
-        return list(old)
-    return [entry for entry in new if entry.operation in ("Apply", "Update")]
-
-
-def _strip(tree: Tree) -> Tree:
-    if "f:metadata" in tree or "f:apiVersion" in tree or "f:kind" in tree:
-        tree = fieldset.without(tree, _STRIPPED)
-        metadata = tree.get("f:metadata")
-        if metadata is not None and ("." in metadata or not metadata):
-            metadata = {step: node for step, node in metadata.items() if step != "."}
-            tree = {step: node for step, node in tree.items() if step != "f:metadata"}
-            if metadata:
-                tree["f:metadata"] = metadata
-    return tree
-
-
-def _entry(
-    manager: str, operation: str, api_version: str, subresource: str, time: str | None, tree: Tree
-) -> ManagedFieldsEntry:
-    return ManagedFieldsEntry(
-        manager=manager,
-        operation=operation,
-        api_version=api_version,
-        time=time,
-        fields_type="FieldsV1",
-        fields_v1=fieldset.interned(tree),
-        subresource=subresource or None,
-    )
-
-
-def share(entries: Sequence[ManagedFieldsEntry] | None) -> None:
-    """Make the sets of freshly decoded entries shared ones; for objects that will be kept."""
-    for entry in entries or ():
-        if entry.fields_v1:
-            entry.fields_v1 = fieldset.interned(entry.fields_v1)
-
-
-def _with(entry: ManagedFieldsEntry, tree: Tree) -> ManagedFieldsEntry:
-    return _entry(
-        entry.manager or "", entry.operation or "", entry.api_version or "", entry.subresource or "", entry.time, tree
-    )
-
-
-def _order(entry: ManagedFieldsEntry) -> tuple[str, str, str, str, str]:
-    return (
-        entry.operation or "",
-        entry.time or "",
-        entry.manager or "",
-        entry.api_version or "",
-        entry.subresource or "",
-    )
-
-
-def _arranged(entries: list[ManagedFieldsEntry]) -> list[ManagedFieldsEntry]:
-    """Appliers first, then by time; too many updaters folded together."""
-    if len(entries) < 2:
-        return entries
-    entries.sort(key=_order)
-    updaters = [e for e in entries if e.operation == "Update" and not e.subresource]
-    excess = len(updaters) - MAX_UPDATE_MANAGERS
-    if excess <= 0:
-        return entries
-    folded: dict[str, ManagedFieldsEntry] = {}
-    for entry in [e for e in updaters if e.manager == ANCIENT]:
-        folded[entry.api_version or ""] = entry
-    oldest = [e for e in updaters if e.manager != ANCIENT][: excess + 1]
-    for entry in oldest:
-        version = entry.api_version or ""
-        before = folded.get(version)
-        tree = fieldset.union(before.fields_v1 or {}, entry.fields_v1 or {}) if before else entry.fields_v1 or {}
-        folded[version] = _entry(ANCIENT, "Update", version, "", entry.time, tree)
-    gone = {id(e) for e in oldest} | {id(e) for e in updaters if e.manager == ANCIENT}
-    kept = [e for e in entries if id(e) not in gone]
-    return sorted([*kept, *folded.values()], key=_order)
-
-
-# Apply
 
 
 def apply(
@@ -233,8 +57,8 @@ def apply(
 ) -> dict[str, Any]:
     """The object that results from applying `applied` to `live` (None: create), with `metadata.managedFields`.
 
-    Wire dicts. `reset` fields of `applied` are ignored. Raises StatusError: 400 for an object that cannot be merged,
-    409 for fields with another value that somebody else manages, unless `force`.
+    Wire dicts. `reset` fields of `applied` are ignored. Raises StatusError: 500 for an object that does not fit its
+    schema (as upstream has it), 409 for fields with another value that somebody else manages, unless `force`.
     """
     api_version = str(applied.get("apiVersion") or "")
     applied = _prepare(applied)
@@ -244,15 +68,21 @@ def apply(
         live if live is not None else {k: v for k, v in applied.items() if k in ("apiVersion", "kind")}
     )
     entries = _entries(base)
-    tree = _strip(fieldset.of_applied(applied, schema))
+    tree = strip(fieldset.of_applied(applied, schema))
     bare = _without_managed(base)
-    merged = _merge_maps(bare, applied, schema, "")
+    try:
+        if unknown := _undeclared(applied, schema):
+            raise _Untyped(unknown[0] if len(unknown) == 1 else "\n  ".join(["errors:", *unknown]))
+        merged = _merge_maps(bare, applied, schema, "")
+    except _Untyped as error:
+        text = f"failed to create typed patch object ({_described(applied)}): {error}"
+        raise errors.StatusError(500, "", text) from None  # upstream gives this no reason either
     if live is not None and not entries:  # written before anybody kept track: somebody has to own what is there
         changed, _ = fieldset.compare({}, bare, schema)
-        if before := _strip(changed):
-            entries = [_entry(BEFORE_FIRST_APPLY, "Update", api_version, "", time, before)]
+        if before := strip(changed):
+            entries = [new_entry(BEFORE_FIRST_APPLY, "Update", api_version, "", time, before)]
     identity = (manager, "Apply", "", subresource)
-    mine = next((e for e in entries if _identity(e) == identity), None)
+    mine = next((e for e in entries if identity_of(e) == identity), None)
     others = [e for e in entries if e is not mine]
     if mine is not None and mine.fields_v1:
         owned = tree
@@ -260,14 +90,67 @@ def apply(
             owned = fieldset.union(owned, entry.fields_v1 or {})
         merged = _prune(merged, mine.fields_v1, owned, schema, root=True)
     changed, removed = fieldset.compare(bare, merged, schema)
-    kept = _taken(others, _strip(changed), _strip(removed), force)
+    kept = _taken(others, strip(changed), strip(removed), force)
     if tree:
         same = mine is not None and mine.fields_v1 == tree and mine.api_version == api_version
         stamp = mine.time if mine is not None and same else time
-        kept.append(_entry(manager, "Apply", api_version, subresource, stamp, tree))
+        kept.append(new_entry(manager, "Apply", api_version, subresource, stamp, tree))
     metadata = dict(merged.get("metadata") or {})
-    metadata["managedFields"] = [msgspec.to_builtins(e) for e in _arranged(kept)]
+    metadata["managedFields"] = [msgspec.to_builtins(e) for e in arranged(kept)]
     return {**merged, "metadata": metadata}
+
+
+class _Untyped(ValueError):
+    """The applied object is not what the schema says."""
+
+
+def _described(obj: dict[str, Any]) -> str:
+    """`default/web; apps/v1, Kind=Deployment`."""
+    metadata = obj.get("metadata") or {}
+    namespace, name = metadata.get("namespace"), metadata.get("name") or ""
+    version = str(obj.get("apiVersion") or "")
+    shown = version if "/" in version else f"/{version}"
+    return (
+        f"{namespace}/{name}; {shown}, Kind={obj.get('kind')}"
+        if namespace
+        else f"{name}; {shown}, Kind={obj.get('kind')}"
+    )
+
+
+def _undeclared(obj: dict[str, Any], schema: Schema) -> list[str]:
+    """`.spec.foo: field not declared in schema` for each field that the schema does not know."""
+    found: list[str] = []
+    for key, value in obj.items():
+        if key == "metadata":
+            _find_undeclared(value, of_struct(ObjectMeta), ".metadata", found)
+        elif key not in ("apiVersion", "kind"):
+            child = schema.child(key)
+            if child is not None:
+                _find_undeclared(value, child, f".{key}", found)
+            elif not schema.preserve_unknown_fields:
+                found.append(f".{key}: field not declared in schema")
+    return found
+
+
+def _find_undeclared(value: Any, schema: Schema, path: str, found: list[str]) -> None:
+    if schema.alternatives:
+        schema = schema.for_value(value)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            child = schema.child(key)
+            if child is None and schema.embedded_resource and key in ("apiVersion", "kind", "metadata"):
+                child = of_struct(ObjectMeta) if key == "metadata" else ANY
+            if child is not None:
+                if isinstance(item, dict | list):
+                    _find_undeclared(item, child, f"{path}.{key}", found)
+            elif not schema.preserve_unknown_fields:
+                found.append(f"{path}.{key}: field not declared in schema")
+    elif isinstance(value, list) and schema.items is not None:
+        for i, item in enumerate(value):
+            if isinstance(item, dict | list):
+                step = fieldset.item_step(item, schema) if schema.list_type == "map" else None
+                at = fieldset.step_text(step) if step else f"[{i}]"
+                _find_undeclared(item, schema.items, path + at, found)
 
 
 def _prepare(applied: dict[str, Any]) -> dict[str, Any]:
@@ -318,7 +201,7 @@ def _taken(others: list[ManagedFieldsEntry], changed: Tree, removed: Tree, force
         if left is tree:
             kept.append(entry)
         elif left:
-            kept.append(_with(entry, left))
+            kept.append(with_set(entry, left))
     if conflicts:
         raise _conflict(conflicts)
     return kept
@@ -332,7 +215,7 @@ def _manager_text(entry: ManagedFieldsEntry) -> str:
 
 
 def _conflict(conflicts: list[tuple[ManagedFieldsEntry, list[str]]]) -> errors.StatusError:
-    conflicts.sort(key=lambda c: _identity(c[0]))
+    conflicts.sort(key=lambda c: identity_of(c[0]))
     causes = [
         StatusCause(reason="FieldManagerConflict", message=f"conflict with {_manager_text(entry)}", field_=path)
         for entry, found in conflicts
@@ -377,10 +260,9 @@ def _merge_lists(old: list[Any], new: list[Any], schema: Schema, path: str) -> l
         if step is None:
             missing = next((k for k in schema.list_map_keys if not isinstance(item, dict) or item.get(k) is None), "")
             text = f"associative list with keys has an element that omits key field {quote(missing)}"
-            raise errors.bad_request(f"{path}: element {i}: {text} (and doesn't have default value)")
+            raise _Untyped(f"{path}: element {i}: {text} (and doesn't have default value)")
         if step in wanted:
-            text = f"duplicate entries for key {fieldset.step_text(step)}"
-            raise errors.bad_request(f"failed to create typed patch object: {path}: {text}")
+            raise _Untyped(f"{path}: duplicate entries for key {fieldset.step_text(step)}")
         wanted[step] = item
     order = iter(live.items())
     result: list[Any] = []

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.machinery.types import Format, Merge
 
 __all__ = ["ANY", "UNSET", "Schema", "apply_defaults", "of_crd", "of_struct", "prune"]
@@ -306,9 +307,9 @@ def prune(
 ) -> None:
     """Remove, in place, the fields that the schema does not know.
 
-    `on_unknown` is told each path (`spec.containers[0].foo`). `root`: the value is a whole object, whose `apiVersion`,
-    `kind` and `metadata` stay. `drop_nulls` also removes `null` fields, as decoding into a Go struct does (in a map of
-    strings it is the empty string, as there).
+    `on_unknown` is told each path (`spec.containers[0].foo`). `root`: the value is a whole object, whose `apiVersion`
+    and `kind` stay and whose `metadata` is pruned as ObjectMeta, as in an embedded resource. `drop_nulls` also removes
+    `null` fields, as decoding into a Go struct does (in a map of strings it is the empty string, as there).
     """
     if schema.alternatives:
         schema = schema.for_value(value)
@@ -322,6 +323,9 @@ def prune(
             if child is None:
                 child = additional
             if is_object and key in _META and schema.struct is None:
+                if key == "metadata" and isinstance(item, dict):
+                    meta = of_struct(ObjectMeta)
+                    prune(item, meta, on_unknown, root=False, drop_nulls=True, path=f"{path}.{key}" if path else key)
                 continue
             if child is None:
                 if not keep:

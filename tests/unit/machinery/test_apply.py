@@ -271,3 +271,23 @@ def test_what_the_client_sends_as_managed_fields() -> None:
     assert ssa.client_entries(old, old[:]) == old
     mine = [ManagedFieldsEntry(manager="b", operation="Apply", fields_v1={"f:y": {}})]
     assert ssa.client_entries(old, mine) == mine
+
+
+def test_fields_that_the_schema_does_not_know_are_refused() -> None:
+    with pytest.raises(errors.StatusError) as caught:
+        apply(None, containers({"name": "c", "foo": 1}), "a")
+    assert str(caught.value) == (
+        "failed to create typed patch object (web; apps/v1, Kind=Deployment): "
+        '.spec.template.spec.containers[name="c"].foo: field not declared in schema'
+    )
+    assert caught.value.code == 500
+    crd = schema.of_crd(
+        {"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}}}
+    )
+    head = {"apiVersion": "x/v1", "kind": "W", "metadata": {"name": "w", "namespace": "n", "odd": 1}}
+    with pytest.raises(errors.StatusError) as caught:
+        ssa.apply(None, {**head, "spec": {"b": 1}}, crd, manager="a", time="T")
+    assert str(caught.value) == (
+        "failed to create typed patch object (n/w; x/v1, Kind=W): errors:\n"
+        "  .metadata.odd: field not declared in schema\n  .spec.b: field not declared in schema"
+    )
