@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pybernetes.control_plane.apiserver.http.calls import Call, Result
@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "_stream",
         "_task",
         "_transport",
+        "_write_soon",
         "closed",
         "deadline",
         "state",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._loop = server.loop
         self._handle = server.handler
         self._transport = cast(asyncio.Transport, None)
+        self._write_soon: Callable[[bytes], None]
         self._parser = RequestParser(self, server.config)
         self._active: Request | None = None
         self._answered = False  # the active request has its answer (or is a stream, or hijacked)
@@ -131,6 +133,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             self.attach(transport)
         self._transport.set_write_buffer_limits(high=self._server.config.write_high_water)
+        self._write_soon = getattr(self._transport, "write_soon", self._transport.write)
         if self._server.stopping:
             self.close()
 
@@ -416,9 +419,9 @@ class Connection(asyncio.Protocol):
     # -- for Stream and RawConnection ---------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes as they are, together with others written in this turn of the loop."""
         if data and not self.closed:
-            self._transport.write(data)
+            self._write_soon(data)
 
     async def drain(self) -> None:
         """Wait while more than the high-water mark is buffered, or until the connection is gone."""

@@ -16,7 +16,7 @@ from pybernetes.aio.tasks import Ready
 from pybernetes.control_plane.apiserver.http.calls import Handler
 from pybernetes.control_plane.apiserver.http.connection import Connection
 from pybernetes.control_plane.apiserver.http.messages import Request, Response
-from pybernetes.control_plane.apiserver.http.tls import TLSLayer
+from pybernetes.control_plane.apiserver.http.tls import Flusher, TLSLayer
 
 ErrorResponse = Callable[[Request | None, int, str], Response]
 
@@ -96,7 +96,8 @@ class HTTPServer:
         if tls is None:
             factory = lambda: Connection(self)  # noqa: E731
         else:
-            factory = lambda: TLSLayer(tls, Connection(self))  # noqa: E731
+            flusher = Flusher(self.loop)
+            factory = lambda: TLSLayer(tls, Connection(self), flusher)  # noqa: E731
         server = await self.loop.create_server(factory, sock=listener, backlog=self.config.backlog)
         try:
             host, port = listener.getsockname()[:2]

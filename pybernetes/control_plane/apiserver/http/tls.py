@@ -40,13 +40,37 @@ def server_context(certificate: str, key: str, client_cas: Iterable[str] = ()) -
     return context
 
 
+class Flusher:
+    """Encrypts what streams wrote in one turn of the loop at the end of it: events that come together go out to each
+    watcher as one record in one system call."""
+
+    __slots__ = ("_layers", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._layers: list[TLSLayer] = []
+
+    def add(self, layer: TLSLayer) -> None:
+        """`layer` has something to flush."""
+        if not self._layers:
+            self._loop.call_soon(self._flush)
+        self._layers.append(layer)
+
+    def _flush(self) -> None:
+        layers, self._layers = self._layers, []
+        for layer in layers:
+            layer.flush()
+
+
 class TLSLayer(asyncio.Protocol):
     """Protocol towards the socket, transport towards the `Connection`."""
 
-    __slots__ = ("_closing", "_incoming", "_inner", "_outgoing", "_shaken", "_tls", "_transport")
+    __slots__ = ("_closing", "_flusher", "_incoming", "_inner", "_outgoing", "_shaken", "_soon", "_tls", "_transport")
 
-    def __init__(self, context: ssl.SSLContext, inner: Connection) -> None:
+    def __init__(self, context: ssl.SSLContext, inner: Connection, flusher: Flusher) -> None:
         self._inner = inner
+        self._flusher = flusher
+        self._soon: list[bytes] | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -117,10 +141,28 @@ class TLSLayer(asyncio.Protocol):
 
     # -- transport ----------------------------------------------------------------------------------------------
 
+    def write_soon(self, data: bytes) -> None:
+        """Send together with what else is written in this turn of the loop."""
+        if self._closing:
+            return
+        if self._soon is None:
+            self._soon = [data]
+            self._flusher.add(self)
+        else:
+            self._soon.append(data)
+
+    def flush(self) -> None:
+        """Send what `write_soon` was given."""
+        soon, self._soon = self._soon, None
+        if soon is not None:
+            self.write(soon[0] if len(soon) == 1 else b"".join(soon))
+
     def write(self, data: bytes | memoryview) -> None:
         """Encrypt and send; never blocks."""
         if self._closing:
             return
+        if self._soon is not None:
+            self.flush()
         tls = self._tls
         try:
             sent = tls.write(data)
@@ -145,6 +187,7 @@ class TLSLayer(asyncio.Protocol):
             self._transport.write_eof()
 
     def _say_goodbye(self) -> None:
+        self.flush()
         self._closing = True
         if self._shaken:
             try:
@@ -163,7 +206,8 @@ class TLSLayer(asyncio.Protocol):
         return self._closing
 
     def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
+        waiting = sum(map(len, self._soon)) if self._soon is not None else 0
+        return self._transport.get_write_buffer_size() + waiting
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._transport.set_write_buffer_limits(high=high, low=low)
