@@ -7,6 +7,8 @@ else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 from pybernetes.bootstrap import images
@@ -50,6 +52,19 @@ def teardown(cluster: Cluster, node: str) -> None:
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())
+    _remove_cgroups(cgroup_root(cluster, node))
+
+
+def _remove_cgroups(root: str) -> None:
+    """Remove an empty tree of cgroups in every hierarchy, and the directory above it if nothing else is there."""
+    base = Path("/sys/fs/cgroup")
+    for hierarchy in (base, *(path for path in base.iterdir() if path.is_dir() and not path.is_symlink())):
+        top = hierarchy / root
+        for directory, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        with contextlib.suppress(OSError):
+            os.rmdir(top.parent)
 
 
 def import_images(cluster: Cluster, files: list[Path]) -> dict[str, list[str]]:
