@@ -1,0 +1,192 @@
+"""Jobs and CronJobs against the real API server, and the pure parts of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pybernetes.aio import clock
+from pybernetes.api.batch_v1 import CronJob, Job
+from pybernetes.api.core_v1 import Pod
+from pybernetes.control_plane.controllers import cron
+from pybernetes.control_plane.controllers import job_plan as plan
+from pybernetes.control_plane.controllers.cronjob import due
+
+from .world import World, template, wire
+
+
+def job(**spec: Any) -> Job:
+    return wire(Job, "job", {"template": template({}, restartPolicy="Never"), **spec})
+
+
+def condition(j: Job, type_: str) -> Any:
+    return plan.condition(j, type_)
+
+
+async def test_a_job_completes_and_lets_its_pods_go() -> None:
+    async with World("job-controller") as world:
+        world.phase = lambda pod: "Succeeded"
+        await world.create(job(completions=5, parallelism=2))
+        done = await world.until(Job, "job", lambda j: condition(j, "Complete"))
+        assert done.status.succeeded == 5 and not done.status.active
+        assert condition(done, "SuccessCriteriaMet").reason == "CompletionsReached"
+        assert done.status.start_time and done.status.completion_time
+        pods = await world.list(Pod)
+        assert len(pods) == 5 and not any(p.metadata.finalizers for p in pods)
+        await world.settle()
+        assert await world.events("Completed") == ["Job completed"]
+
+
+async def test_failures_wait_longer_each_time_and_end_at_the_limit() -> None:
+    async with World("job-controller") as world:
+        world.phase = lambda pod: "Failed"
+        started = clock.monotonic()
+        await world.create(job(backoffLimit=3))
+        failed = await world.until(Job, "job", lambda j: condition(j, "Failed"), timeout=600)
+        assert condition(failed, "Failed").reason == "BackoffLimitExceeded"
+        assert failed.status.failed == 4
+        assert 70 <= clock.monotonic() - started <= 80  # 10 + 20 + 40
+
+
+async def test_indexed_jobs_complete_each_index_once() -> None:
+    async with World("job-controller") as world:
+        failed: set[str] = set()
+
+        def phase(pod: Pod) -> str:
+            index = (pod.metadata.annotations or {})[plan.INDEX]
+            if index == "2" and not failed:
+                failed.add(pod.metadata.uid)
+            return "Failed" if pod.metadata.uid in failed else "Succeeded"
+
+        world.phase = phase
+        await world.create(job(completions=4, parallelism=4, completionMode="Indexed"))
+        done = await world.until(Job, "job", lambda j: condition(j, "Complete"))
+        assert done.status.completed_indexes == "0-3" and done.status.failed == 1
+        pod = next(p for p in await world.list(Pod) if plan.index_of(p) == 3)
+        assert pod.spec.hostname == "job-3" and pod.metadata.name.startswith("job-3-")
+        assert "JOB_COMPLETION_INDEX" in {e.name for e in pod.spec.containers[0].env or ()}
+
+
+async def test_some_indexes_fail_for_good() -> None:
+    async with World("job-controller") as world:
+        world.phase = lambda pod: "Failed" if plan.index_of(pod) == 1 else "Succeeded"
+        await world.create(job(completions=3, parallelism=3, completionMode="Indexed", backoffLimitPerIndex=1))
+        failed = await world.until(Job, "job", lambda j: condition(j, "Failed"), timeout=600)
+        assert condition(failed, "Failed").reason == "FailedIndexes"
+        assert (failed.status.completed_indexes, failed.status.failed_indexes) == ("0,2", "1")
+        assert failed.status.failed == 2
+
+
+async def test_a_suspended_job_has_no_pods_until_it_is_resumed() -> None:
+    async with World("job-controller") as world:
+        await world.create(job(suspend=True, activeDeadlineSeconds=60))
+        await world.until(Job, "job", lambda j: condition(j, "Suspended"))
+        assert await world.list(Pod) == []
+        await world.settle(100)
+        await world.client.resource(Job).patch("job", "default", {"spec": {"suspend": False}})
+        await world.until(Job, "job", lambda j: j.status.active == 1)
+        late = await world.until(Job, "job", lambda j: condition(j, "Failed"))
+        assert condition(late, "Failed").reason == "DeadlineExceeded"
+
+
+async def test_ended_jobs_go_after_their_ttl() -> None:
+    async with World("job-controller", "ttl-after-finished-controller", "garbage-collector-controller") as world:
+        world.phase = lambda pod: "Succeeded"
+        await world.create(job(ttlSecondsAfterFinished=100))
+        await world.until(Job, "job", lambda j: condition(j, "Complete"))
+        ended = clock.monotonic()
+        await world.gone(Job, "job")
+        assert 99 <= clock.monotonic() - ended <= 102
+        assert await world.list(Pod) == []
+
+
+def test_pod_failure_policy() -> None:
+    rules = [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+    subject = job(podFailurePolicy={"rules": rules})
+    pod = wire(Pod, "p")
+    pod.status.phase = "Failed"
+    assert plan.judge(subject, pod).action == "Count"
+
+    def ended(code: int) -> Any:
+        from pybernetes.api.core_v1 import ContainerStatus
+        from pybernetes.machinery import codec
+
+        return codec.from_dict(ContainerStatus, {"name": "c", "state": {"terminated": {"exitCode": code}}})
+
+    pod.status.container_statuses = [ended(42)]
+    verdict = plan.judge(subject, pod)
+    assert verdict.action == "FailJob"
+    assert verdict.message == "Container c for pod default/p failed with exit code 42 matching FailJob rule at index 0"
+
+
+@pytest.mark.parametrize("text", ["", "0", "0,1", "0-2", "1,3-5,7,8,10-13"])
+def test_indexes(text: str) -> None:
+    assert plan.format_indexes(plan.parse_indexes(text)) == text
+
+
+def cron_job(**spec: Any) -> CronJob:
+    body = {"spec": {"template": template({}, restartPolicy="Never")}}
+    return wire(CronJob, "cj", {"schedule": "*/5 * * * *", "jobTemplate": body, **spec})
+
+
+async def test_a_cron_job_runs_on_time_and_keeps_the_last_few() -> None:
+    async with World("cronjob-controller", "job-controller", "garbage-collector-controller") as world:
+        world.phase = lambda pod: "Succeeded"
+        await world.create(cron_job(successfulJobsHistoryLimit=2))
+        await world.settle(1000)  # epoch is a full hour: 5, 10 and 15 minutes past
+        owner = await world.get(CronJob, "cj")
+        assert owner.status.last_schedule_time == clock.format_rfc3339(clock.timestamp() // 300 * 300)
+        assert owner.status.last_successful_time and not owner.status.active
+        assert len(await world.list(Job)) == 2
+        assert len(await world.events("SuccessfulCreate")) >= 3
+
+
+async def test_concurrency_policies() -> None:
+    async with World("cronjob-controller", "job-controller", "garbage-collector-controller") as world:
+        await world.create(cron_job(concurrencyPolicy="Forbid"))
+        await world.settle(700)
+        [only] = await world.list(Job)
+        await world.client.resource(CronJob).patch("cj", "default", {"spec": {"concurrencyPolicy": "Replace"}})
+        await world.settle(300)
+        [replaced] = await world.list(Job)
+        assert replaced.metadata.uid != only.metadata.uid
+
+
+def at(text: str) -> float:
+    return clock.parse_rfc3339(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "after", "expected"),
+    [
+        ("0 0 * * *", "UTC", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
+        ("@hourly", "UTC", "2026-03-01T00:30:00Z", "2026-03-01T01:00:00Z"),
+        ("*/15 9-17 * * mon-fri", "UTC", "2026-02-28T12:00:00Z", "2026-03-02T09:00:00Z"),
+        ("0 0 29 2 *", "UTC", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
+        ("0 12 13 * 5", "UTC", "2026-03-01T00:00:00Z", "2026-03-06T12:00:00Z"),  # the 13th or a Friday
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-30T00:30:00Z"),  # 2:30 is skipped
+        ("0 8 * * 7", "UTC", "2026-03-02T00:00:00Z", "2026-03-08T08:00:00Z"),
+    ],
+)
+def test_schedules(text: str, zone: str, after: str, expected: str) -> None:
+    schedule, _ = cron.parse(text)
+    assert schedule.after(at(after), zone) == at(expected)
+
+
+@pytest.mark.parametrize("text", ["* * * *", "60 * * * *", "* * * * mo", "*/0 * * * *", "@often", "5-1 * * * *"])
+def test_what_is_no_schedule(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        cron.parse(text)
+
+
+def test_what_is_due() -> None:
+    schedule, _ = cron.parse("* * * * *")
+    now = at("2026-03-01T10:00:30Z")
+    last, following, count = due(schedule, "UTC", now - 150, now)
+    assert (last, following, count) == (now - 30, now + 30, 2)
+    last, following, count = due(schedule, "UTC", now - 86400, now)
+    assert (last, following) == (now - 30, now + 30) and count > 100
