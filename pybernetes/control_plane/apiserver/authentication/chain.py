@@ -7,15 +7,13 @@ without credentials is anonymous.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pybernetes.api.authentication_v1 import TokenReviewSpec, TokenReviewStatus
 from pybernetes.control_plane.apiserver.authentication import jwt
-from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
 from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
-from pybernetes.control_plane.apiserver.authentication.service_accounts import Config, Getter, ServiceAccountTokens
-from pybernetes.control_plane.apiserver.authentication.tokens import BootstrapTokens, StaticTokens
+from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens
 from pybernetes.control_plane.apiserver.authentication.user import ANONYMOUS_USER, User
 from pybernetes.machinery import errors
 
@@ -57,28 +55,6 @@ class Authentication:
         self.tokens = tuple(tokens)
         self.audiences = frozenset(audiences)
         self.anonymous = anonymous
-
-    @classmethod
-    def standard(
-        cls,
-        get: Getter,
-        keys: Sequence[bytes],
-        config: Config | None = None,
-        *,
-        static: Mapping[str, User] | None = None,
-        front_proxy: FrontProxy | None = None,
-        anonymous: bool = True,
-    ) -> Authentication:
-        """The list every API server has. keys: PEM, of those that sign ServiceAccount tokens; config: theirs;
-        static: users by fixed token; get: of secrets, serviceaccounts, pods and nodes."""
-        requests: list[RequestAuthenticator] = []
-        if front_proxy is not None:
-            requests.append(RequestHeaders(front_proxy))
-        requests.append(Certificates(front_proxy.roots if front_proxy is not None else frozenset()))
-        accounts = ServiceAccountTokens(keys, get, config)
-        tokens: list[TokenAuthenticator] = [StaticTokens(static)] if static else []
-        tokens += [accounts, BootstrapTokens(get)]
-        return cls(requests, tokens, audiences=accounts.config.api_audiences, anonymous=anonymous)
 
     def authenticate(self, request: Request) -> User:
         """Who sends this request. Raises the 401 Status error."""

@@ -9,11 +9,11 @@ from pybernetes.aio import clock
 from pybernetes.api.authentication_v1 import TokenReviewSpec
 from pybernetes.api.core_v1 import Secret, ServiceAccount
 from pybernetes.bootstrap import pki
-from pybernetes.control_plane.apiserver.authentication.certificates import FrontProxy
+from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
 from pybernetes.control_plane.apiserver.authentication.chain import Authentication
 from pybernetes.control_plane.apiserver.authentication.impersonation import impersonate, impersonates
-from pybernetes.control_plane.apiserver.authentication.service_accounts import TokenIssuer
-from pybernetes.control_plane.apiserver.authentication.tokens import read_token_file
+from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
+from pybernetes.control_plane.apiserver.authentication.tokens import BootstrapTokens, StaticTokens, read_token_file
 from pybernetes.control_plane.apiserver.authentication.user import ANONYMOUS_USER, User
 from pybernetes.control_plane.apiserver.authorization.attributes import ALLOW, NO_OPINION, Attributes, Decision
 from pybernetes.control_plane.apiserver.http import Connection, PeerCertificate, Request
@@ -45,13 +45,19 @@ def chain(**options: Any) -> Authentication:
     OBJECTS["", "serviceaccounts", "ns", "robot"] = ServiceAccount(
         metadata=ObjectMeta(name="robot", namespace="ns", uid="sa-1")
     )
-    return Authentication.standard(
-        lambda *key: OBJECTS.get(key),
-        [PUBLIC],
-        static={"secret": User("alice", "7", ("dev",))},
-        front_proxy=FrontProxy(frozenset([b"proxy"])),
+    roots = frozenset([b"proxy"])
+    accounts = ServiceAccountTokens([PUBLIC], find)
+    static = StaticTokens({"secret": User("alice", "7", ("dev",))})
+    return Authentication(
+        [RequestHeaders(FrontProxy(roots)), Certificates(roots)],
+        [static, accounts, BootstrapTokens(find)],
+        audiences=accounts.config.api_audiences,
         **options,
     )
+
+
+def find(*key: str) -> Any:
+    return OBJECTS.get(cast("tuple[str, str, str, str]", key))
 
 
 async def test_client_certificates() -> None:
@@ -159,7 +165,7 @@ async def test_bootstrap_tokens_that_are_none(data: dict[str, str]) -> None:
 
 async def test_token_review() -> None:
     authentication = chain()
-    issuer = TokenIssuer(PRIVATE, lambda *key: OBJECTS.get(key))
+    issuer = TokenIssuer(PRIVATE, find)
     token, _ = issuer.issue("ns", "robot", "sa-1")
     status = authentication.review(TokenReviewSpec(token=token))
     assert status.authenticated and status.user is not None and not status.error
