@@ -19,6 +19,7 @@ from pybernetes.machinery.schema import ANY, Schema, of_struct
 __all__ = [
     "Tree",
     "compare",
+    "created",
     "difference",
     "interned",
     "intersection",
@@ -309,6 +310,43 @@ def compare(old: Any, new: Any, schema: Schema | None = None) -> tuple[Tree, Tre
     else:
         _compare_dicts(old, new, schema or ANY, changed, removed)
     return changed, removed
+
+
+@cache
+def _empty(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return dict(msgspec.to_builtins(struct()))
+
+
+def created(new: msgspec.Struct) -> Tree:
+    """The fields that a new object has beyond an empty one of its type.
+
+    On wire dicts, because they hold only what is set: of a struct's many fields all would have to be looked at.
+    """
+    struct = type(new)
+    return _created(_empty(struct), msgspec.to_builtins(new), of_struct(struct))
+
+
+def _created(empty: dict[str, Any], new: dict[str, Any], schema: Schema) -> Tree:
+    tree: Tree = {}
+    properties = schema.properties
+    for key, value in new.items():
+        before = empty.get(key)
+        if value.__class__ is not dict and value.__class__ is not list:
+            if before != value:
+                tree[f"f:{key}"] = _DOT
+            continue
+        if before == value:
+            continue
+        child = properties.get(key) or ANY
+        if before is not None and value.__class__ is dict and child.map_type != "atomic":
+            node = _created(before, value, child)
+        else:
+            node = _all(value, child)
+            if before is not None and node:
+                del node["."]  # the list itself was there, empty
+        if node or before is None or is_leaf(value, child):
+            tree[f"f:{key}"] = node
+    return tree
 
 
 @cache

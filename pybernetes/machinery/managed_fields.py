@@ -93,9 +93,12 @@ def track(
     The sets of the entries become shared ones (see `share`).
     """
     share(entries)
-    if old is None:
-        old = type(new)() if isinstance(new, msgspec.Struct) else {}
-    changed, removed = fieldset.compare(old, new, schema)
+    if old is not None:
+        changed, removed = fieldset.compare(old, new, schema)
+    elif isinstance(new, msgspec.Struct):
+        changed, removed = fieldset.created(new), {}
+    else:
+        changed, removed = fieldset.compare({}, new, schema)
     changed = strip(changed)
     removed = strip(removed)
     if not changed and not removed:

@@ -291,3 +291,13 @@ def test_fields_that_the_schema_does_not_know_are_refused() -> None:
         "failed to create typed patch object (n/w; x/v1, Kind=W): errors:\n"
         "  .metadata.odd: field not declared in schema\n  .spec.b: field not declared in schema"
     )
+
+
+def test_created_is_a_comparison_with_an_empty_object() -> None:
+    made = codec.from_dict(
+        Deployment,
+        containers({"name": "c", "image": "i", "ports": [{"containerPort": 80}]}, selector={"matchLabels": {"a": "b"}}),
+    )
+    made.metadata.labels = {"x": "y"}
+    assert fieldset.created(made) == fieldset.compare(Deployment(), made)[0]
+    assert fieldset.created(pod(phase="Running")) == fieldset.compare(Pod(), pod(phase="Running"))[0]
