@@ -20,7 +20,6 @@ from pybernetes.network.links import Namespace, NetworkError
 from pybernetes.network.sysctls import claim, release
 from pybernetes.node.containerd.removal import teardown
 from pybernetes.node.cri import types as t
-
 from tests.e2e.test_cri_containerd import Node
 
 pytestmark = [

@@ -141,17 +141,30 @@ async def _kill_leftovers(config: Config, ids: set[str]) -> None:
         pids = leftovers(config, ids)
         if not pids:
             break
-        for pid in pids:
+        for pid in pids:  # all before the first dies: it may take others along, and the dead are in no cgroup
             cgroups |= _cgroups_of(pid, ids)
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await clock.sleep(0.02)
     for cgroup in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
-        with contextlib.suppress(OSError):
-            cgroup.rmdir()
+        await _remove_cgroup(cgroup)
     for parent in Path("/sys/fs/cgroup").glob("*/k8s.io"):  # noqa: ASYNC240 - the kernel answers at once
         with contextlib.suppress(OSError):
             parent.rmdir()  # where containers without a cgroup parent go; not empty when others have some
+
+
+async def _remove_cgroup(cgroup: Path) -> None:
+    """Remove it; it is busy for a moment longer than its processes are to be seen."""
+    for _ in range(50):
+        try:
+            os.rmdir(cgroup)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            await clock.sleep(0.02)
+    log.warning("cannot remove the cgroup %s", cgroup)
 
 
 def _cgroups_of(pid: int, ids: set[str]) -> set[Path]:

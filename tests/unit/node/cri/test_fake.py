@@ -157,7 +157,7 @@ async def test_logs_reach_the_disk_when_asked(tmp_path: object) -> None:
         id = await w.start(pod, "echo", "hello")
         await until(id, t.EventKind.EXITED)
         path = (await w.runtime.container_status(id)).log_path
-        with open(path) as file:
+        with open(path) as file:  # noqa: ASYNC230
             assert file.read() == "2026-01-01T00:00:00.000000Z stdout F hello\n"
 
 

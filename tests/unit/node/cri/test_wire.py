@@ -75,7 +75,7 @@ def fill(message: Any, value: Any) -> None:
             fill(target, item)
 
 
-STRUCTS = [cls for cls in wire._structs.values()]
+STRUCTS = list(wire._structs.values())
 
 
 @pytest.mark.parametrize("cls", STRUCTS, ids=lambda cls: cls.__name__)
