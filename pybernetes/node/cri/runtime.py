@@ -6,7 +6,8 @@ equal rank: `client.CRIClient` (containerd or any other CRI v1 runtime, over its
 
 Rules
 - Ownership: arguments and results are immutable; a result is a snapshot, never updated behind the caller's back.
-- Order: lists come in no order. Calls for one container are the caller's to order; the runtime may serve calls for different ones in any order.
+- Order: lists come in no order. Calls for one container are the caller's to order; the runtime may serve calls for
+  different ones in any order.
   An event is delivered after the change it tells of is visible: after `EXITED`, `container_status` says EXITED and
   knows the exit code. Events of one container arrive in order.
 - Idempotence: stop_* and remove_* of something that is gone succeed. remove_container stops a running container first,
