@@ -82,9 +82,9 @@ class JSONSchemaProps(Struct):
     format: str | None = None
     title: str | None = None
     default: Any = None
-    maximum: float | None = None
+    maximum: int | float | None = None
     exclusive_maximum: bool | None = None
-    minimum: float | None = None
+    minimum: int | float | None = None
     exclusive_minimum: bool | None = None
     max_length: int | None = None
     min_length: int | None = None
@@ -92,7 +92,7 @@ class JSONSchemaProps(Struct):
     max_items: int | None = None
     min_items: int | None = None
     unique_items: bool | None = None
-    multiple_of: float | None = None
+    multiple_of: int | float | None = None
     enum: Annotated[list[Any], ATOMIC] | None = None
     max_properties: int | None = None
     min_properties: int | None = None

@@ -36,9 +36,17 @@ NameCheck = Callable[[str], list[str]]
 
 
 def object_meta(
-    meta: ObjectMeta, namespaced: bool, name_check: NameCheck = names.dns1123_subdomain, path: Path = META
+    meta: ObjectMeta,
+    namespaced: bool,
+    name_check: NameCheck = names.dns1123_subdomain,
+    path: Path = META,
+    *,
+    any_finalizer: bool = False,
 ) -> list[FieldError]:
-    """What is wrong with the metadata of a new object. `name_check`: the rule for names of the kind."""
+    """What is wrong with the metadata of a new object. `name_check`: the rule for names of the kind.
+
+    `any_finalizer`: finalizers need no domain (definitions and custom objects).
+    """
     errors: list[FieldError] = []
     if meta.generate_name:
         prefix = meta.generate_name
@@ -63,11 +71,11 @@ def object_meta(
         errors.append(field.forbidden(path.child("namespace"), "not allowed on this type"))
     if meta.generation is not None and meta.generation < 0:
         errors.append(field.invalid(path.child("generation"), meta.generation, NOT_NEGATIVE))
-    _accessor(meta, path, errors)
+    _accessor(meta, path, errors, any_finalizer)
     return errors
 
 
-def _accessor(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> None:
+def _accessor(meta: ObjectMeta, path: Path, errors: list[FieldError], any_finalizer: bool) -> None:
     if meta.labels:
         labels(meta.labels, path.child("labels"), errors)
     if meta.annotations:
@@ -75,7 +83,7 @@ def _accessor(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> None:
     if meta.owner_references:
         _owners(meta, path, errors)
     if meta.finalizers:
-        _finalizers(meta.finalizers, path, errors)
+        _finalizers(meta.finalizers, path, errors, any_finalizer)
     if meta.managed_fields:
         _managed_fields(meta, path, errors)
 
@@ -136,13 +144,14 @@ def _owners(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> None:
 _STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 
 
-def _finalizers(finalizers: Iterable[str], path: Path, errors: list[FieldError]) -> None:
+def _finalizers(finalizers: Iterable[str], path: Path, errors: list[FieldError], anything: bool) -> None:
     at = path.child("finalizers")
     orphan = foreground = False
     for name in finalizers:
         for text in names.qualified_name(name):
             errors.append(field.invalid(at, name, text))
-        if "/" not in name and name not in _STANDARD_FINALIZERS and not names.qualified_name(name):
+        bare = "/" not in name and name not in _STANDARD_FINALIZERS
+        if bare and not anything and not names.qualified_name(name):
             errors.append(
                 field.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified")
             )
@@ -165,7 +174,9 @@ def _managed_fields(meta: ObjectMeta, path: Path, errors: list[FieldError]) -> N
             errors.append(field.too_long(at.child("manager"), entry.manager, 128))
 
 
-def object_meta_update(new: ObjectMeta, old: ObjectMeta, path: Path = META) -> list[FieldError]:
+def object_meta_update(
+    new: ObjectMeta, old: ObjectMeta, path: Path = META, *, any_finalizer: bool = False
+) -> list[FieldError]:
     """What is wrong with a change of metadata. Immutable fields that came in empty were filled in by the verb."""
     errors: list[FieldError] = []
     if new.finalizers != old.finalizers and old.deletion_timestamp is not None:
@@ -191,7 +202,7 @@ def object_meta_update(new: ObjectMeta, old: ObjectMeta, path: Path = META) -> l
     ):
         at = path.child("deletionGracePeriodSeconds")
         errors.append(field.invalid(at, new.deletion_grace_period_seconds, IMMUTABLE))
-    _accessor(new, path, errors)
+    _accessor(new, path, errors, any_finalizer)
     return errors
 
 

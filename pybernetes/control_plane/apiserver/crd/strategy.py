@@ -96,11 +96,11 @@ class CustomStrategy(Strategy):
 
     def validate(self, obj: AnyObject) -> list[FieldError]:
         custom = cast(Custom, obj)
-        found = meta_validation.object_meta(custom.metadata, self.kind.namespaced)
+        found = meta_validation.object_meta(custom.metadata, self.kind.namespaced, any_finalizer=True)
         return found + self._content(custom, None)
 
     def validate_update(self, new: AnyObject, old: AnyObject) -> list[FieldError]:
-        found = meta_validation.object_meta_update(new.metadata, old.metadata)
+        found = meta_validation.object_meta_update(new.metadata, old.metadata, any_finalizer=True)
         return found + self._content(cast(Custom, new), cast(Custom, old))
 
     validate_status = validate_update
