@@ -123,7 +123,7 @@ class StructCodec:
         return obj
 
     def convert(self, wire: dict[str, Any], problems: list[str] | None) -> AnyObject:
-        obj = codec.convert(self.type, wire, problems)
+        obj = codec.from_dict(self.type, wire, problems)
         codec.normalise(obj)
         return obj
 
