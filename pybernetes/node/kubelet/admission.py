@@ -1,12 +1,12 @@
 """Admission at the node: the kubelet's last word on a pod that was assigned to it. Pure.
 
-The scheduler has decided the same before, but pods also come with nodeName set by hand, and two schedulers may have been
-too quick for each other. A refused pod fails at once, with upstream's reasons.
+The scheduler has decided the same before, but pods also come with nodeName set by hand, and two schedulers may have
+been too quick for each other. A refused pod fails at once, with upstream's reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pybernetes.api.core_v1 import Node, NodeSelectorTerm, Pod, Taint, Toleration
 from pybernetes.machinery import quantity
@@ -61,15 +61,15 @@ def _resources(pod: Pod, others: Sequence[Pod], node: Node) -> Ending | None:
     if limit is not None and len(others) + 1 > limit:
         return Ending(
             "OutOfpods",
-            f"Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: {len(others)}, capacity: {limit}",
+            f"Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: {len(others)}, "
+            f"capacity: {limit}",
         )
     for name in sorted(qos.resource_names([pod])):
         wanted = qos.pod_total(pod, name)
         if not wanted:
             continue
-        if name not in allocatable:
-            if name in ("cpu", "memory", "ephemeral-storage"):
-                continue
+        if name not in allocatable and name in ("cpu", "memory", "ephemeral-storage"):
+            continue
         available = quantity.parse(allocatable.get(name, "0"))
         used = sum((qos.pod_total(other, name) for other in others), quantity.ZERO)
         if wanted + used > available:
@@ -89,7 +89,7 @@ def resize_refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, st
         if name not in allocatable:
             continue
         wanted, available = qos.pod_total(pod, name), quantity.parse(allocatable[name])
-        shown = (lambda q: q.milli) if name == "cpu" else (lambda q: q.value)
+        shown = _figure(name)
         if wanted > available:
             text = f"Node didn't have enough capacity: {name}, requested: {shown(wanted)}, capacity: {shown(available)}"
             return {PENDING: ("Infeasible", text)}
@@ -101,6 +101,11 @@ def resize_refusal(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, st
             )
             return {PENDING: ("Deferred", text)}
     return {}
+
+
+def _figure(name: str) -> Callable[[quantity.Quantity], int]:
+    """How messages show a resource: CPU in thousandths, others whole."""
+    return (lambda amount: amount.milli) if name == "cpu" else (lambda amount: amount.value)
 
 
 def _node_matches(pod: Pod, node: Node) -> bool:

@@ -75,7 +75,7 @@ class Cgroups:
         if self.parent is None:
             return set()
         base = self.root if self.v2 else self.root / "memory"
-        found = set()
+        found: set[str] = set()
         for middle in ("", "burstable", "besteffort"):
             directory = base / self.parent / middle
             if directory.is_dir():

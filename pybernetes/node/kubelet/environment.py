@@ -1,7 +1,7 @@
 """Environment of a container: variables from literals, fields, resources, ConfigMaps, Secrets and Services. Pure.
 
-Later definitions win; `$(NAME)` refers to what is known by then (Services, envFrom, earlier variables), `$$` is a dollar,
-and a reference to an unknown name stays as it is written.
+Later definitions win; `$(NAME)` refers to what is known by then (Services, envFrom, earlier variables), `$$` is a
+dollar, and a reference to an unknown name stays as it is written.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def build(pod: Pod, container: AnyContainer, references: References) -> dict[str
                 values[prefix + key] = value
     own: dict[str, str] = {}
     for variable in container.env or ():
-        value = _value(pod, container, variable, references, {**values, **own})
-        if value is not None:
-            own[variable.name] = value
+        found = _value(pod, container, variable, references, {**values, **own})
+        if found is not None:
+            own[variable.name] = found
     return {**values, **own}
 
 

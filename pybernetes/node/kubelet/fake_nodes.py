@@ -1,9 +1,9 @@
 """Thousands of nodes in one object: for clusters inside a test process, and for simulations.
 
 The pods of fake nodes live by the same state machine (`lifecycle.decide`) and show the same status (`status.make`) as
-those of a real kubelet; only the effects are none: a sandbox is an address, a container is a timer. What a container
-does is decided by its command and annotations (`node.cri.fake_programs`): `true`, `sleep 5` and `exit 1` do what they say,
-anything else runs until it is stopped. Probes succeed. Volumes and images are taken for granted.
+those of a real kubelet; only the effects are none: a sandbox is an address, a container is a timer. What a
+container does is decided by its command and annotations (`node.cri.fake_programs`): `true`, `sleep 5` and `exit 1`
+do what they say, anything else runs until it is stopped. Probes succeed. Volumes and images are taken for granted.
 
 One informer sees the pods of all nodes, a few writers send what changed, and leases are renewed a slice at a time, so
 that ten thousand pods on five thousand nodes cost no task and no timer of their own while they just run.
@@ -378,7 +378,10 @@ class FakeNodes:
     def _behaviour(self, fake: _FakePod, name: str, count: int) -> Behaviour:
         pod = fake.pod
         container = find_container(pod, name)
-        command = [*((container.command if container else None) or ()), *((container.args if container else None) or ())]
+        command = [
+            *((container.command if container else None) or ()),
+            *((container.args if container else None) or ()),
+        ]
         try:
             return behaviour_of(
                 Launch(
@@ -426,9 +429,7 @@ class FakeNodes:
         if pod.metadata.uid not in self._pods:
             return
         if state.final_written and pod.metadata.deletion_timestamp:
-            await self._pod_api.delete(
-                pod.metadata.name, pod.metadata.namespace, grace_period=0, uid=pod.metadata.uid
-            )
+            await self._pod_api.delete(pod.metadata.name, pod.metadata.namespace, grace_period=0, uid=pod.metadata.uid)
             return
         status, final = fake.status, statuses.is_final(pod, state)
         own = {c.type for c in status.conditions or ()}
@@ -438,7 +439,9 @@ class FakeNodes:
             conditions=[*(status.conditions or ()), *foreign],
             nominated_node_name=pod.status.nominated_node_name,
         )
-        fake.pod = await self._pod_api.update_status(msgspec.structs.replace(pod, status=merged))
+        stored = await self._pod_api.update_status(msgspec.structs.replace(pod, status=merged))
+        if int(stored.metadata.resource_version) > int(fake.pod.metadata.resource_version):
+            fake.pod = stored
         fake.written = status
         if final and not state.final_written:
             state.final_written = True

@@ -48,7 +48,7 @@ def _map_text(table: Mapping[str, str] | None) -> str:
 
 
 def resource_value(container: AnyContainer, resource: str, divisor: str | None, allocatable: Mapping[str, str]) -> str:
-    """`limits.cpu` and the like, in units of the divisor, rounded up. A limit that is not set is the node's allocatable.
+    """`limits.cpu` and the like, in units of the divisor, rounded up; an unset limit is the node's allocatable.
 
     Raises ValueError for a resource that is not offered.
     """

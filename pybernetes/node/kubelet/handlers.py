@@ -1,7 +1,7 @@
 """What probes and lifecycle hooks do: exec, HTTP, TCP, gRPC health, sleep. One function, one result.
 
-HTTP is spoken here in a few lines, because a probe every second on a hundred pods must cost little, and a client library
-would add imports, pools and options that a probe must not have (no proxies, no verification, no keep-alive).
+HTTP is spoken here in a few lines, because a probe every second on a hundred pods must cost little, and a client
+library would add imports, pools and options that a probe must not have (no proxies, no verification, no keep-alive).
 """
 
 from __future__ import annotations

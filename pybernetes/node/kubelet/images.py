@@ -55,7 +55,10 @@ class Images:
         try:
             reference = parse(image)
         except ValueError:
-            message = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": invalid reference format'
+            message = (
+                f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
+                "invalid reference format"
+            )
             tell("Warning", "InspectFailed", message)
             raise ImageTrouble("InvalidImageName", message, now + 300) from None
         try:

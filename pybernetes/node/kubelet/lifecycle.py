@@ -55,9 +55,9 @@ def finished(pod: Pod, state: PodState) -> bool:
     """All regular containers have ended for good, or an init container failed for good."""
     for init in init_containers(pod):
         run = state.latest(init.name)
-        if not is_sidecar(init) and run is not None and run.state == EXITED and run.exit_code != 0:
-            if not restarts(pod, init, run, init=True):
-                return True
+        failed = run is not None and run.state == EXITED and run.exit_code != 0
+        if failed and run and not is_sidecar(init) and not restarts(pod, init, run, init=True):
+            return True
     for container in pod.spec.containers:
         run = state.latest(container.name)
         if run is None or run.state != EXITED or restarts(pod, container, run):

@@ -62,7 +62,7 @@ def conditions(
                 "reason": reason_true if value else reason_false,
                 "message": text_true if value else text_false,
                 "lastHeartbeatTime": now,
-                "lastTransitionTime": (old.last_transition_time if same else None) or now,
+                "lastTransitionTime": (old.last_transition_time if old is not None and same else None) or now,
             }
         )
     return found

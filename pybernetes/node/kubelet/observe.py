@@ -1,4 +1,4 @@
-"""Reading the runtime: one container's status into its `Run`, and all of a node's pods after a restart of the kubelet."""
+"""Reading the runtime: one container's status into its `Run`; all pods of a node after a restart of the kubelet."""
 
 from __future__ import annotations
 

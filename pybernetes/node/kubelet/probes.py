@@ -1,9 +1,9 @@
 """Probes: one task per probe of a running container, that tells the pod's worker when the verdict changes.
 
 The verdict counts consecutive outcomes against the thresholds (`Tally`, pure). Liveness and readiness begin when the
-container has started, i.e. when its startup probe succeeded. Until its first success a network probe is tried more often
-than its period, a quarter of a second after the start and then in growing steps: such extra attempts can only succeed,
-a failure of one counts for nothing. A pod becomes Ready when it is ready, and not up to ten seconds later.
+container has started, i.e. when its startup probe succeeded. Until its first success a network probe is tried more
+often than its period, a quarter of a second after the start and then in growing steps: such extra attempts can only
+succeed, a failure of one counts for nothing. A pod becomes Ready when it is ready, and not up to ten seconds later.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Prober:
     """One probe of one run of a container."""
 
     def __init__(
-        self, runtime: ContainerRuntime, kind: str, pod: Callable[[], Pod], container: AnyContainer, run: Run, probe: Probe,
-        pod_ip: Callable[[], str], changed: Callable[[], None], tell: Tell,
+        self, runtime: ContainerRuntime, kind: str, pod: Callable[[], Pod], container: AnyContainer, run: Run,
+        probe: Probe, pod_ip: Callable[[], str], changed: Callable[[], None], tell: Tell,
     ) -> None:  # fmt: skip
         self._runtime = runtime
         self._kind = kind

@@ -16,7 +16,7 @@ from pybernetes.aio.tasks import Nursery
 from pybernetes.api.core_v1 import ConfigMap, Pod, Secret
 from pybernetes.client.client import Client
 from pybernetes.client.informer import Informer
-from pybernetes.node.kubelet.restarts import ephemeral_containers, init_containers
+from pybernetes.node.kubelet.restarts import AnyContainer, ephemeral_containers, init_containers
 
 K = TypeVar("K", ConfigMap, Secret)
 
@@ -48,7 +48,8 @@ def referenced(pod: Pod) -> set[Key]:
                 config_map(source.config_map.name)
             if source.secret:
                 secret(source.secret.name)
-    for container in (*init_containers(pod), *pod.spec.containers, *ephemeral_containers(pod)):
+    containers: list[AnyContainer] = [*init_containers(pod), *pod.spec.containers, *ephemeral_containers(pod)]
+    for container in containers:
         for variable in container.env or ():
             if variable.value_from and variable.value_from.config_map_key_ref:
                 config_map(variable.value_from.config_map_key_ref.name)

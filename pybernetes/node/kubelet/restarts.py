@@ -1,7 +1,7 @@
 """Whether and when an exited container starts again: restart policies, restart rules, back-off. Pure.
 
-The first restart comes at once; after that the pause is 10 s, doubling to 300 s, counted from the exit. A container that
-ran for ten minutes without trouble has its pause forgotten.
+The first restart comes at once; after that the pause is 10 s, doubling to 300 s, counted from the exit. A container
+that ran for ten minutes without trouble has its pause forgotten.
 """
 
 from __future__ import annotations

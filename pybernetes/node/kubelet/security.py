@@ -177,7 +177,8 @@ def _verify_non_root(pod: Pod, container: AnyContainer, user: int | None, name: 
         raise ConfigError(f"container has runAsNonRoot and image will run as root ({who})")
     if user is None and name:
         raise ConfigError(
-            f"container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root ({who})"
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            f"cannot verify user is non-root ({who})"
         )
 
 

@@ -1,7 +1,7 @@
 """Who may use the node's API: client certificates of the cluster's CA, or bearer tokens; and what they may do.
 
-Both questions beyond the certificate go to the API server (TokenReview, SubjectAccessReview), with their answers kept for
-a while. Members of system:masters need not be asked about. Nobody is anonymous here.
+Both questions beyond the certificate go to the API server (TokenReview, SubjectAccessReview), with their answers kept
+for a while. Members of system:masters need not be asked about. Nobody is anonymous here.
 """
 
 from __future__ import annotations

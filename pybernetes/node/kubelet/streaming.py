@@ -1,7 +1,7 @@
 """exec, attach and port-forward: the upgraded connection is handed on to the runtime's streaming server.
 
-The runtime gives a URL that is good for one connection; the caller's upgrade request is repeated there, its answer passed
-back, and then bytes flow both ways. Nothing is translated: the runtime speaks SPDY, and WebSocket up to v4. A
+The runtime gives a URL that is good for one connection; the caller's upgrade request is repeated there, its answer
+passed back, and then bytes flow both ways. Nothing is translated: the runtime speaks SPDY, and WebSocket up to v4. A
 client that offers only the v5 protocol gets its upgrade refused and falls back to SPDY, as kubectl does; v5 cannot be
 had from v4, which has no way to close stdin.
 """

@@ -68,13 +68,9 @@ class PodWorker:
         for trouble in self.state.trouble.values():
             if trouble.config:
                 trouble.retry_at = 0.0
-        if (
-            self.state.volumes_ready
-            and self.state.terminating_since is None
-            and "refresh-volumes" not in self.state.ops
-        ):
-            if self.pod.spec.volumes and self._nursery is not None:
-                self._begin("refresh-volumes", self._refresh_volumes())
+        settled = self.state.volumes_ready and self.state.terminating_since is None
+        if settled and self.pod.spec.volumes and self._nursery and "refresh-volumes" not in self.state.ops:
+            self._begin("refresh-volumes", self._refresh_volumes())
         self._wake.set()
 
     def remove(self) -> None:
@@ -99,9 +95,9 @@ class PodWorker:
                         self.exited(run.id)
                 self._wake.set()
                 return
-        run = state.find(container_id)
-        if run is not None and run.state == RUNNING and f"refresh/{run.id}" not in state.ops and self._nursery:
-            self._begin(f"refresh/{run.id}", self._refresh(run))
+        ended = state.find(container_id)
+        if ended is not None and ended.state == RUNNING and f"refresh/{ended.id}" not in state.ops and self._nursery:
+            self._begin(f"refresh/{ended.id}", self._refresh(ended))
 
     @property
     def is_over(self) -> bool:

@@ -2,8 +2,8 @@
 
 The files live in a hidden directory named by time (`..2026_01_02_03_04_05.123`); `..data` is a symlink to it, and what
 users see are symlinks through `..data`. An update writes a new directory and renames the link over the old: a reader
-sees the old files or the new ones, never a mixture. That is upstream's layout, and programs that watch for `..data` know
-it by heart.
+sees the old files or the new ones, never a mixture. That is upstream's layout, and programs that watch for `..data`
+know it by heart.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _is_current(directory: Path, files: Mapping[str, File]) -> bool:
 
 
 def _listing(root: Path) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for folder, _, names in os.walk(root):
         base = os.path.relpath(folder, root)
         found.update(name if base == "." else f"{base}/{name}" for name in names)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pybernetes.aio import clock
-from tests.unit.node.kubelet.world import World, condition, pod, ready
+from pybernetes.api.coordination_v1 import Lease
+from pybernetes.api.core_v1 import ConfigMap, ContainerState, ContainerStateWaiting, Node, Pod, Secret
+from pybernetes.machinery.meta import ObjectMeta
+from pybernetes.node.cri import fake
+from pybernetes.node.cri import types as t
+from pybernetes.node.cri.fake_programs import Launch
+from tests.unit.node.kubelet.world import NODE, World, condition, pod, ready
 
 
 async def test_pod_runs_and_is_deleted(tmp_path: Path) -> None:
@@ -19,7 +29,9 @@ async def test_pod_runs_and_is_deleted(tmp_path: Path) -> None:
             "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
         ]  # fmt: skip
         assert status.container_statuses and status.container_statuses[0].started
-        assert status.container_statuses[0].container_id and status.container_statuses[0].container_id.startswith("fake://")
+        assert status.container_statuses[0].container_id and status.container_statuses[0].container_id.startswith(
+            "fake://"
+        )
         await world.delete("web")
         await world.until_gone("web")
         assert await world.runtime.list_pod_sandboxes() == []
@@ -48,3 +60,454 @@ async def test_crash_loop(tmp_path: Path) -> None:
         assert condition(found, "Ready") == (
             "False", "ContainersNotReady", "containers with unready status: [main]"
         )  # fmt: skip
+
+
+def state_of(found: Pod, name: str) -> Any:
+    """The state of a container of any class, and of ""-state when it has none yet."""
+    status = found.status
+    groups = (status.container_statuses, status.init_container_statuses, status.ephemeral_container_statuses)
+    for group in groups:
+        for one in group or ():
+            if one.name == name:
+                return one.state
+    return ContainerState()
+
+
+def reason_of(found: Pod, name: str) -> str:
+    """The reason of a waiting or terminated container, "Running", or ""."""
+    state = state_of(found, name)
+    if state.running:
+        return "Running"
+    return (state.waiting or state.terminated or ContainerStateWaiting()).reason or ""
+
+
+async def test_init_containers_in_order(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        init = [
+            {"name": "one", "image": "busybox:1", "command": ["sleep", "5"]},
+            {"name": "two", "image": "busybox:1", "command": ["true"]},
+        ]
+        await world.create(pod("init", initContainers=init))
+        found = await world.until("init", lambda p: reason_of(p, "one") == "Running")
+        assert condition(found, "Initialized") == (
+            "False", "ContainersNotInitialized", "containers with incomplete status: [one two]"
+        )  # fmt: skip
+        assert reason_of(found, "main") == "PodInitializing" and found.status.phase == "Pending"
+        found = await world.until("init", ready)
+        assert clock.timestamp() - clock.parse_rfc3339(str(found.status.start_time)) >= 5
+        assert reason_of(found, "one") == reason_of(found, "two") == "Completed"
+        assert condition(found, "Initialized")[0] == "True"
+
+
+async def test_failing_init_container(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        bad = [{"name": "bad", "image": "busybox:1", "command": ["false"]}]
+        await world.create(pod("never", initContainers=bad, restartPolicy="Never"))
+        found = await world.until("never", lambda p: p.status.phase == "Failed")
+        assert reason_of(found, "bad") == "Error" and not found.status.container_statuses[0].container_id
+        await world.create(pod("always", initContainers=bad))
+        found = await world.until("always", lambda p: p.status.init_container_statuses[0].restart_count == 3)
+        assert found.status.phase == "Pending"
+
+
+async def test_job_pod_with_sidecar(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        sidecar = [{"name": "side", "image": "busybox:1", "restartPolicy": "Always"}]
+        main = {"name": "main", "command": ["sleep", "7"]}
+        await world.create(pod("job", main, initContainers=sidecar, restartPolicy="Never"))
+        await world.until("job", ready)
+        found = await world.until("job", lambda p: p.status.phase == "Succeeded")
+        assert reason_of(found, "main") == "Completed"
+        assert state_of(found, "side").terminated.exit_code == 0
+        assert condition(found, "Ready")[:2] == ("False", "PodCompleted")
+        assert [b.state.name for b in await world.runtime.list_pod_sandboxes()] == ["NOTREADY"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "command", "phase", "restarts"),
+    [
+        ("Never", "true", "Succeeded", 0),
+        ("Never", "false", "Failed", 0),
+        ("OnFailure", "true", "Succeeded", 0),
+        ("OnFailure", "false", "Running", 3),
+        ("Always", "true", "Running", 3),
+    ],
+)
+async def test_restart_policies(tmp_path: Path, policy: str, command: str, phase: str, restarts: int) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", {"name": "main", "command": [command]}, restartPolicy=policy))
+        found = await world.until(
+            "p", lambda p: p.status.phase == phase and p.status.container_statuses[0].restart_count == restarts
+        )
+        assert found.status.phase == phase
+
+
+async def test_container_restart_rules(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+        main = {
+            "name": "main",
+            "command": ["sh", "-c", "exit 42"],
+            "restartPolicy": "Never",
+            "restartPolicyRules": rules,
+        }
+        await world.create(pod("ruled", main, restartPolicy="Never"))
+        found = await world.until("ruled", lambda p: p.status.container_statuses[0].restart_count == 2)
+        assert found.status.phase == "Running"
+
+
+async def test_grace_period_and_shorter_grace(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        stubborn = {"annotations": {"fake.pybernetes.io/ignores-stop": "true"}}
+        await world.create(pod("slow", metadata=stubborn, terminationGracePeriodSeconds=60))
+        await world.until("slow", ready)
+        begin = clock.monotonic()
+        await world.delete("slow")
+        await asyncio.sleep(20)
+        found = await world.get("slow")
+        assert found.metadata.deletion_grace_period_seconds == 60 and reason_of(found, "main") == "Running"
+        await world.delete("slow", grace_period=5)
+        await world.until_gone("slow")
+        assert 25 <= clock.monotonic() - begin < 27
+
+
+async def test_status_of_a_terminated_pod_is_written_before_it_goes(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p"))
+        await world.until("p", ready)
+        await world.delete("p")
+        await world.until_gone("p")
+        last = world.seen[-1]
+        assert last.status.phase == "Succeeded" and reason_of(last, "main") == "Completed"
+
+
+async def test_pre_stop_and_sidecar_order(tmp_path: Path) -> None:
+    calls: list[tuple[float, str]] = []
+
+    async def on_exec(launch: Launch, command: Any) -> t.ExecResult:
+        await asyncio.sleep(3)
+        calls.append((clock.monotonic(), launch.container))
+        return t.ExecResult()
+
+    async with World(tmp_path, fake.Config(images=("busybox:1",), on_exec=on_exec)) as world:
+        hook = {"preStop": {"exec": {"command": ["bye"]}}}
+        sidecar = [{"name": "side", "image": "busybox:1", "restartPolicy": "Always"}]
+        await world.create(pod("p", {"name": "main", "lifecycle": hook}, initContainers=sidecar))
+        await world.until("p", ready)
+        await world.delete("p")
+        await world.until_gone("p")
+        assert [name for _, name in calls] == ["main"]
+        last = world.seen[-1]
+        main, side = state_of(last, "main").terminated, state_of(last, "side").terminated
+        assert main.finished_at <= side.finished_at
+
+
+async def test_post_start_hook_fails(tmp_path: Path) -> None:
+    def on_exec(launch: Launch, command: Any) -> t.ExecResult:
+        return t.ExecResult(exit_code=1, stderr=b"no")
+
+    async with World(tmp_path, fake.Config(images=("busybox:1",), on_exec=on_exec)) as world:
+        await world.create(pod("p", {"name": "main", "lifecycle": {"postStart": {"exec": {"command": ["hi"]}}}}))
+        await world.until(
+            "p", lambda p: p.status.container_statuses and p.status.container_statuses[0].restart_count == 2
+        )
+        assert ("FailedPostStartHook", "PostStartHook failed: no") in await world.events("p")
+
+
+async def test_images(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("none", {"name": "main", "image": "does-not-exist:1"}))
+        await world.until("none", lambda p: reason_of(p, "main") == "ErrImagePull")
+        found = await world.until("none", lambda p: reason_of(p, "main") == "ImagePullBackOff")
+        assert state_of(found, "main").waiting.message.startswith(
+            'Back-off pulling image "does-not-exist:1": ErrImagePull'
+        )
+        await world.create(pod("never", {"name": "main", "image": "other:1", "imagePullPolicy": "Never"}))
+        found = await world.until("never", lambda p: reason_of(p, "main") == "ErrImageNeverPull")
+        assert state_of(found, "main").waiting.message == (
+            'Container image "other:1" is not present with pull policy of Never'
+        )
+        await world.create(pod("bad", {"name": "main", "image": "NOT/Valid::x"}))
+        found = await world.until("bad", lambda p: reason_of(p, "main") == "InvalidImageName")
+        await world.create(pod("pull", {"name": "main", "image": "other:2"}))
+        await world.until("pull", ready)
+        reasons = [reason for reason, _ in await world.events("pull")]
+        assert reasons == ["Pulling", "Pulled", "Created", "Started"]
+        for name in ("none", "never", "bad"):
+            await world.delete(name)
+            await world.until_gone(name)
+
+
+async def test_missing_config_map_then_there(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "a"}}}]
+        await world.create(pod("p", {"name": "main", "env": env}))
+        found = await world.until("p", lambda p: reason_of(p, "main") == "CreateContainerConfigError")
+        assert state_of(found, "main").waiting.message == 'configmap "cfg" not found'
+        begin = clock.monotonic()
+        await world.create(ConfigMap(metadata=ObjectMeta(name="cfg", namespace="default"), data={"a": "1"}))
+        await world.until("p", ready)
+        assert clock.monotonic() - begin < 1
+
+
+async def test_volumes_follow_their_objects(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        maps = world.client.resource(ConfigMap)
+        await world.create(ConfigMap(metadata=ObjectMeta(name="cfg", namespace="default"), data={"a": "1", "b": "2"}))
+        volumes = [
+            {"name": "cfg", "configMap": {"name": "cfg", "items": [{"key": "a", "path": "dir/a", "mode": 256}]}},
+            {"name": "all", "projected": {"sources": [
+                {"configMap": {"name": "cfg"}},
+                {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            ]}},
+            {"name": "tmp", "emptyDir": {}},
+        ]  # fmt: skip
+        await world.create(pod("p", volumes=volumes, metadata={"labels": {"x": "y"}}))
+        found = await world.until("p", ready)
+        root = tmp_path / "kubelet" / "pods" / found.metadata.uid / "volumes"
+        one = root / "kubernetes.io~configmap" / "cfg" / "dir" / "a"
+        assert one.read_text() == "1" and one.stat().st_mode & 0o777 == 0o400
+        everything = root / "kubernetes.io~projected" / "all"
+        assert {p.name for p in everything.iterdir() if not p.name.startswith("..")} == {"a", "b", "labels"}
+        assert (everything / "labels").read_text() == 'x="y"'
+        await maps.patch("cfg", "default", {"data": {"a": "new", "b": None}})
+        await world.client.resource(Pod).patch("p", "default", {"metadata": {"labels": {"x": "z"}}})
+        await asyncio.sleep(0.5)
+        assert one.read_text() == "new" and not (everything / "b").exists()
+        assert (everything / "labels").read_text() == 'x="z"'
+        await world.delete("p")
+        await world.until_gone("p")
+        assert not root.exists()
+
+
+async def test_missing_volume_object(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", volumes=[{"name": "s", "secret": {"secretName": "gone"}}]))
+        await asyncio.sleep(5)
+        assert reason_of(await world.get("p"), "main") == "ContainerCreating"
+        text = 'MountVolume.SetUp failed for volume "s" : secret "gone" not found'
+        assert ("FailedMount", text) in await world.events("p")
+        await world.create(Secret(metadata=ObjectMeta(name="gone", namespace="default"), data={"k": "dg=="}))
+        await world.until("p", ready)
+        await world.create(pod("nfs", volumes=[{"name": "n", "nfs": {"server": "1.2.3.4", "path": "/x"}}]))
+        await asyncio.sleep(1)
+        text = 'MountVolume.SetUp failed for volume "n" : volume source nfs is not supported by this kubelet'
+        assert ("FailedMount", text) in await world.events("nfs")
+        await world.delete("nfs")
+        await world.until_gone("nfs")
+
+
+async def test_liveness_probe_restarts(tmp_path: Path) -> None:
+    def on_exec(launch: Launch, command: Any) -> t.ExecResult:
+        return t.ExecResult(exit_code=1 if launch.attempt < 2 else 0, stdout=b"sick")
+
+    async with World(tmp_path, fake.Config(images=("busybox:1",), on_exec=on_exec)) as world:
+        probe = {"exec": {"command": ["check"]}, "periodSeconds": 5, "failureThreshold": 2, "initialDelaySeconds": 1}
+        await world.create(pod("p", {"name": "main", "livenessProbe": probe}))
+        await world.until(
+            "p", lambda p: p.status.container_statuses and p.status.container_statuses[0].restart_count == 2
+        )
+        await asyncio.sleep(60)
+        assert (await world.get("p")).status.container_statuses[0].restart_count == 2
+        events = await world.events("p")
+        assert ("Unhealthy", "Liveness probe failed: sick") in events
+        assert ("Killing", "Container main failed liveness probe, will be restarted") in events
+
+
+async def test_readiness_and_startup_probes(tmp_path: Path) -> None:
+    healthy = asyncio.Event()
+
+    def on_exec(launch: Launch, command: Any) -> t.ExecResult:
+        return t.ExecResult(exit_code=0 if healthy.is_set() or command == ["up"] else 1)
+
+    async with World(tmp_path, fake.Config(images=("busybox:1",), on_exec=on_exec)) as world:
+        up = {"exec": {"command": ["up"]}, "initialDelaySeconds": 4, "periodSeconds": 1}
+        probe = {"exec": {"command": ["check"]}, "periodSeconds": 2}
+        await world.create(pod("p", {"name": "main", "readinessProbe": probe, "startupProbe": up}))
+        found = await world.until("p", lambda p: reason_of(p, "main") == "Running")
+        assert found.status.container_statuses[0].started is False
+        found = await world.until("p", lambda p: p.status.container_statuses[0].started)
+        assert not ready(found)
+        await asyncio.sleep(10)
+        assert not ready(await world.get("p"))
+        healthy.set()
+        await world.until("p", ready, timeout=3)
+        healthy.clear()
+        await world.until("p", lambda p: not ready(p), timeout=8)
+        assert (await world.get("p")).status.container_statuses[0].restart_count == 0
+
+
+async def test_active_deadline(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", activeDeadlineSeconds=10))
+        found = await world.until("p", lambda p: p.status.phase == "Failed")
+        assert found.status.reason == "DeadlineExceeded"
+        assert found.status.message == "Pod was active on the node longer than the specified deadline"
+
+
+async def test_admission(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("big", {"name": "main", "resources": {"requests": {"cpu": "3"}}}))
+        await world.until("big", ready)
+        await world.create(pod("more", {"name": "main", "resources": {"requests": {"cpu": "2"}}}))
+        found = await world.until("more", lambda p: p.status.phase == "Failed")
+        assert (found.status.reason, found.status.message) == (
+            "OutOfcpu",
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 3000, capacity: 4000",
+        )
+        await world.create(pod("pick", nodeSelector={"disk": "ssd"}))
+        found = await world.until("pick", lambda p: p.status.phase == "Failed")
+        assert found.status.reason == "NodeAffinity"
+        port = {"name": "main", "ports": [{"containerPort": 80, "hostPort": 8080}]}
+        await world.create(pod("port", port))
+        await world.until("port", ready)
+        await world.create(pod("port2", port))
+        assert (await world.until("port2", lambda p: p.status.phase == "Failed")).status.reason == "NodePorts"
+        await world.delete("port2")
+        await world.until_gone("port2")
+
+
+async def test_restarted_kubelet_takes_over(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("stay"))
+        await world.create(pod("leave"))
+        before = await world.until("stay", ready)
+        await world.until("leave", ready)
+        await world.stop_kubelet()
+        gone = await world.get("leave")
+        await world.delete("leave", grace_period=0, uid=gone.metadata.uid)
+        await world.until_gone("leave")
+        await world.start_kubelet()
+        await asyncio.sleep(10)
+        after = await world.get("stay")
+        assert after.status.container_statuses == before.status.container_statuses and ready(after)
+        boxes = await world.runtime.list_pod_sandboxes()
+        assert [box.metadata.name for box in boxes] == ["stay"]
+
+
+async def test_sandbox_killed(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p"))
+        found = await world.until("p", ready)
+        first = found.status.pod_ip
+        box = (await world.runtime.list_pod_sandboxes())[0]
+        world.runtime.kill_sandbox(box.id)
+        found = await world.until("p", lambda p: ready(p) and p.status.pod_ip != first)
+        assert found.status.container_statuses[0].restart_count == 1
+
+
+async def test_ephemeral_container(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p"))
+        await world.until("p", ready)
+        extra = {"name": "debug", "image": "busybox:1", "stdin": True, "targetContainerName": "main"}
+        body = {"spec": {"ephemeralContainers": [extra]}}
+        await world.client.resource(Pod).patch(
+            "p", "default", body, type="strategic", subresource="ephemeralcontainers"
+        )
+        found = await world.until("p", lambda p: reason_of(p, "debug") == "Running")
+        assert found.status.ephemeral_container_statuses and ready(found)
+
+
+async def test_changed_image_restarts(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p"))
+        await world.until("p", ready)
+        body = {"spec": {"containers": [{"name": "main", "image": "busybox:2"}]}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic")
+        found = await world.until("p", lambda p: p.status.container_statuses[0].restart_count == 1 and ready(p))
+        assert found.status.container_statuses[0].image.endswith("busybox:2")
+        assert ("Killing", "Container main definition changed, will be restarted") in await world.events("p")
+
+
+async def test_static_pod_and_its_mirror(tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: main, image: 'busybox:1'}\n"
+    )
+    (manifests / "web.yaml").write_text(text)
+    async with World(tmp_path, manifest_dir=manifests) as world:
+        found = await world.until("web-node-1", ready)
+        assert found.metadata.annotations and "kubernetes.io/config.mirror" in found.metadata.annotations
+        await world.delete("web-node-1", grace_period=0)
+        uid = found.metadata.uid
+        await world.until("web-node-1", lambda p: p.metadata.uid != uid and ready(p))
+        assert len(await world.runtime.list_containers()) == 1
+        (manifests / "web.yaml").unlink()
+        await world.until_gone("web-node-1")
+        await asyncio.sleep(5)
+        assert not await world.runtime.list_containers()
+
+
+async def test_node_object_and_lease(tmp_path: Path) -> None:
+    async with World(tmp_path, labels={"zone": "a"}, taints=("dedicated=x:NoSchedule",)) as world:
+        node = await world.node()
+        assert node.metadata.labels and node.metadata.labels["kubernetes.io/hostname"] == NODE
+        assert node.metadata.labels["zone"] == "a"
+        assert [(t.key, t.value, t.effect) for t in node.spec.taints or ()] == [("dedicated", "x", "NoSchedule")]
+        assert {c.type: (c.status, c.reason) for c in node.status.conditions or ()}["Ready"] == ("True", "KubeletReady")
+        assert node.status.capacity and node.status.capacity["pods"] == "110"
+        nodes = world.client.resource(Node)
+        body = {"status": {"capacity": {"example.com/thing": "3"}}}
+        await nodes.patch(NODE, "", body, type="strategic", subresource="status")
+        leases = world.client.resource(Lease)
+        first = await leases.get(NODE, "kube-node-lease")
+        await asyncio.sleep(25)
+        second = await leases.get(NODE, "kube-node-lease")
+        assert first.spec.renew_time != second.spec.renew_time and second.spec.lease_duration_seconds == 40
+        world.runtime.set_available(False)
+        await asyncio.sleep(40)
+        node = await world.node()
+        ready_condition = {c.type: c for c in node.status.conditions or ()}["Ready"]
+        assert ready_condition.status == "False" and ready_condition.reason == "KubeletNotReady"
+        assert node.status.allocatable and node.status.allocatable.get("example.com/thing") == "3"
+        world.runtime.set_available(True)
+        await asyncio.sleep(40)
+        assert {c.type: c.status for c in (await world.node()).status.conditions or ()}["Ready"] == "True"
+
+
+async def test_same_name_again(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        stubborn = {"annotations": {"fake.pybernetes.io/ignores-stop": "true"}}
+        await world.create(pod("p", metadata=stubborn))
+        await world.until("p", ready)
+        await world.delete("p", grace_period=0)
+        await world.until_gone("p")
+        again = await world.create(pod("p"))
+        await world.until("p", lambda p: p.metadata.uid == again.metadata.uid and ready(p))
+
+
+async def test_readiness_gates_and_foreign_conditions(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", readinessGates=[{"conditionType": "example.com/ok"}]))
+        found = await world.until("p", lambda p: condition(p, "ContainersReady")[0] == "True")
+        assert condition(found, "Ready") == (
+            "False", "ReadinessGatesNotReady",
+            'corresponding condition of pod readiness gate "example.com/ok" does not exist.',
+        )  # fmt: skip
+        body = {"status": {"conditions": [{"type": "example.com/ok", "status": "True"}]}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="status")
+        found = await world.until("p", ready)
+        assert condition(found, "example.com/ok")[0] == "True"
+
+
+async def test_resize_in_place(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        resources = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
+        await world.create(pod("p", {"name": "main", "resources": resources}))
+        found = await world.until("p", ready)
+        status = found.status.container_statuses[0]
+        assert status.resources.limits == {"cpu": "200m"} and status.allocated_resources == {"cpu": "100m"}
+        body = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "400m"}}}]}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+        found = await world.until("p", lambda p: p.status.container_statuses[0].resources.limits == {"cpu": "400m"})
+        assert found.status.container_statuses[0].restart_count == 0
+        container = (await world.runtime.list_containers())[0]
+        given = (await world.runtime.container_status(container.id)).resources
+        assert given and given.linux and given.linux.cpu_quota == 40000
+        body["spec"]["containers"][0]["resources"]["limits"] = {"cpu": "64"}
+        body["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "64"}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+        found = await world.until("p", lambda p: condition(p, "PodResizePending")[1] == "Infeasible")
+        assert found.status.container_statuses[0].resources.limits == {"cpu": "400m"}

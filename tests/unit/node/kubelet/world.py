@@ -1,8 +1,8 @@
 """A world for kubelet tests: a real API server in this process, a kubelet over the fake runtime, and short words.
 
-    async with World(tmp_path) as world:
-        await world.create(pod("web"))
-        await world.until("web", lambda p: p.status.phase == "Running")
+async with World(tmp_path) as world:
+    await world.create(pod("web"))
+    await world.until("web", lambda p: p.status.phase == "Running")
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ class World:
 
         ok = await self.pods.until(holds, timeout)
         found = self.pods.get("default", name)
-        assert ok and found is not None, f"{name} never became so; it is {codec.to_dict(found.status) if found else None}"
+        assert ok and found is not None, (
+            f"{name} never became so; it is {codec.to_dict(found.status) if found else None}"
+        )
         return found
 
     async def until_gone(self, name: str, timeout: float = 600.0) -> None:
