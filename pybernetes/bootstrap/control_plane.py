@@ -36,6 +36,8 @@ class Config:
     controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
     #: Run a scheduler. Off: Pods stay unassigned unless somebody binds them.
     scheduler: bool = False
+    #: Nodes that only play running Pods, in this process.
+    fake_nodes: int = 0
 
 
 class ControlPlane:
@@ -45,6 +47,8 @@ class ControlPlane:
         self.config = config
         self.ready: Ready[tuple[str, int]] = Ready()
         self.apiserver = APIServer(config.apiserver)
+        #: Where the API server listens, once ready.
+        self.address = ("", 0)
 
     def client(self, user: User = ADMIN) -> Client:
         """A client of this control plane, in process."""
@@ -54,15 +58,21 @@ class ControlPlane:
         """See the class."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.apiserver.run(), name="apiserver")
-            address = await self.apiserver.ready.wait()
+            self.address = await self.apiserver.ready.wait()
             controllers = ControllerManager(self.config.controllers, self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
             if self.config.scheduler:
                 scheduler = self._scheduler()
                 group.create_task(scheduler.run(), name="scheduler")
                 await scheduler.ready.wait()
+            if self.config.fake_nodes:
+                from pybernetes.node.kubelet import fake_nodes
+
+                fakes = fake_nodes.FakeNodes(fake_nodes.Config(count=self.config.fake_nodes), self.client(ADMIN))
+                group.create_task(fakes.run(), name="fake-nodes")
+                await fakes.ready.wait()
             await controllers.ready.wait()
-            self.ready.set(address)
+            self.ready.set(self.address)
 
     def _scheduler(self) -> Scheduler:
         from pybernetes.control_plane.scheduler import Config as SchedulerConfig  # numpy: not for who needs none
@@ -83,4 +93,4 @@ def configure(cluster: Cluster) -> Config:
         service_cidrs=(state.service_cidr,),
     )
     controllers = ControllerManagerConfig(root_ca=(pki / "ca.crt").read_text())
-    return Config(apiserver=server, controllers=controllers)
+    return Config(apiserver=server, controllers=controllers, fake_nodes=state.fake_nodes)

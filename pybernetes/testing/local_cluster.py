@@ -93,18 +93,13 @@ class LocalCluster:
                     root_ca=(pki / "ca.crt").read_text() if pki else _PLACEHOLDER_CA,
                 ),
                 scheduler=options.scheduler,
+                fake_nodes=options.nodes,
             )
         )
         nursery = await self._stack.enter_async_context(Nursery("local-cluster"))
         running = nursery.start(self.control_plane.run(), "control-plane")
         await _first(running, self.control_plane.ready.wait())
         self.client = self.control_plane.client(ADMIN)
-        if options.nodes:
-            from pybernetes.node.kubelet.fake_nodes import Config as FakeNodesConfig
-            from pybernetes.node.kubelet.fake_nodes import FakeNodes
-
-            fakes = FakeNodes(FakeNodesConfig(count=options.nodes), self.client)
-            await _first(nursery.start(fakes.run(), "fake-nodes"), fakes.ready.wait())
         if directory is not None and pki is not None:
             self._write_kubeconfig(directory, pki)
 
@@ -112,7 +107,7 @@ class LocalCluster:
         from pybernetes.bootstrap import kubeconfigs
         from pybernetes.bootstrap import pki as certificates
 
-        host, port = self.control_plane.apiserver.address
+        host, port = self.control_plane.address
         self.server = f"https://{host}:{port}"
         authority = certificates.KeyPair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
         pair = certificates.client(authority, "kubernetes-admin", "system:masters")
