@@ -30,6 +30,7 @@ from pybernetes.control_plane.apiserver.admission.simple_plugins import (
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
+from pybernetes.control_plane.apiserver.authorization.escalation import RoleEscalation
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.core import Core
@@ -54,5 +55,6 @@ def build(core: Core) -> list[Plugin]:
         CertificateSigning(core),
         CertificateSubjectRestriction(),
         DefaultIngressClass(core),
+        RoleEscalation(core),
         ResourceQuota(core),
     ]

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pybernetes.api.authentication_v1 import TokenReviewSpec, TokenReviewStatus
+from pybernetes.api.authentication_v1 import TokenReview, TokenReviewSpec, TokenReviewStatus
 from pybernetes.control_plane.apiserver.authentication import jwt
 from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
 from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens
@@ -83,8 +83,12 @@ class Authentication:
         log.info("bearer token refused: %s", "; ".join(reasons) or "unknown")
         raise errors.unauthorized()
 
-    def review(self, spec: TokenReviewSpec) -> TokenReviewStatus:
-        """Answer a TokenReview. Raises the 400 Status if it has no token."""
+    def review(self, question: TokenReview) -> TokenReview:
+        """Serve `POST tokenreviews`: the review, with its status filled in. Raises the 400 Status without a token."""
+        question.status = self._review(question.spec)
+        return question
+
+    def _review(self, spec: TokenReviewSpec) -> TokenReviewStatus:
         if not spec.token:
             raise errors.bad_request("token is required for TokenReview in authentication")
         reasons = []

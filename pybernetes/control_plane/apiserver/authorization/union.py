@@ -55,6 +55,22 @@ class Union:
                 reasons.append(decision.reason)
         return Decision(False, "\n".join(reasons))
 
+    def allows(
+        self,
+        user: User,
+        *,
+        verb: str,
+        group: str = "",
+        version: str = "*",
+        resource: str,
+        subresource: str = "",
+        namespace: str = "",
+        name: str = "",
+    ) -> bool:
+        """For those who ask about other things than the request itself (a certificate's signer)."""
+        attributes = Attributes(verb, group, resource, namespace, name, subresource, "", version)
+        return self.authorize(user, attributes).allowed
+
     def require(self, user: User, attributes: Attributes) -> None:
         """Raise the 403 Status error unless allowed."""
         decision = self.authorize(user, attributes)

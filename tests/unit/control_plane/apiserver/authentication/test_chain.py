@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from pybernetes.aio import clock
-from pybernetes.api.authentication_v1 import TokenReviewSpec
+from pybernetes.api.authentication_v1 import TokenReview, TokenReviewSpec, TokenReviewStatus
 from pybernetes.api.core_v1 import Secret, ServiceAccount
 from pybernetes.bootstrap import pki
 from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
@@ -163,26 +163,30 @@ async def test_bootstrap_tokens_that_are_none(data: dict[str, str]) -> None:
         authentication.authenticate_token(BOOTSTRAP)
 
 
+def review(authentication: Authentication, spec: TokenReviewSpec) -> TokenReviewStatus:
+    return authentication.review(TokenReview(spec=spec)).status
+
+
 async def test_token_review() -> None:
     authentication = chain()
     issuer = TokenIssuer(PRIVATE, find)
     token, _ = issuer.issue("ns", "robot", "sa-1")
-    status = authentication.review(TokenReviewSpec(token=token))
+    status = review(authentication, TokenReviewSpec(token=token))
     assert status.authenticated and status.user is not None and not status.error
     assert status.user.username == "system:serviceaccount:ns:robot" and status.audiences == [issuer.config.issuer]
     assert status.user.groups == ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]
     other, _ = issuer.issue("ns", "robot", "sa-1", ["vault"])
-    assert authentication.review(TokenReviewSpec(token=other, audiences=["vault", "x"])).audiences == ["vault"]
+    assert review(authentication, TokenReviewSpec(token=other, audiences=["vault", "x"])).audiences == ["vault"]
     for spec in (
         TokenReviewSpec(token=other),
         TokenReviewSpec(token="secret", audiences=["vault"]),
         TokenReviewSpec(token="nonsense"),
     ):
-        refused = authentication.review(spec)
+        refused = review(authentication, spec)
         assert not refused.authenticated and refused.user is None
         assert "invalid bearer token" in (refused.error or "")
     with pytest.raises(StatusError) as error:
-        authentication.review(TokenReviewSpec(token=""))
+        review(authentication, TokenReviewSpec(token=""))
     assert error.value.code == 400
 
 
