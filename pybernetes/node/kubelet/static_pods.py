@@ -137,8 +137,7 @@ class StaticPods:
         uid = (mirror.metadata.annotations or {}).get(MIRROR, "")
         self._mirrors[uid] = mirror
         if (worker := workers.get(uid)) is not None:
-            worker.mirror = mirror
-            worker.update(worker.pod)
+            worker.show_in(mirror)
         if mirror.metadata.deletion_timestamp or all(uid != p.metadata.uid for p in self._pods.values()):
             self._wake.set()
 
@@ -148,7 +147,7 @@ class StaticPods:
         if (held := self._mirrors.get(uid)) is not None and held.metadata.uid == mirror.metadata.uid:
             del self._mirrors[uid]
             if (worker := workers.get(uid)) is not None:
-                worker.mirror = None
+                worker.show_in(None)
         self._wake.set()
 
     async def _keep_mirrors(self) -> None:

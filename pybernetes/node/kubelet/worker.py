@@ -50,7 +50,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._nursery: Nursery | None = None
-        self._status_retry = FIRST_PAUSE
+        self._refresh_again = False
         self._executor = Executor(host, lambda: self.pod, self.state, self._wake.set, self._start_probes, self._tell)
 
     # --- what happens to it ---
@@ -69,8 +69,18 @@ class PodWorker:
             if trouble.config:
                 trouble.retry_at = 0.0
         settled = self.state.volumes_ready and self.state.terminating_since is None
-        if settled and self.pod.spec.volumes and self._nursery and "refresh-volumes" not in self.state.ops:
-            self._begin("refresh-volumes", self._refresh_volumes())
+        if settled and self.pod.spec.volumes and self._nursery is not None:
+            if "refresh-volumes" in self.state.ops:
+                self._refresh_again = True
+            else:
+                self._begin("refresh-volumes", self._refresh_volumes())
+        self._wake.set()
+
+    def show_in(self, mirror: Pod | None) -> None:
+        """Write the status of this static pod to another mirror."""
+        if mirror is None or self.mirror is None or mirror.metadata.uid != self.mirror.metadata.uid:
+            self._written = None
+        self.mirror = mirror
         self._wake.set()
 
     def remove(self) -> None:
@@ -96,7 +106,9 @@ class PodWorker:
                 self._wake.set()
                 return
         ended = state.find(container_id)
-        if ended is not None and ended.state == RUNNING and f"refresh/{ended.id}" not in state.ops and self._nursery:
+        if self._nursery is None or ended is None or ended.state != RUNNING:
+            return
+        if f"refresh/{ended.id}" not in state.ops:
             self._begin(f"refresh/{ended.id}", self._refresh(ended))
 
     @property
@@ -149,8 +161,12 @@ class PodWorker:
             *(status.container_statuses or ()),
             *(status.init_container_statuses or ()),
         ):
-            if self.state.latest(known.name) is None and known.container_id:
+            run = self.state.latest(known.name)
+            if run is None and known.container_id:
                 self.state.counts[known.name] = known.restart_count
+            elif run is not None and (known.container_id or "").endswith(f"/{run.id}"):
+                run.image, run.image_id = known.image, known.image_id
+                run.ready, run.started = known.ready or None, known.started or None
         if status.phase in (statuses.SUCCEEDED, statuses.FAILED) and not self.state.running():
             self.state.ending = Ending(status.reason or "", status.message or "")
 
@@ -249,10 +265,13 @@ class PodWorker:
     async def _refresh_volumes(self) -> None:
         from pybernetes.node.kubelet.volumes.context import VolumeError
 
-        try:
-            await self.host.volumes.set_up(self.pod, lambda kind, reason, text: self._tell(kind, reason, text, ""))
-        except VolumeError:  # told as an event; the old content stays
-            self.host.volumes.of(self.pod.metadata.uid).renew_at = clock.timestamp() + 30
+        self._refresh_again = True
+        while self._refresh_again:
+            self._refresh_again = False
+            try:
+                await self.host.volumes.set_up(self.pod, lambda kind, reason, text: self._tell(kind, reason, text, ""))
+            except VolumeError:  # told as an event; the old content stays
+                self.host.volumes.of(self.pod.metadata.uid).renew_at = clock.timestamp() + 30
 
     # --- telling ---
 
