@@ -1,0 +1,160 @@
+"""One real cluster for all tests that need one: brought up and removed by the commands a user types.
+
+When the last test is done the cluster is removed, and the machine must be as it was before: no process, mount,
+interface, namespace, rule or cgroup more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBECTL = Path(sys.executable).parent / "kubectl"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here needs root and containerd."""
+    reason = ""
+    if os.geteuid() != 0:
+        reason = "needs root"
+    elif shutil.which("containerd") is None:
+        reason = "needs containerd"
+    for item in items:
+        if Path(item.fspath).is_relative_to(Path(__file__).parent):
+            item.add_marker("e2e")
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@dataclass
+class RealCluster:
+    """A running cluster and the official kubectl for it."""
+
+    name: str
+    directory: Path
+    home: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    def pybernetes(self, *arguments: str, check: bool = True, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """A pybernetes command on this cluster."""
+        command = [sys.executable, "-m", "pybernetes", arguments[0], "--name", self.name, *arguments[1:]]
+        return self._run(command, check, timeout, "")
+
+    def kubectl(
+        self, *arguments: str, check: bool = True, stdin: str = "", timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """An official kubectl command."""
+        command = [str(KUBECTL), "--kubeconfig", str(self.kubeconfig), *arguments]
+        return self._run(command, check, timeout, stdin)
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get ... -o json`, decoded."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+    def apply(self, manifest: str) -> None:
+        self.kubectl("apply", "-f", "-", stdin=manifest)
+
+    def wait(self, *arguments: str, timeout: int = 60) -> None:
+        """`kubectl wait`."""
+        self.kubectl("wait", f"--timeout={timeout}s", *arguments, timeout=timeout + 10)
+
+    def _run(self, command: list[str], check: bool, timeout: float, stdin: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYBERNETES_HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            cwd=ROOT,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+def machine_state() -> dict[str, set[str]]:
+    """What a cluster could leave behind, as comparable sets."""
+
+    def lines(*command: str) -> set[str]:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return {line.strip() for line in done.stdout.splitlines() if line.strip()}
+
+    processes = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if any(word in text for word in ("containerd", "-m pybernetes ")) and "pytest" not in text:
+                processes.add(f"{entry.name} {text}")
+    cgroups = {str(path) for path in Path("/sys/fs/cgroup").glob("*/pybernetes*")}
+    cgroups |= {str(path) for path in Path("/sys/fs/cgroup").glob("pybernetes*")}
+    return {
+        "links": {line.split()[0] for line in lines("ip", "-br", "link")},
+        "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
+        "tables": lines("nft", "list", "tables"),
+        "routes": lines("ip", "route"),
+        "processes": processes,
+        "cgroups": cgroups,
+    }
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """The cluster, with the images `hello` and `busybox` on its node."""
+    from pybernetes.bootstrap import images
+
+    before = machine_state()
+    home = tmp_path_factory.mktemp("home")
+    found = RealCluster("e2e", home / "e2e", home)
+    try:
+        found.pybernetes("up", "--no-merge")
+        archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
+        environment = {**os.environ, "PYBERNETES_HOME": str(home)}
+        command = [sys.executable, "-m", "pybernetes", "image", "--name", "e2e", "import", *map(str, archives)]
+        subprocess.run(command, check=True, env=environment, cwd=ROOT, capture_output=True, timeout=60)
+        yield found
+    finally:
+        logs = {path.name: path.read_text() for path in (home / "e2e" / "logs").glob("*.log")}
+        found.pybernetes("down", check=False)
+        for name, text in logs.items():
+            print(f"--- {name}\n{text[-4000:]}")
+    after = machine_state()
+    left = {what: after[what] - before[what] for what in after if after[what] - before[what]}
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def namespace(cluster: RealCluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = request.node.name.lower().replace("_", "-").replace("[", "-").replace("]", "").strip("-")[:50].strip("-")
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kubectl(cluster: RealCluster, namespace: str) -> Callable[..., str]:
+    """kubectl in the test's namespace: `kubectl("get", "pods")` gives what it printed."""
+
+    def run(*arguments: str, stdin: str = "", timeout: float = 60) -> str:
+        return cluster.kubectl("-n", namespace, *arguments, stdin=stdin, timeout=timeout).stdout
+
+    return run
