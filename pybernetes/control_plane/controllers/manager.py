@@ -18,6 +18,7 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.client.manager import Manager
 from pybernetes.control_plane.controllers import (
     certificates,
+    node_ipam,
     node_lifecycle,
     pod_gc,
     resource_quota,
@@ -38,9 +39,11 @@ from pybernetes.control_plane.controllers.disruption import DisruptionController
 from pybernetes.control_plane.controllers.endpoints import EndpointsController
 from pybernetes.control_plane.controllers.endpointslice import EndpointSliceController
 from pybernetes.control_plane.controllers.endpointslice_mirroring import EndpointSliceMirroringController
+from pybernetes.control_plane.controllers.ephemeral_volumes import EphemeralVolumeController
 from pybernetes.control_plane.controllers.garbage import GarbageCollector
 from pybernetes.control_plane.controllers.job import JobController
 from pybernetes.control_plane.controllers.namespace import NamespaceController
+from pybernetes.control_plane.controllers.node_ipam import NodeIPAMController
 from pybernetes.control_plane.controllers.node_lifecycle import NodeLifecycleController
 from pybernetes.control_plane.controllers.pod_gc import PodGarbageCollector
 from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
@@ -52,6 +55,7 @@ from pybernetes.control_plane.controllers.serviceaccount_tokens import ServiceAc
 from pybernetes.control_plane.controllers.statefulset import StatefulSetController
 from pybernetes.control_plane.controllers.taint_eviction import TaintEvictionController
 from pybernetes.control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
+from pybernetes.control_plane.controllers.volume_binding import VolumeBinder
 from pybernetes.control_plane.controllers.volume_protection import PVCProtectionController, PVProtectionController
 
 #: Those without a configuration of their own, in the order they start.
@@ -73,6 +77,8 @@ PLAIN: tuple[type[Controller], ...] = (
     TTLAfterFinishedController,
     PVCProtectionController,
     PVProtectionController,
+    VolumeBinder,
+    EphemeralVolumeController,
     ClusterRoleAggregationController,
     CSRApprovingController,
     CSRCleanerController,
@@ -90,6 +96,8 @@ class Config:
     #: PEM of the authority that signed the API server's certificate; "" publishes none.
     root_ca: str = ""
     node_lifecycle: node_lifecycle.Config = field(default_factory=node_lifecycle.Config)
+    #: Ranges of Pod addresses for nodes. None: somebody else hands them out (or nodes need none).
+    node_ipam: node_ipam.Config | None = None
     pod_gc: pod_gc.Config = field(default_factory=pod_gc.Config)
     #: Signs what is approved. None: no certificates are signed.
     certificates: certificates.Config | None = None
@@ -125,6 +133,7 @@ class ControllerManager:
         configured: list[tuple[Any, Any]] = [
             (RootCAPublisher, root_ca.Config(root_ca=config.root_ca) if config.root_ca else None),
             (ServiceAccountTokenController, config.serviceaccount_tokens),
+            (NodeIPAMController, config.node_ipam),
             (NodeLifecycleController, config.node_lifecycle),
             (PodGarbageCollector, config.pod_gc),
             (CSRSigningController, config.certificates),
