@@ -1,7 +1,7 @@
 """What every stored kind must do, judged over a client: create, get, list, watch, update, patch, apply, tables, delete.
 
-`SAMPLES` has a minimal valid object per kind (wire form, metadata added by the test). A kind that is added to the table of
-kinds must get a sample here: `test_every_kind_has_a_sample` says so.
+`SAMPLES` has a minimal valid object per kind (wire form, metadata added by the test). A kind that is added to the table
+of kinds must get a sample here: `test_every_kind_has_a_sample` says so.
 """
 
 from __future__ import annotations

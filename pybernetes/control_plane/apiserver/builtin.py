@@ -34,7 +34,8 @@ def built_in(core: Core, kind: Kind) -> Resource:
     if strategy is None:
         strategy = StatusStrategy if "status" in kind.subresources else Strategy
     made = strategy(kind)
-    resource = Resource(kind, StructCodec(kind.type), made)
+    made.core = core
+    resource = Resource(kind, StructCodec(lambda: kind.type), made)
     if "list" in kind.verbs and kind.resource != "componentstatuses":
         group, _, name = kind.storage.partition("/") if kind.storage else (kind.group, "", kind.resource)
         resource.storage = core.cache.storage(group, name)

@@ -10,6 +10,7 @@ The revision is not part of what is encoded for the store: `stamp` writes it int
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -95,11 +96,23 @@ class Codec(Protocol):
 
 
 class StructCodec:
-    """Codec of a struct type."""
+    """Codec of a struct type, given as itself or as a function that imports it.
 
-    def __init__(self, type_: type[Object]) -> None:
-        self.type = type_
-        self._decoder = msgspec.json.Decoder(type_)
+    msgspec takes a millisecond to look at a type, and a server is asked for few of its seventy kinds at the start.
+    """
+
+    def __init__(self, type_: type[Object] | Callable[[], type[Object]]) -> None:
+        self._given = type_
+
+    @cached_property
+    def type(self) -> type[Object]:
+        """The struct class."""
+        given = self._given
+        return given if isinstance(given, type) else given()
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Object]:
+        return msgspec.json.Decoder(self.type)
 
     @cached_property
     def schema(self) -> Schema:

@@ -68,6 +68,9 @@ class Strategy:
     #: The selectable field that watches are indexed by ("" is none).
     indexed_field = ""
 
+    #: Set when the resource is built.
+    core: Core
+
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, cast
 
 from pybernetes.api import meta_validation
 from pybernetes.api.certificates_v1 import CertificateSigningRequest
+from pybernetes.control_plane.apiserver.authorization import escalation
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Strategy
 from pybernetes.machinery import names
 from pybernetes.machinery.field import FieldError
+
+
+@cache
+def _has_rules() -> bool:
+    """Whether rbac/v1 has validation of its own yet."""
+    return find_spec("pybernetes.api.rbac_v1_validation") is not None
 
 
 class Counted(Strategy):
@@ -50,23 +60,34 @@ class Lease(Strategy):
 
 
 class Rbac(Strategy):
-    """Names of roles only have to fit into a path."""
+    """Names of roles only have to fit into a path; nobody grants what they do not have."""
 
     create_on_update = True
 
     def validate(self, obj: AnyObject) -> list[FieldError]:
-        try:
-            from pybernetes.api import rbac_v1_validation  # noqa: F401
-        except ImportError:
-            return meta_validation.object_meta(obj.metadata, self.kind.namespaced, names.path_segment)
-        return super().validate(obj)
+        if _has_rules():
+            return super().validate(obj)
+        return meta_validation.object_meta(obj.metadata, self.kind.namespaced, names.path_segment)
 
     def validate_update(self, new: AnyObject, old: AnyObject) -> list[FieldError]:
-        try:
-            from pybernetes.api import rbac_v1_validation  # noqa: F401
-        except ImportError:
-            return meta_validation.object_meta_update(new.metadata, old.metadata)
-        return super().validate_update(new, old)
+        if _has_rules():
+            return super().validate_update(new, old)
+        return meta_validation.object_meta_update(new.metadata, old.metadata)
+
+    async def before_create(self, obj: AnyObject, call: Call) -> Callable[[], None] | None:
+        self._check(obj, None, call)
+        return None
+
+    async def before_update(self, new: AnyObject, old: AnyObject, call: Call) -> Callable[[], None] | None:
+        self._check(new, old, call)
+        return None
+
+    def _check(self, new: Any, old: Any, call: Call) -> None:
+        core = self.core
+        if call.user is None or core.rbac is None:
+            return
+        check = escalation.check_role if self.kind.kind.endswith("Role") else escalation.check_binding
+        check(call.user, new, old, core.rbac, core.authorizer)
 
 
 class PriorityClass(Strategy):

@@ -9,8 +9,8 @@ import pytest
 from pybernetes.aio import clock
 from pybernetes.api.apps_v1 import Deployment
 from pybernetes.api.batch_v1 import Job
-from pybernetes.api.core_v1 import ConfigMap, Namespace, Pod, ServiceAccount
 from pybernetes.api.core_v1 import Binding as BindingObject
+from pybernetes.api.core_v1 import ConfigMap, Namespace, Pod, ServiceAccount
 from pybernetes.api.policy_v1 import Eviction, PodDisruptionBudget
 from pybernetes.client.client import Client
 from pybernetes.machinery import codec, errors
