@@ -25,6 +25,7 @@ from pybernetes.control_plane.controllers import (
     root_ca,
     serviceaccount_tokens,
 )
+from pybernetes.control_plane.controllers.autoscaling import HorizontalPodAutoscalerController
 from pybernetes.control_plane.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from pybernetes.control_plane.controllers.certificates import (
     CSRApprovingController,
@@ -73,6 +74,7 @@ PLAIN: tuple[type[Controller], ...] = (
     EndpointSliceController,
     EndpointSliceMirroringController,
     DisruptionController,
+    HorizontalPodAutoscalerController,
     TaintEvictionController,
     TTLAfterFinishedController,
     PVCProtectionController,
