@@ -64,11 +64,22 @@ class Cgroups:
         """Remove a pod's cgroups, in every QoS class. What still runs there is killed."""
         if self.parent is None:
             return
-        for base in [self.root] if self.v2 else self._hierarchies():
+        for base in self._everywhere():
             for middle in ("", "burstable", "besteffort"):
                 directory = base / self.parent / middle / f"pod{uid}"
                 if directory.exists():
                     _remove_tree(directory)
+
+    def remove_all(self) -> None:
+        """Remove everything below the configured parent, and the parent: the node is taken apart."""
+        if self.parent:
+            for base in self._everywhere():
+                if (base / self.parent).exists():
+                    _remove_tree(base / self.parent)
+
+    def _everywhere(self) -> list[Path]:
+        """All hierarchies: runtimes make groups also where there is nothing for us to limit."""
+        return [self.root] if self.v2 else [entry for entry in self.root.iterdir() if entry.is_dir()]
 
     def pods(self) -> set[str]:
         """Uids of the pods that have a cgroup."""

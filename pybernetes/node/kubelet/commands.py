@@ -32,7 +32,7 @@ class BeginKill:
     id: str
     deadline: float
     message: str
-    reason: str = "Killing"
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class ResizeContainer:
 
 @dataclass(frozen=True, slots=True)
 class TearDown:
-    """Unmount the volumes, remove the pod's cgroup. All containers have ended."""
+    """Unmount and remove the volumes. All containers have ended."""
 
     key: str = "teardown"
 
@@ -146,7 +146,7 @@ class DeleteObject:
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """Remove sandboxes, directories and logs: the object is gone."""
+    """Remove sandboxes, directories, logs and the cgroup: the object is gone."""
 
     key: str = "cleanup"
 

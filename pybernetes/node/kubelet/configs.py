@@ -37,7 +37,6 @@ class Surroundings:
     image_ref: str
     env: Mapping[str, str]
     mounts: Sequence[t.Mount]
-    devices: Sequence[t.Device]
     restart_count: int
     node_memory: int
     cgroup_v2: bool = False
@@ -111,7 +110,6 @@ def container_config(pod: Pod, container: AnyContainer, config: Config, around: 
         working_dir=container.working_dir or "",
         envs=[t.KeyValue(key=k, value=v.encode("utf-8", "surrogateescape")) for k, v in env.items()],
         mounts=list(around.mounts),
-        devices=list(around.devices),
         labels={
             CONTAINER_NAME: container.name,
             POD_NAME: metadata.name,

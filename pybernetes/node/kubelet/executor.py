@@ -116,6 +116,9 @@ class Executor:
 
     async def _create_sandbox(self, attempt: int) -> None:
         pod, host, state = self.pod(), self.host, self.state
+        if text := unsupported(pod):
+            self.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}", "")
+            raise OperationError("CreatePodSandboxError", text, clock.timestamp() + 60, config=True)
         config = self.sandbox_config(attempt)
         await offload(host.config, self._prepare, pod, config.log_directory)
         handler = await self._runtime_handler(pod)
@@ -311,7 +314,6 @@ class Executor:
         target = ""
         if (name := getattr(container, "target_container_name", None)) and (run := self.state.latest(name)):
             target = run.id
-        privileged = bool(container.security_context and container.security_context.privileged)
         return container_config(
             pod,
             container,
@@ -321,7 +323,6 @@ class Executor:
                 image_ref=image.id,
                 env=env,
                 mounts=found,
-                devices=_devices(found) if not privileged else [],
                 restart_count=count,
                 node_memory=host.facts.memory,
                 cgroup_v2=host.cgroups.v2,
@@ -409,7 +410,6 @@ class Executor:
     async def _tear_down(self) -> None:
         uid = self.pod().metadata.uid
         await self.host.volumes.tear_down(uid)
-        await offload(self.host.config, self.host.cgroups.remove, uid)
         self.state.torn_down = True
 
     async def _delete_object(self) -> None:
@@ -433,14 +433,22 @@ class Executor:
             host.paths.pod_logs(metadata.namespace, metadata.name, metadata.uid),
         ]
         await offload(host.config, _remove_directories, directories)
+        await offload(host.config, host.cgroups.remove, metadata.uid)
         state.gone = True
+
+
+def unsupported(pod: Pod) -> str:
+    """The text of what this kubelet cannot do for the pod; "" when there is nothing. Pure."""
+    if pod.spec.host_users is False:
+        return "hostUsers: false (user namespaces) is not supported by this kubelet"
+    if pod.spec.resource_claims:
+        return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
+    for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
+        if container.volume_devices:
+            return f"container {container.name}: volumeDevices (raw block volumes) are not supported by this kubelet"
+    return ""
 
 
 def _remove_directories(directories: Sequence[Path]) -> None:
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _devices(found: Sequence[t.Mount]) -> list[t.Device]:
-    """Device files among the mounted host paths are given to the container as devices."""
-    return []

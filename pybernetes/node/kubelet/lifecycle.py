@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pybernetes.api.core_v1 import Container, Pod
 from pybernetes.node.kubelet import commands as do
-from pybernetes.node.kubelet.resize import wants_resize
+from pybernetes.node.kubelet.resize import PENDING, differs, needs_restart, resources_of, wants_resize
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
     back_off_until,
@@ -305,8 +305,11 @@ class _Decider:
                 self._kill(
                     run, grace if own is None else own, f"Container {name} failed startup probe, will be restarted"
                 )
-            elif wants_resize(self.pod, container, run):
-                self._operate(do.ResizeContainer(name, run.id))
+            elif wants_resize(self.pod, container, run) and PENDING not in self.state.resize:
+                if needs_restart(container, differs(run.resources, resources_of(container))):
+                    self._kill(run, grace, f"Container {name} resize requires restart", restart=True)
+                else:
+                    self._operate(do.ResizeContainer(name, run.id))
 
     def _kill_all(self, runs: list[Run]) -> None:
         usual = self.pod.spec.termination_grace_period_seconds
@@ -316,8 +319,8 @@ class _Decider:
         if not self.commands:
             self._stop_containers(ordered=False)
 
-    def _kill(self, run: Run, grace: float, message: str) -> None:
-        self.commands.append(do.BeginKill(run.name, run.id, self.now + grace, message))
+    def _kill(self, run: Run, grace: float, message: str, *, restart: bool = False) -> None:
+        self.commands.append(do.BeginKill(run.name, run.id, self.now + grace, message, restart))
 
     def _prune(self) -> None:
         """Keep of every container the current run and the one before."""

@@ -97,6 +97,7 @@ class NodeKeeper:
         self._info: dict[str, Any] = {}
         self._pod_cidr = ""
         self._last: tuple[Any, ...] = ()
+        self._ready = False
 
     async def measure(self) -> None:
         """Find out what the machine has. Raises CRIError."""
@@ -186,7 +187,9 @@ class NodeKeeper:
         written = clock.monotonic()
         cidr_told = ""
         while True:
-            timer = loop.call_later(self.config.pressure_interval, self._wake.set)
+            # What makes a node ready (its network) comes within moments of its start.
+            pause = self.config.pressure_interval if self._ready else min(0.25, self.config.pressure_interval)
+            timer = loop.call_later(pause, self._wake.set)
             try:
                 await self._wake.wait()
             finally:
@@ -233,7 +236,8 @@ class NodeKeeper:
 
     async def _status_body(self, known: dict[str, Any]) -> dict[str, Any]:
         """The status in wire form."""
-        ready, message = await self._readiness()
+        self._ready, message = await self._readiness()
+        ready = self._ready
         self.pressure = machine.pressure(self.config.data_dir, self.config.eviction_hard)
         addresses = [{"type": "InternalIP", "address": ip} for ip in self._facts.ips]
         addresses.append({"type": "Hostname", "address": self.config.node_name})

@@ -51,7 +51,7 @@ def spec_hash(container: AnyContainer) -> str:
 
 def restarts(pod: Pod, container: Container, run: Run, *, init: bool = False) -> bool:
     """Whether this exited run is to be followed by another one."""
-    if run.kill is not None and run.spec_hash and run.spec_hash != spec_hash(container):
+    if run.kill is not None and (run.kill.restart or (run.spec_hash and run.spec_hash != spec_hash(container))):
         return True
     for rule in container.restart_policy_rules or ():
         codes = rule.exit_codes

@@ -20,8 +20,9 @@ class Kill:
 
     deadline: float
     message: str
-    reason: str = "Killing"
     hook_done: bool = False
+    #: To be started again whatever the restart policy says: a resize that needs it.
+    restart: bool = False
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class PodState:
     kill_deadline: float = 0.0
     #: The object is gone from the API (or the manifest from the directory).
     removed: bool = False
-    #: Volumes and cgroup are gone.
+    #: The volumes are gone.
     torn_down: bool = False
     #: The status as the API has it includes that everything ended.
     final_written: bool = False

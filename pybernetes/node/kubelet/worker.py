@@ -194,12 +194,12 @@ class PodWorker:
                 else:
                     state.kill_deadline = min(state.kill_deadline, now + grace)
                 state.grace = grace
-            case do.BeginKill(_, id, deadline, message):
+            case do.BeginKill(_, id, deadline, message, restart):
                 run = state.find(id)
                 if run is not None:
                     if run.kill is None:
                         self._tell("Normal", "Killing", message, run.name)
-                        run.kill = Kill(deadline, message)
+                        run.kill = Kill(deadline, message, restart=restart)
                     else:
                         run.kill.deadline = deadline
             case do.TellBackOff(name, id):
