@@ -13,6 +13,7 @@ _STRATEGIES: dict[str, dict[str, type[Strategy]]] = {
     "core_v1": {**core_v1.STRATEGIES, **pods.STRATEGIES},
     "apps_v1": apps_v1.STRATEGIES,
     "batch_v1": batch_v1.STRATEGIES,
+    "events_v1": {"Event": core_v1.NewEventStrategy},
     **others.STRATEGIES_BY_MODULE,
 }
 

@@ -95,6 +95,28 @@ class EventStrategy(Strategy):
     }
 
 
+def _regarding(name: str) -> Any:
+    return lambda event: getattr(event.regarding, name, None) or ""
+
+
+class NewEventStrategy(Strategy):
+    """events.k8s.io/v1."""
+
+    create_on_update = True
+    fields = {
+        "regarding.kind": _regarding("kind"),
+        "regarding.namespace": _regarding("namespace"),
+        "regarding.name": _regarding("name"),
+        "regarding.uid": _regarding("uid"),
+        "regarding.apiVersion": _regarding("api_version"),
+        "regarding.resourceVersion": _regarding("resource_version"),
+        "regarding.fieldPath": _regarding("field_path"),
+        "reason": lambda e: e.reason or "",
+        "reportingController": lambda e: e.reporting_controller or "",
+        "type": lambda e: e.type or "",
+    }
+
+
 class EndpointsStrategy(Strategy):
     create_on_update = True
 
