@@ -8,8 +8,8 @@ from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Node, Pod, Service
 from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.client.controller import Controller, controller_reference, key_of, split_key
-from pybernetes.client.informer import Informer
 from pybernetes.control_plane.controllers import endpoint_plan as plan
+from pybernetes.control_plane.controllers.indexes import SLICE_SERVICE, slices_by_service
 from pybernetes.control_plane.controllers.pod_control import is_namespace_terminating
 from pybernetes.control_plane.controllers.pods import condition
 from pybernetes.control_plane.controllers.service_source import ServiceSource
@@ -19,17 +19,6 @@ from pybernetes.machinery.meta import ObjectMeta
 
 MANAGER = "endpointslice-controller.k8s.io"
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
-SERVICE_INDEX = "service"
-
-
-def index_by_service(slices: Informer[EndpointSlice]) -> None:
-    """Index slices by `namespace/service`, as `SERVICE_INDEX`."""
-
-    def service(one: EndpointSlice) -> tuple[str, ...]:
-        name = (one.metadata.labels or {}).get(plan.SERVICE_NAME)
-        return (f"{one.metadata.namespace}/{name}",) if name else ()
-
-    slices.add_index(SERVICE_INDEX, service)
 
 
 class EndpointSliceController(Controller):
@@ -43,7 +32,7 @@ class EndpointSliceController(Controller):
         self.services = self._source.services
         self.nodes = self.informers.informer(Node)
         self.slices = self.informers.informer(EndpointSlice)
-        index_by_service(self.slices)
+        slices_by_service(self.informers)
         self.slices.on(updated=lambda old, new: self._slice(new), deleted=self._slice)
         self.nodes.on(updated=self._node_updated)
         self._slices = self.client.resource(EndpointSlice)
@@ -68,7 +57,7 @@ class EndpointSliceController(Controller):
         wanted = plan.groups(service, pods, lambda name: self.nodes.get("", name))
         present = [
             one
-            for one in self.slices.by_index(SERVICE_INDEX, key)
+            for one in self.slices.by_index(SLICE_SERVICE, key)
             if (one.metadata.labels or {}).get(plan.MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
         ]
         changes = plan.arrange(wanted, present)

@@ -6,7 +6,7 @@ from pybernetes.api.core_v1 import EndpointAddress, Endpoints, Service
 from pybernetes.api.discovery_v1 import Endpoint, EndpointConditions, EndpointSlice
 from pybernetes.client.controller import Controller, controller_reference, key_of, split_key
 from pybernetes.control_plane.controllers import endpoint_plan as plan
-from pybernetes.control_plane.controllers.endpointslice import SERVICE_INDEX, index_by_service
+from pybernetes.control_plane.controllers.indexes import SLICE_SERVICE, slices_by_service
 from pybernetes.control_plane.controllers.pod_control import is_namespace_terminating
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
@@ -51,7 +51,7 @@ class EndpointSliceMirroringController(Controller):
         self.endpoints = self.informers.informer(Endpoints)
         self.services = self.informers.informer(Service)
         self.slices = self.informers.informer(EndpointSlice)
-        index_by_service(self.slices)
+        slices_by_service(self.informers)
         self.endpoints.on(self.enqueue, self.enqueue_updated, self.enqueue)
         self.services.on(self.enqueue, self._service_updated, self.enqueue)
         self.slices.on(updated=lambda old, new: self._slice(new), deleted=self._slice)
@@ -78,7 +78,7 @@ class EndpointSliceMirroringController(Controller):
         """Write the slices that mirror, and remove those that no longer should."""
         present = [
             one
-            for one in self.slices.by_index(SERVICE_INDEX, key)
+            for one in self.slices.by_index(SLICE_SERVICE, key)
             if (one.metadata.labels or {}).get(plan.MANAGED_BY) == MANAGER
         ]
         endpoints = self._wanted(key)

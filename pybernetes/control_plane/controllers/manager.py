@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pybernetes.aio.tasks import Ready
+from pybernetes.client import leader
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller
 from pybernetes.client.events import EventRecorder
@@ -95,6 +96,8 @@ class Config:
 
     #: Which run: names, `*` for all, `-name` for not this one.
     controllers: Sequence[str] = ("*",)
+    #: Which lease to hold while working. None: there is no other copy of this process.
+    leader_election: leader.Config | None = None
     #: PEM of the authority that signed the API server's certificate; "" publishes none.
     root_ca: str = ""
     node_lifecycle: node_lifecycle.Config = field(default_factory=node_lifecycle.Config)
@@ -124,8 +127,11 @@ class ControllerManager:
         return self.manager.ready
 
     async def run(self) -> None:
-        """See the class."""
-        await self.manager.run()
+        """See the class. With leader election: stand by until elected; raises LeadershipLost when the lease is lost."""
+        if self.config.leader_election is None:
+            await self.manager.run()
+        else:
+            await leader.LeaderElector(self.config.leader_election, self.client).run(self.manager.run)
 
     def _controllers(self) -> list[Controller]:
         config, client, informers = self.config, self.client, self.informers

@@ -19,11 +19,11 @@ from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.control_plane.controllers import node_plan as plan
 from pybernetes.control_plane.controllers import pods as pod_state
+from pybernetes.control_plane.controllers.indexes import POD_NODE, pods_by_node
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
 
 LEASES = "kube-node-lease"
-POD_NODE = "node"  #: the index of Pods by node name
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ class _Health:
     seen: float  # loop time of the last sign of life
     heartbeat: str | None
     ready: str  # last Ready status acted upon
-
-
-def pods_by_node(informers: InformerFactory) -> None:
-    """Index Pods by node name, as `POD_NODE`."""
-    informers.informer(Pod).add_index(POD_NODE, lambda pod: (pod.spec.node_name,) if pod.spec.node_name else ())
 
 
 class NodeLifecycleController(Controller):

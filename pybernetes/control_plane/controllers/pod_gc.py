@@ -15,7 +15,7 @@ from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
-from pybernetes.control_plane.controllers.node_lifecycle import POD_NODE, pods_by_node
+from pybernetes.control_plane.controllers.indexes import POD_NODE, pods_by_node
 from pybernetes.control_plane.controllers.pods import is_terminal
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError

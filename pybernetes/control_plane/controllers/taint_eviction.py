@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Node, Pod, PodCondition, Taint, Toleration
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
+from pybernetes.control_plane.controllers.indexes import POD_NODE, pods_by_node
 from pybernetes.control_plane.controllers.node_fit import tolerates
-from pybernetes.control_plane.controllers.node_lifecycle import POD_NODE, pods_by_node
 from pybernetes.control_plane.controllers.pods import condition, is_terminal
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError

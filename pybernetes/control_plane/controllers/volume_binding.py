@@ -196,8 +196,8 @@ class VolumeBinder(Controller):
             await self.claims.caught_up(await self._claims.update(changed))
         message = (
             f"Waiting for a volume to be created either by the external provisioner '{one.provisioner}' or manually "
-            "by the system administrator. If volume creation is delayed, please verify that the provisioner is running and "
-            "correctly registered."
+            "by the system administrator. If volume creation is delayed, please verify that the provisioner is running "
+            "and correctly registered."
         )
         self.events.event(claim, "Normal", "ExternalProvisioning", message)
 

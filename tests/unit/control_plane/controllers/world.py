@@ -17,6 +17,7 @@ from pybernetes.aio.tasks import Nursery
 from pybernetes.api.core_v1 import Event, Namespace, Node, Pod, PodCondition, ServiceAccount
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
+from pybernetes.client.guard import GuardedTransport
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import APIServer
 from pybernetes.control_plane.apiserver.server import Config as APIConfig
@@ -58,7 +59,9 @@ class World:
         await self.api.ready.wait()
         self.client = Client(self.api.transport(User("admin", groups=("system:masters",))))
         self.informers = InformerFactory(self.client)
-        self.manager = ControllerManager(Config(controllers=self.controllers, **self._config), self.client)
+        self._guard = GuardedTransport(self.client.transport)
+        config = Config(controllers=self.controllers, **self._config)
+        self.manager = ControllerManager(config, Client(self._guard))
         try:
             await self.client.resource(Namespace).create(Namespace(metadata=ObjectMeta(name="default")))
         except StatusError as error:
@@ -76,6 +79,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._nursery.close()
+        if error is None:
+            self._guard.check()
 
     # The kubelet
 
