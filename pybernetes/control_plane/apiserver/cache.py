@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 ROOT = "/registry/"
 #: Seconds a request for a revision from the future waits for it.
 FUTURE_WAIT = 3.0
+#: Changes per resource whose past states stay decoded: those that a flush or a watch just begun may ask about.
+_WARM = 256
 
 
 class Item:
@@ -218,6 +220,8 @@ class Storage:
         change = Change(item, previous, deleted)
         window = self.window
         window.append(change)
+        if len(window) > _WARM:
+            cool(window[-_WARM])
         if len(window) > self.cache.window_limit:
             for _ in range(len(window) // 10):
                 self.floor = window.popleft().revision
@@ -245,6 +249,15 @@ def _same(data: bytes, stamped: bytes) -> bool:
     start = data.index(b'"metadata":{') + 12
     rest = len(stamped) - (len(data) - start)
     return stamped[rest:] == data[start:] and stamped[:start] == data[:start]
+
+
+def cool(change: Change) -> None:
+    """Give up what was decoded of a state that is past: few will look at it again, and bytes are smaller."""
+    past = change.previous
+    if past is not None:
+        past._obj = past._wire = None
+    if change.deleted:
+        change.item._obj = change.item._wire = None
 
 
 class WatchCache:
