@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from pybernetes.control_plane.apiserver.poststart import (
     authentication_config,
+    cluster_dns,
     flowcontrol,
     kubernetes_service,
     namespaces,
@@ -28,4 +29,5 @@ HOOKS: tuple[tuple[str, Callable[[Setup], Awaitable[None]]], ...] = (
     ("start-cluster-authentication-info-controller", authentication_config.run),
     ("start-kubernetes-service-cidr-controller", service_cidr.run),
     ("bootstrap-controller", kubernetes_service.run),
+    ("cluster-dns", cluster_dns.run),
 )
