@@ -1,0 +1,203 @@
+"""The scheduler as a component: take a Pod from the queue, plan, assume, bind; and take in the news meanwhile.
+
+Planning is synchronous and needs microseconds; writing to the API is not and is done by as many tasks as `in_flight`
+allows. Between them stands the assumption: a planned Pod counts as placed until its binding is seen, or has failed.
+
+numpy is imported with the first Pod that needs a node and not before: an idle control plane starts sooner and needs
+less memory. Until then the informers' caches hold all there is to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from pybernetes.aio import clock
+from pybernetes.aio.tasks import Nursery, Ready
+from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.client.client import Client
+from pybernetes.client.errors import Unavailable
+from pybernetes.client.events import EventRecorder
+from pybernetes.client.factory import InformerFactory
+from pybernetes.control_plane.scheduler.config import Config
+from pybernetes.control_plane.scheduler.effects import Effects
+from pybernetes.machinery.errors import StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pybernetes.control_plane.scheduler.facts import PodFacts
+    from pybernetes.control_plane.scheduler.plan import Placement
+    from pybernetes.control_plane.scheduler.queue import Queued
+    from pybernetes.control_plane.scheduler.world import World
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """`run()` until cancelled; `ready` is set when the caches are filled. Informers and events are made when not given,
+    and then run by `run()`."""
+
+    def __init__(
+        self,
+        config: Config,
+        client: Client,
+        informers: InformerFactory | None = None,
+        events: EventRecorder | None = None,
+    ) -> None:
+        self.config = config
+        self.client = client.named("kube-scheduler")
+        self._own_informers = informers is None
+        self._own_events = events is None
+        self.informers = informers or InformerFactory(self.client)
+        self.events = events or EventRecorder(self.client, config.scheduler_names[0])
+        self.ready: Ready[None] = Ready()
+        self._effects = {name: Effects(self.client, self.events.named(name), name) for name in config.scheduler_names}
+        self._pods = self.informers.informer(Pod)
+        self._nodes = self.informers.informer(Node)
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._world: World | None = None
+        self._nursery = Nursery("scheduler")
+        #: Pods bound since the start.
+        self.bound = 0
+
+    @property
+    def world(self) -> World:
+        """The planner's state, made on first use."""
+        if self._world is None:
+            self._world = self._begin()
+        return self._world
+
+    async def run(self) -> None:
+        """See the class."""
+        try:
+            async with self._nursery as nursery:
+                if self._own_informers:
+                    nursery.start(self.informers.run(), "informers")
+                if self._own_events:
+                    nursery.start(self.events.run(), "events")
+                self._pods.on(added=self._pod_seen)
+                await self.informers.synced()
+                self.ready.set(None)
+                await self._wake.wait()
+                await self._schedule(self.world)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    # The world
+
+    def _pod_seen(self, pod: Pod) -> None:
+        """Before there is a world: whether it is needed."""
+        if self._world is None and not pod.spec.node_name and pod.spec.scheduler_name in self.config.scheduler_names:
+            self._wake.set()
+
+    def _begin(self) -> World:
+        from pybernetes.control_plane.scheduler.profiles import default_profile
+        from pybernetes.control_plane.scheduler.world import World
+
+        config = self.config
+        profiles = [default_profile(name) for name in config.scheduler_names]
+        world = World(profiles, self._wake.set, config.first_backoff, config.max_backoff)
+        # A handler added late is told of everything there is, so nodes come first.
+        self._nodes.on(added=world.node_added, updated=world.node_updated, deleted=world.node_deleted)
+        self._pods.on(added=world.pod_added, updated=world.pod_updated, deleted=world.pod_deleted)
+        return world
+
+    # The loop
+
+    async def _schedule(self, world: World) -> None:
+        queue = world.queue
+        while True:
+            self._wake.clear()
+            queue.advance(clock.monotonic())
+            if len(self._nursery) <= self.config.in_flight:
+                until = clock.monotonic() + self.config.slice
+                while (queued := queue.pop(clock.monotonic())) is not None:
+                    self._schedule_one(world, queued)
+                    if len(self._nursery) > self.config.in_flight:
+                        break
+                    if clock.monotonic() >= until:
+                        self._wake.set()
+                        break
+            self._set_timer(queue.next_due())
+            if self._wake.is_set():
+                await clock.sleep(0)
+            else:
+                await self._wake.wait()
+
+    def _set_timer(self, due: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._wake.set)
+
+    def _schedule_one(self, world: World, queued: Queued) -> None:
+        pod = queued.pod
+        planner = world.planners[pod.pod.spec.scheduler_name or ""]
+        try:
+            placement = planner.plan(pod)
+        except Exception as error:
+            log.exception("planning %s failed", pod.key)
+            self._start(self._error(world, queued, str(error)), "error")
+            return
+        if placement.node:
+            world.assume(pod, placement.node)
+            self._start(self._bind(world, queued, placement), "bind")
+        else:
+            assert placement.refusal is not None
+            world.queue.refused(queued, placement.refusal.plugins, clock.monotonic())
+            self._start(self._refuse(queued, placement), "refuse")
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._nursery.start(work, name).add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if len(self._nursery) <= self.config.in_flight:
+            self._wake.set()
+
+    # Carrying out
+
+    def _effects_of(self, pod: PodFacts) -> Effects:
+        return self._effects[pod.pod.spec.scheduler_name or ""]
+
+    async def _bind(self, world: World, queued: Queued, placement: Placement) -> None:
+        pod = placement.pod
+        try:
+            await self._effects_of(pod).bind(pod, placement.node)
+        except (StatusError, Unavailable) as error:
+            world.forget(pod.uid)
+            if isinstance(error, StatusError) and error.code == 404:
+                world.queue.remove(pod.uid)  # it is gone
+                return
+            await self._error(world, queued, f'binding rejected: running Bind plugin "DefaultBinder": {error}')
+            return
+        self.bound += 1
+        world.queue.remove(pod.uid)
+
+    async def _error(self, world: World, queued: Queued, message: str) -> None:
+        """Something that is not the Pod's fault: try again later."""
+        pod = queued.pod
+        log.warning("%s: %s", pod.key, message)
+        world.queue.failed(queued, clock.monotonic())
+        self._wake.set()
+        effects = self._effects_of(pod)
+        effects.failed_event(pod, message)
+        await self._try(effects.refuse(pod, "SchedulerError", message, None), pod)
+
+    async def _refuse(self, queued: Queued, placement: Placement) -> None:
+        pod, refusal = placement.pod, placement.refusal
+        assert refusal is not None
+        effects = self._effects_of(pod)
+        message = refusal.message
+        effects.failed_event(pod, message)
+        await self._try(effects.refuse(pod, "Unschedulable", message, None), pod)
+
+    async def _try(self, writing: Coroutine[None, None, None], pod: PodFacts) -> None:
+        try:
+            await writing
+        except (StatusError, Unavailable) as error:
+            log.debug("status of %s not written: %s", pod.key, error)

@@ -1,0 +1,374 @@
+"""Snapshot + Pod -> placement: a pure decision.
+
+For each class of equal Pods the planner keeps an `_Answers`: which filter refuses each node, and each node's points.
+Between two Pods of a class usually one node has changed (the one the first was put on), so one row is asked about
+again and the best node is a maximum over an array. What depends on more than the class (topology spread, affinity
+between Pods, volumes) is asked per Pod, over all nodes at once.
+
+Unlike upstream all nodes are looked at and scored, also in large clusters; there is no sampling to make up for a loop
+over nodes. Ties are broken by the given random generator, so a seed makes a run reproducible.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pybernetes.control_plane.scheduler.facts import PodFacts
+from pybernetes.control_plane.scheduler.nodes import Bools, Floats, Ints, Rows
+from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, PerNode, Plugin, Refused, Scope
+from pybernetes.control_plane.scheduler.snapshot import Snapshot
+
+NO_NODES = "no nodes available to schedule pods"
+_PASSES = 127  # "refused by filter number": none
+_CLASSES = 256  # classes whose answers are kept
+_NOWHERE = -np.inf
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One scheduler's rules: filters in order, and scores with weights."""
+
+    name: str
+    filters: tuple[Plugin, ...]
+    scores: tuple[tuple[Plugin, int], ...]
+    #: Whether Pods may push out others of lower priority.
+    preempts: bool = True
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Why a Pod fits nowhere."""
+
+    total: int  #: nodes there are
+    reasons: Counter[str]  #: text -> nodes
+    plugins: frozenset[str]  #: names of those that refused: their events may help
+    #: Rows that might fit if Pods of lower priority were gone.
+    resolvable: Sequence[int] = ()
+    before_nodes: str = ""  #: a reason that has nothing to do with nodes, instead of `reasons`
+    preemption: str = ""  #: what preemption says, "" if it was not tried
+
+    @property
+    def message(self) -> str:
+        """As upstream's FitError."""
+        if self.total == 0:
+            return NO_NODES
+        text = f"0/{self.total} nodes are available:"
+        if self.before_nodes:
+            text += f" {self.before_nodes}."
+        elif self.reasons:
+            text += f" {histogram(self.reasons)}."
+        return f"{text} {self.preemption}" if self.preemption else text
+
+
+def histogram(reasons: Counter[str]) -> str:
+    """`1 Too many pods, 3 Insufficient cpu`, in upstream's order."""
+    return ", ".join(sorted(f"{count} {text}" for text, count in reasons.items()))
+
+
+@dataclass(slots=True)
+class Placement:
+    """What to do with a Pod: bind it to `node`, or if that is "", `refusal` tells why not."""
+
+    pod: PodFacts
+    node: str = ""
+    refusal: Refusal | None = None
+    #: Node the Pod waits for, once `victims` are gone.
+    nominated: str = ""
+    victims: Sequence[PodFacts] = ()
+    #: What the chosen plugins want done before binding, by plugin name.
+    reservations: dict[str, Any] = field(default_factory=dict)
+
+
+class _Answers:
+    """What is known about one class, for all rows."""
+
+    __slots__ = ("capacity", "codes", "filters", "generation", "node_codes", "node_refused", "points", "position",
+                 "raw", "refused", "scores")  # fmt: skip
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.position = -1
+        self.generation = -1
+        self.filters: list[tuple[int, Plugin, Any]] = []  #: (number, plugin, state) of NODE and PODS scope
+        self.scores: list[tuple[Plugin, int, Any]] = []  #: those that need no normalising
+        self.raw: list[tuple[Plugin, int, Any, Floats]] = []  #: those that do, with their points
+        self.node_refused: Any = np.full(capacity, _PASSES, np.int8)
+        self.node_codes: Ints = np.zeros(capacity, np.int64)
+        self.refused: Any = np.full(capacity, _PASSES, np.int8)  #: number of the first filter that refuses
+        self.codes: Ints = np.zeros(capacity, np.int64)
+        self.points: Floats = np.full(capacity, _NOWHERE)  #: weighted sum, -inf where refused
+
+
+class Planner:
+    """Plans for one profile over a snapshot that others keep current."""
+
+    def __init__(self, snapshot: Snapshot, profile: Profile, rng: random.Random) -> None:
+        self.snapshot = snapshot
+        self.profile = profile
+        self._rng = rng
+        self._answers: OrderedDict[Any, _Answers] = OrderedDict()
+        local = [p for p in profile.filters if p.scope is not Scope.CLUSTER or isinstance(p, PerNode)]
+        self._local = [(number, p) for number, p in enumerate(profile.filters) if p in local]
+        self._wide = [(number, p) for number, p in enumerate(profile.filters) if p not in local]
+        local_scores = [(p, w) for p, w in profile.scores if p.scope is not Scope.CLUSTER or isinstance(p, PerNode)]
+        self._local_scores = local_scores
+        self._wide_scores = [(p, w) for p, w in profile.scores if (p, w) not in local_scores]
+        self._own: list[PerNode] = [
+            p for p in (*profile.filters, *(p for p, _ in profile.scores)) if isinstance(p, PerNode)
+        ]
+        #: Pods with a nominated node, by row: they count as being there for Pods of no higher priority.
+        self.nominated: Callable[[int, PodFacts], Sequence[PodFacts]] = lambda row, pod: ()
+
+    # Planning
+
+    def plan(self, pod: PodFacts) -> Placement:
+        """Where the Pod goes; the snapshot is not changed."""
+        snapshot, nodes = self.snapshot, self.snapshot.nodes
+        if nodes.count == 0:
+            return Placement(pod, refusal=Refusal(0, Counter(), frozenset()))
+        wide: list[tuple[int, Plugin, Any]] = []
+        for number, plugin in self._wide:
+            try:
+                state = plugin.prepare(pod, snapshot)
+            except Refused as nowhere:
+                return self._refused_before(pod, plugin, nowhere)
+            if state is not None:
+                wide.append((number, plugin, state))
+        narrow = self._narrow(pod)
+        rows: Rows = nodes.everything if narrow is None else narrow
+        if narrow is None:
+            answers = self._current(pod)
+        else:
+            answers = self._fresh(pod, narrow)
+        points = answers.points[rows]
+        refused, codes = answers.refused[rows], answers.codes[rows]
+        if wide:
+            refused, codes = refused.copy(), codes.copy()
+            for number, plugin, state in wide:
+                asked = plugin.filter(state, snapshot, rows)
+                first = (asked != 0) & (refused > number)
+                refused[first] = number
+                codes[first] = asked[first]
+            points = np.where(refused == _PASSES, points, _NOWHERE)
+        feasible = points > _NOWHERE
+        if feasible.any():
+            points = points + self._normalised(pod, answers, feasible, rows)
+            while (row := self._best(points)) is not None:
+                at = row if narrow is None else int(narrow[row])
+                if not (guests := self.nominated(at, pod)) or self.fits_with(pod, at, guests):
+                    return self._chosen(pod, at, wide)
+                points[row] = _NOWHERE
+                feasible[row] = False
+            refused, codes = refused.copy(), codes.copy()
+        return Placement(pod, refusal=self._explain(pod, refused, codes, rows, narrow))
+
+    def fits(self, pod: PodFacts, row: int) -> bool:
+        """Whether the Pod fits a node as the snapshot stands."""
+        return self.refusal_on(pod, row) is None
+
+    def refusal_on(self, pod: PodFacts, row: int) -> tuple[Sequence[str], bool] | None:
+        """Why the Pod does not fit one node: (reasons, whether removing Pods might help); None when it fits."""
+        snapshot = self.snapshot
+        rows = np.array([row])
+        for plugin in self.profile.filters:
+            try:
+                state = plugin.prepare(pod, snapshot)
+            except Refused as refused:
+                return [refused.message], not refused.unresolvable
+            if state is None:
+                continue
+            code = int(plugin.filter(state, snapshot, rows)[0])
+            if code:
+                return plugin.reasons(state, code & ~UNRESOLVABLE), not code & UNRESOLVABLE
+        return None
+
+    def fits_with(self, pod: PodFacts, row: int, guests: Sequence[PodFacts]) -> bool:
+        """Whether the Pod fits a node while `guests` are there too."""
+        snapshot = self.snapshot
+        name = snapshot.nodes.names[row]
+        added = [guest for guest in guests if not snapshot.node_of(guest.uid)]
+        for guest in added:
+            snapshot.place(guest, name)
+        try:
+            return self.fits(pod, row)
+        finally:
+            for guest in added:
+                snapshot.remove(guest.uid)
+
+    # Choosing
+
+    def _best(self, points: Floats) -> int | None:
+        best = points.max()
+        if best == _NOWHERE:
+            return None
+        rows = np.flatnonzero(points == best)
+        return int(rows[int(self._rng.random() * len(rows))]) if len(rows) > 1 else int(rows[0])
+
+    def _chosen(self, pod: PodFacts, row: int, wide: list[tuple[int, Plugin, Any]]) -> Placement:
+        placement = Placement(pod, node=self.snapshot.nodes.names[row])
+        for _, plugin, state in wide:
+            if (wanted := plugin.reserve(state, self.snapshot, row)) is not None:
+                placement.reservations[plugin.name] = wanted
+        return placement
+
+    def _normalised(self, pod: PodFacts, answers: _Answers, feasible: Bools, rows: Rows) -> Floats:
+        """The weighted points that depend on which nodes are feasible, and those asked per Pod."""
+        total = np.zeros(len(feasible))
+        for plugin, weight, state, raw in answers.raw:
+            total += plugin.normalise(state, raw[rows], feasible) * weight
+        for plugin, weight in self._wide_scores:
+            state = plugin.prepare_score(pod, self.snapshot)
+            if state is None:
+                continue
+            points = np.asarray(plugin.score(state, self.snapshot, rows), np.float64)
+            total += (plugin.normalise(state, points, feasible) if plugin.normalises else points) * weight
+        return total
+
+    # Answers
+
+    def _key(self, pod: PodFacts) -> Any:
+        if not self._own:
+            return pod.pod_class.number
+        return (pod.pod_class.number, *(p.depends_on(pod.pod) for p in self._own))
+
+    def _narrow(self, pod: PodFacts) -> Any:
+        for _, plugin in self._local:
+            state = plugin.prepare(pod, self.snapshot) if _narrows(plugin) else None
+            if state is not None and (rows := plugin.narrow(state, self.snapshot)) is not None:
+                return np.array(rows, np.intp)
+        return None
+
+    def _current(self, pod: PodFacts) -> _Answers:
+        """The class's answers, brought up to date."""
+        nodes = self.snapshot.nodes
+        key = self._key(pod)
+        answers = self._answers.get(key)
+        if answers is None or answers.capacity != nodes.capacity:
+            answers = self._prepare(pod)
+            self._answers[key] = answers
+            if len(self._answers) > _CLASSES:
+                self._answers.popitem(last=False)
+        else:
+            self._answers.move_to_end(key)
+        changed = nodes.changed_since(answers.position) if answers.position >= 0 else None
+        position = nodes.log_end
+        if changed is None or len(changed[1]) > 8 or len(changed[0]) > nodes.size // 8 + 8:
+            self._update(answers, nodes.everything, nodes_too=True)
+        else:
+            pods_changed, nodes_changed = changed
+            if nodes_changed:
+                self._update(answers, np.array([*nodes_changed]), nodes_too=True)
+            if pods_changed:
+                self._update(answers, np.array([*pods_changed]), nodes_too=False)
+        answers.position = position
+        return answers
+
+    def _fresh(self, pod: PodFacts, rows: Any) -> _Answers:
+        """Answers for a few rows only, not kept."""
+        answers = self._prepare(pod)
+        if len(rows):
+            self._update(answers, rows, nodes_too=True)
+        return answers
+
+    def _prepare(self, pod: PodFacts) -> _Answers:
+        snapshot = self.snapshot
+        answers = _Answers(snapshot.nodes.capacity)
+        for number, plugin in self._local:
+            state = plugin.prepare(pod, snapshot)
+            if state is not None:
+                answers.filters.append((number, plugin, state))
+        self._prepare_scores(answers, pod)
+        return answers
+
+    def _prepare_scores(self, answers: _Answers, pod: PodFacts) -> None:
+        for plugin, weight in self._local_scores:
+            state = plugin.prepare_score(pod, self.snapshot)
+            if state is None:
+                continue
+            if plugin.normalises:
+                answers.raw.append((plugin, weight, state, np.zeros(answers.capacity)))
+            else:
+                answers.scores.append((plugin, weight, state))
+
+    def _update(self, answers: _Answers, rows: Rows, *, nodes_too: bool) -> None:
+        """Ask about `rows` again; `nodes_too`: also what depends on the node objects."""
+        snapshot = self.snapshot
+        nodes = snapshot.nodes
+        if nodes_too:
+            refused, codes = self._ask(answers, rows, Scope.NODE)
+            answers.node_refused[rows], answers.node_codes[rows] = refused, codes
+            for plugin, _, state, raw in answers.raw:
+                raw[rows] = plugin.score(state, snapshot, rows)
+        refused, codes = self._ask(answers, rows, Scope.PODS)
+        static = answers.node_refused[rows]
+        first = static < refused
+        refused = np.where(first, static, refused)
+        answers.refused[rows] = refused
+        answers.codes[rows] = np.where(first, answers.node_codes[rows], codes)
+        points = np.zeros(len(refused))
+        for plugin, weight, state in answers.scores:
+            points += plugin.score(state, snapshot, rows) * weight
+        answers.points[rows] = np.where((refused == _PASSES) & nodes.alive[rows], points, _NOWHERE)
+
+    def _ask(self, answers: _Answers, rows: Rows, scope: Scope) -> tuple[Any, Ints]:
+        size = len(self.snapshot.nodes.alive[rows])
+        refused = np.full(size, _PASSES, np.int8)
+        codes = np.zeros(size, np.int64)
+        for number, plugin, state in answers.filters:
+            if (plugin.scope is Scope.NODE) != (scope is Scope.NODE):
+                continue
+            asked = plugin.filter(state, self.snapshot, rows)
+            first = (asked != 0) & (refused == _PASSES)
+            if first.any():
+                refused[first] = number
+                codes[first] = asked[first]
+        return refused, codes
+
+    # Explaining
+
+    def _refused_before(self, pod: PodFacts, plugin: Plugin, refused: Refused) -> Placement:
+        nodes = self.snapshot.nodes
+        resolvable = () if refused.unresolvable else list(nodes.rows.values())
+        refusal = Refusal(nodes.count, Counter(), frozenset([plugin.name]), resolvable, before_nodes=refused.message)
+        return Placement(pod, refusal=refusal)
+
+    def _explain(self, pod: PodFacts, refused: Any, codes: Ints, rows: Rows, narrow: Any) -> Refusal:
+        """Count the reasons of all nodes."""
+        nodes = self.snapshot.nodes
+        alive = nodes.alive[rows]
+        reasons: Counter[str] = Counter()
+        plugins: set[str] = set()
+        states: dict[int, Any] = {}
+        pairs = np.stack([refused[alive].astype(np.int64), codes[alive]])
+        for (number, code), count in zip(*_unique(pairs), strict=True):
+            if number == _PASSES:  # fits, but for Pods nominated there
+                reasons["node(s) had pods nominated to them"] += count
+                continue
+            plugin = self.profile.filters[number]
+            plugins.add(plugin.name)
+            if number not in states:
+                states[number] = plugin.prepare(pod, self.snapshot)
+            for reason in plugin.reasons(states[number], code & ~UNRESOLVABLE):
+                reasons[reason] += count
+        helpable = alive & ((codes & UNRESOLVABLE) == 0)
+        found = np.flatnonzero(helpable)
+        resolvable = found.tolist() if narrow is None else narrow[found].tolist()
+        if narrow is not None and (others := nodes.count - int(alive.sum())):
+            plugins.add("NodeAffinity")
+            reasons["node(s) didn't satisfy plugin(s) [NodeAffinity]"] += others
+        return Refusal(nodes.count, reasons, frozenset(plugins), resolvable)
+
+
+def _unique(pairs: Ints) -> tuple[list[tuple[int, int]], list[int]]:
+    found, counts = np.unique(pairs, axis=1, return_counts=True)
+    return [(int(a), int(b)) for a, b in found.T], [int(c) for c in counts]
+
+
+def _narrows(plugin: Plugin) -> bool:
+    return type(plugin).narrow is not Plugin.narrow

@@ -1,0 +1,96 @@
+"""The state plans are made on: nodes, the Pods on them (bound and assumed), and counts of Pods by selector.
+
+Assumed means placed by a plan whose binding the API server has not confirmed yet: it counts at once, else the next
+Pod would be put onto the same place. The informer's news and the planner's assumptions meet in `place`, which may be
+told the same thing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.control_plane.scheduler.facts import Interner, PodFacts
+from pybernetes.control_plane.scheduler.nodes import Nodes
+from pybernetes.control_plane.scheduler.selections import Selections
+
+
+class Snapshot:
+    """Nodes and placed Pods. Not a copy: there is one, changed between plans and never during one."""
+
+    def __init__(self) -> None:
+        self.nodes = Nodes()
+        self.interner = Interner()
+        self.selections = Selections(self.nodes, self.interner)
+        #: By uid, Pods on nodes: (facts, node name).
+        self.placed: dict[str, tuple[PodFacts, str]] = {}
+        #: By node name, the Pods there by uid. Also of nodes that are not known (yet).
+        self.on_node: dict[str, dict[str, PodFacts]] = {}
+
+    # Nodes
+
+    def set_node(self, node: Node) -> frozenset[str]:
+        """A node came or changed; what changed, see `Nodes.upsert`."""
+        changes = self.nodes.upsert(node)
+        if "added" in changes:
+            row = self.nodes.rows[node.metadata.name]
+            for pod in self.on_node.get(node.metadata.name, {}).values():
+                self._account(pod, row, 1)
+        return changes
+
+    def remove_node(self, name: str) -> None:
+        """A node is gone. Pods bound to it are remembered, in case it comes back."""
+        row = self.nodes.rows.get(name)
+        if row is None:
+            return
+        for pod in self.on_node.get(name, {}).values():
+            self._account(pod, row, -1)
+        self.nodes.remove(name)
+
+    # Pods
+
+    def facts(self, pod: Pod) -> PodFacts:
+        return self.interner.facts(pod)
+
+    def place(self, pod: PodFacts, node_name: str) -> None:
+        """The Pod is on that node (or assumed to be)."""
+        known = self.placed.get(pod.uid)
+        if known is not None:
+            before, where = known
+            if where == node_name and before.pod_class is pod.pod_class and before.group is pod.group:
+                self.placed[pod.uid] = (pod, node_name)
+                self.on_node[node_name][pod.uid] = pod
+                return
+            self.remove(pod.uid)
+        self.placed[pod.uid] = (pod, node_name)
+        self.on_node.setdefault(node_name, {})[pod.uid] = pod
+        row = self.nodes.rows.get(node_name)
+        if row is not None:
+            self._account(pod, row, 1)
+
+    def remove(self, uid: str) -> PodFacts | None:
+        """The Pod is on no node any more; its facts, or None when it was not known."""
+        known = self.placed.pop(uid, None)
+        if known is None:
+            return None
+        pod, node_name = known
+        there = self.on_node[node_name]
+        del there[uid]
+        if not there:
+            del self.on_node[node_name]
+        row = self.nodes.rows.get(node_name)
+        if row is not None:
+            self._account(pod, row, -1)
+        return pod
+
+    def node_of(self, uid: str) -> str:
+        """The name of the node a Pod is placed on; "" when it is not."""
+        known = self.placed.get(uid)
+        return known[1] if known else ""
+
+    def pods_on(self, node_name: str) -> Iterable[PodFacts]:
+        return self.on_node.get(node_name, {}).values()
+
+    def _account(self, pod: PodFacts, row: int, sign: int) -> None:
+        self.nodes.account(row, pod, sign)
+        self.selections.account(row, pod, sign)

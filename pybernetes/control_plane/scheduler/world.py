@@ -1,0 +1,142 @@
+"""From the informers' news to snapshot and queue: who is placed where, who waits, and whom an event may help.
+
+Synchronous and without I/O, so that a plan always sees a state in which all news up to a point has been taken in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pybernetes.aio import clock
+from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.control_plane.scheduler.facts import PodFacts
+from pybernetes.control_plane.scheduler.plan import Planner, Profile
+from pybernetes.control_plane.scheduler.queue import SchedulingQueue
+from pybernetes.control_plane.scheduler.snapshot import Snapshot
+
+
+class World:
+    """The state of one scheduler."""
+
+    def __init__(
+        self, profiles: Iterable[Profile], wake: Callable[[], None], first_backoff: float, max_backoff: float
+    ) -> None:
+        self.snapshot = Snapshot()
+        self.planners = {p.name: Planner(self.snapshot, p, clock.rng) for p in profiles}
+        plugins = {p.name: p for planner in self.planners.values() for p in planner.profile.filters}
+        self.queue = SchedulingQueue(plugins, first_backoff=first_backoff, max_backoff=max_backoff)
+        #: uid -> node name of Pods that are placed by a plan and not seen bound yet.
+        self.assumed: dict[str, str] = {}
+        self._wake = wake
+
+    # Pods
+
+    def ours(self, pod: Pod) -> bool:
+        """Whether this scheduler has to find a node for it."""
+        return (
+            not pod.spec.node_name
+            and pod.spec.scheduler_name in self.planners
+            and pod.metadata.deletion_timestamp is None
+            and pod.status.phase not in ("Succeeded", "Failed")
+        )
+
+    def pod_added(self, pod: Pod) -> None:
+        """A Pod came, or is seen for the first time."""
+        uid = pod.metadata.uid
+        if pod.spec.node_name:
+            if pod.status.phase in ("Succeeded", "Failed"):
+                self._pod_left(uid)
+                return
+            self._placed(pod)
+            return
+        if uid in self.assumed:
+            if pod.metadata.deletion_timestamp is None:
+                return  # older than the binding that is under way
+            self.forget(uid)
+        if self.ours(pod):
+            self.queue.add(self.snapshot.facts(pod), clock.monotonic())
+            self._wake()
+        else:
+            self.queue.remove(uid)
+
+    def pod_updated(self, old: Pod, pod: Pod) -> None:
+        """A Pod changed."""
+        self.pod_added(pod)
+
+    def pod_deleted(self, pod: Pod) -> None:
+        """A Pod is gone."""
+        uid = pod.metadata.uid
+        self.queue.remove(uid)
+        self._pod_left(uid)
+
+    def _placed(self, pod: Pod) -> None:
+        uid, node = pod.metadata.uid, pod.spec.node_name or ""
+        self.assumed.pop(uid, None)
+        self.queue.remove(uid)
+        known = self.snapshot.placed.get(uid)
+        facts = self.snapshot.facts(pod)
+        self.snapshot.place(facts, node)
+        if known is None:
+            self.event("Pod/added", None, facts)
+        else:
+            before = known[0]
+            if before.group is not facts.group:
+                self.event("Pod/labels", before, facts)
+            if before.pod_class is not facts.pod_class and _smaller(before, facts):
+                self.event("Pod/scaled-down", before, facts)
+
+    def _pod_left(self, uid: str) -> None:
+        self.assumed.pop(uid, None)
+        facts = self.snapshot.remove(uid)
+        if facts is not None:
+            self.event("Pod/removed", facts, None)
+
+    # Assumptions
+
+    def assume(self, pod: PodFacts, node: str) -> None:
+        """A plan placed the Pod: it counts from now on, and leaves the queue."""
+        self.assumed[pod.uid] = node
+        self.snapshot.place(pod, node)
+        self.event("Pod/added", None, pod)
+
+    def forget(self, uid: str) -> None:
+        """The binding failed: the place is free again."""
+        if self.assumed.pop(uid, None) is not None:
+            facts = self.snapshot.remove(uid)
+            if facts is not None:
+                self.event("Pod/removed", facts, None)
+
+    # Nodes
+
+    def node_added(self, node: Node) -> None:
+        self._node(None, node)
+
+    def node_updated(self, old: Node, node: Node) -> None:
+        self._node(old, node)
+
+    def node_deleted(self, node: Node) -> None:
+        self.snapshot.remove_node(node.metadata.name)
+        self.event("Node/removed", node, None)
+
+    def _node(self, old: Node | None, node: Node) -> None:
+        changes = self.snapshot.set_node(node)
+        if "added" in changes:
+            self.event("Node/added", None, node)
+            return
+        for change in ("allocatable", "labels", "taints"):
+            if change in changes:
+                self.event(f"Node/{change}", old, node)
+        if changes:
+            self.event("Node/updated", old, node)
+
+    # Events
+
+    def event(self, event: str, old: object, new: object) -> None:
+        """Wake the Pods this may help."""
+        if self.queue.event(event, old, new, clock.monotonic()):
+            self._wake()
+
+
+def _smaller(before: PodFacts, after: PodFacts) -> bool:
+    wanted = after.pod_class.requests
+    return any(value > wanted.get(name, 0) for name, value in before.pod_class.requests.items())
