@@ -23,6 +23,7 @@ from pybernetes.machinery import codec, labels
 from pybernetes.machinery.errors import StatusError
 
 _MANAGER = "kubernetes.io/job-controller"
+_TRACKED = "job"  # Pods that bear the finalizer, by `namespace/name` of their Job
 
 
 class JobController(Controller):
@@ -35,6 +36,7 @@ class JobController(Controller):
         self.jobs = self.informers.informer(Job)
         self.pods = self.informers.informer(Pod)
         add_indexes(self.pods)
+        self.pods.add_index(_TRACKED, _tracked_job)
         self.jobs.on(self.enqueue, self.enqueue_updated, self.enqueue)
         self.pods.on(self._pod, self._pod_updated, self._pod)
         self._jobs = self.client.resource(Job)
@@ -61,6 +63,8 @@ class JobController(Controller):
         """Count, decide, create or delete, and write the status."""
         namespace, _ = split_key(key)
         cached = self.jobs.get(*split_key(key))
+        uid = cached.metadata.uid if cached is not None else ""
+        await self._release([pod for pod in self.pods.by_index(_TRACKED, key) if _job_uid(pod) != uid])
         if cached is None:
             return None
         if cached.spec.managed_by not in (None, "", _MANAGER):
@@ -284,6 +288,16 @@ class JobController(Controller):
 
 def _tracked(pod: Pod) -> bool:
     return plan.FINALIZER in (pod.metadata.finalizers or ())
+
+
+def _tracked_job(pod: Pod) -> tuple[str, ...]:
+    reference = controller_of(pod) if _tracked(pod) else None
+    return (f"{pod.metadata.namespace}/{reference.name}",) if reference and reference.kind == "Job" else ()
+
+
+def _job_uid(pod: Pod) -> str:
+    reference = controller_of(pod)
+    return reference.uid if reference is not None else ""
 
 
 def _by_index(job: Job, active: Sequence[Pod], tally: plan.Tally) -> tuple[list[Pod], list[Pod]]:

@@ -111,19 +111,19 @@ class PodGarbageCollector(Controller):
         """Say why, in a status that is final, and delete without waiting for a node."""
         metadata = pod.metadata
         try:
-            if reason and not is_terminal(pod):
+            if not is_terminal(pod):  # also so that a Job counts it and takes its finalizer away
                 changed = codec.copy(pod)
                 changed.status.phase = "Failed"
-                changed.status.conditions = [
-                    *(c for c in changed.status.conditions or () if c.type != "DisruptionTarget"),
-                    PodCondition(
+                if reason:
+                    others = [c for c in changed.status.conditions or () if c.type != "DisruptionTarget"]
+                    condition = PodCondition(
                         type="DisruptionTarget",
                         status="True",
                         reason=reason,
                         message=message,
                         last_transition_time=clock.rfc3339(),
-                    ),
-                ]
+                    )
+                    changed.status.conditions = [*others, condition]
                 await self._pods.update_status(changed)
             await self._pods.delete(metadata.name, metadata.namespace, grace_period=0, uid=metadata.uid)
         except StatusError as error:

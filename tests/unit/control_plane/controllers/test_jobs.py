@@ -101,6 +101,21 @@ async def test_ended_jobs_go_after_their_ttl() -> None:
         assert await world.list(Pod) == []
 
 
+async def test_pods_of_a_deleted_job_are_let_go() -> None:
+    async with World("job-controller", "garbage-collector-controller") as world:
+        await world.create(job(parallelism=2))
+        await world.until(Job, "job", lambda j: j.status.ready == 2)
+        pods = await world.list(Pod)
+        await world.client.resource(Job).delete("job", "default", propagation="Background")
+        for pod in pods:
+            await world.gone(Pod, pod.metadata.name)
+        await world.create(job(parallelism=2))
+        await world.until(Job, "job", lambda j: j.status.ready == 2)
+        await world.client.resource(Job).delete("job", "default", propagation="Foreground")
+        await world.gone(Job, "job")
+        assert await world.list(Pod) == []
+
+
 def test_pod_failure_policy() -> None:
     rules = [
         {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}},
