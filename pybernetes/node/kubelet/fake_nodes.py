@@ -34,11 +34,11 @@ from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import machine
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.config import KUBELET_VERSION
-from pybernetes.node.kubelet.lifecycle import decide
+from pybernetes.node.kubelet.lifecycle import apply, decide
 from pybernetes.node.kubelet.node_status import LEASES, conditions, parse_taint
 from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import find_container, next_back_off, spec_hash
-from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, Kill, PodState, Run, Sandbox
+from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, PodState, Run, Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -305,17 +305,12 @@ class FakeNodes:
         """The effects of a fake pod: changes of its state, at once."""
         state, now = fake.state, clock.timestamp()
         match command:
-            case do.BeginEnding(ending):
-                state.ending = ending
-            case do.BeginTermination(grace):
-                if state.terminating_since is None:
-                    state.terminating_since, state.kill_deadline = now, now + grace
-                state.grace, state.kill_deadline = grace, min(state.kill_deadline, now + grace)
-            case do.BeginKill(_, id, deadline, message):
-                if (run := state.find(id)) is not None:
-                    run.kill = Kill(deadline, message, hook_done=True)
-            case do.TellBackOff(name, id):
-                state.told[name] = id
+            case do.BeginKill(_, id):
+                apply(command, state, now)
+                if (run := state.find(id)) is not None and run.kill is not None:
+                    run.kill.hook_done = True  # there is nothing that a hook could do
+            case do.BeginEnding() | do.BeginTermination() | do.TellBackOff():
+                apply(command, state, now)
             case do.Cancel() | do.RunPreStop():
                 pass
             case do.SetUpVolumes():

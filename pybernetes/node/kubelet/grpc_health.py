@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, cast
 
 from grpclib.client import Channel
@@ -31,14 +30,13 @@ async def check(host: str, port: int, service: str) -> str:
     """
     name = service.encode()
     request = (b"\x0a" + bytes([len(name)]) + name) if name else b""
-    channel = Channel(host, port, codec=_Bytes(), loop=asyncio.get_running_loop())
+    channel = Channel(host, port, codec=_Bytes())
     try:
         async with channel.request(
             "/grpc.health.v1.Health/Check",
             Cardinality.UNARY_UNARY,
             cast(Any, bytes),
             cast(Any, bytes),
-            metadata={"user-agent": "kube-probe/1.36"},
         ) as stream:
             await stream.send_message(cast(Any, request), end=True)
             reply = cast("bytes | None", await stream.recv_message())

@@ -29,7 +29,7 @@ from pybernetes.node.kubelet.restarts import (
     sidecars,
     spec_hash,
 )
-from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Ending, PodState, Run
+from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Ending, Kill, PodState, Run
 
 #: Even without grace a container gets a moment between the stop signal and SIGKILL, seconds.
 MINIMUM_GRACE = 2.0
@@ -49,6 +49,28 @@ class Decision:
 def decide(pod: Pod, state: PodState, now: float) -> Decision:
     """The next commands. Commands for operations in flight are not repeated."""
     return _Decider(pod, state, now).run()
+
+
+def apply(command: do.Command, state: PodState, now: float) -> bool:
+    """The effect of an immediate command on the state; False for commands that are not of this kind."""
+    match command:
+        case do.BeginEnding(ending):
+            state.ending = ending
+        case do.BeginTermination(grace):
+            if state.terminating_since is None:
+                state.terminating_since, state.kill_deadline = now, now + grace
+            state.grace, state.kill_deadline = grace, min(state.kill_deadline, now + grace)
+        case do.BeginKill(_, id, deadline, message, restart):
+            run = state.find(id)
+            if run is not None and run.kill is not None:
+                run.kill.deadline = deadline
+            elif run is not None:
+                run.kill = Kill(deadline, message, restart=restart)
+        case do.TellBackOff(name, id):
+            state.told[name] = id
+        case _:
+            return False
+    return True
 
 
 def finished(pod: Pod, state: PodState) -> bool:

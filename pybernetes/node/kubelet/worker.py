@@ -24,10 +24,10 @@ from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.executor import Executor, OperationError
 from pybernetes.node.kubelet.host import Host
-from pybernetes.node.kubelet.lifecycle import decide
+from pybernetes.node.kubelet.lifecycle import apply, decide
 from pybernetes.node.kubelet.probes import LIVENESS, READINESS, STARTUP, Prober
 from pybernetes.node.kubelet.restarts import AnyContainer, find_container, init_containers
-from pybernetes.node.kubelet.state import RUNNING, Ending, Kill, Op, PodState, Run, Trouble
+from pybernetes.node.kubelet.state import RUNNING, Ending, Op, PodState, Run, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -185,27 +185,15 @@ class PodWorker:
         state, now = self.state, clock.timestamp()
         match command:
             case do.BeginEnding(ending):
-                state.ending = ending
                 self._tell("Normal", ending.reason, ending.message, "")
-            case do.BeginTermination(grace):
-                if state.terminating_since is None:
-                    state.terminating_since = now
-                    state.kill_deadline = now + grace
-                else:
-                    state.kill_deadline = min(state.kill_deadline, now + grace)
-                state.grace = grace
-            case do.BeginKill(_, id, deadline, message, restart):
-                run = state.find(id)
-                if run is not None:
-                    if run.kill is None:
-                        self._tell("Normal", "Killing", message, run.name)
-                        run.kill = Kill(deadline, message, restart=restart)
-                    else:
-                        run.kill.deadline = deadline
-            case do.TellBackOff(name, id):
-                state.told[name] = id
+            case do.BeginKill(name, id, _, message):
+                if (run := state.find(id)) is not None and run.kill is None:
+                    self._tell("Normal", "Killing", message, name)
+            case do.TellBackOff(name):
                 text = f"Back-off restarting failed container {name} in pod {statuses.full_name(self.pod)}"
                 self._tell("Warning", "BackOff", text, name)
+            case do.BeginTermination():
+                pass
             case do.Cancel(key):
                 if (task := self._tasks.get(key)) is not None:
                     task.cancel()
@@ -223,7 +211,7 @@ class PodWorker:
                 return False
             case _ as unknown:
                 assert_never(unknown)
-        return True
+        return apply(command, state, now)
 
     def _begin(self, key: str, work: Any, op: Op | None = None) -> None:
         assert self._nursery is not None
