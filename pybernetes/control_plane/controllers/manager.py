@@ -52,6 +52,7 @@ from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
 from pybernetes.control_plane.controllers.replication import ReplicationManager
 from pybernetes.control_plane.controllers.resource_quota import ResourceQuotaController
 from pybernetes.control_plane.controllers.root_ca import RootCAPublisher
+from pybernetes.control_plane.controllers.service_cidrs import ServiceCIDRController
 from pybernetes.control_plane.controllers.serviceaccount import ServiceAccountController
 from pybernetes.control_plane.controllers.serviceaccount_tokens import ServiceAccountTokenController
 from pybernetes.control_plane.controllers.statefulset import StatefulSetController
@@ -74,6 +75,7 @@ PLAIN: tuple[type[Controller], ...] = (
     EndpointsController,
     EndpointSliceController,
     EndpointSliceMirroringController,
+    ServiceCIDRController,
     DisruptionController,
     HorizontalPodAutoscalerController,
     TaintEvictionController,

@@ -6,7 +6,9 @@ from typing import Any
 
 from pybernetes.api.core_v1 import Endpoints, Pod, Service
 from pybernetes.api.discovery_v1 import Endpoint, EndpointSlice
+from pybernetes.api.networking_v1 import IPAddress, ServiceCIDR
 from pybernetes.control_plane.controllers import endpoint_plan as plan
+from pybernetes.machinery import codec
 
 from .world import World, template, wire
 
@@ -111,9 +113,29 @@ async def test_endpoints_by_hand_are_mirrored() -> None:
 
 
 def wire_subsets(subsets: list[dict[str, Any]]) -> Any:
-    from pybernetes.machinery import codec
-
     return codec.from_dict(Endpoints, {"subsets": subsets}).subsets
+
+
+async def test_a_range_goes_when_its_last_address_has_gone() -> None:
+    async with World("service-cidr-controller") as world:
+        await world.create(
+            codec.from_dict(ServiceCIDR, {"metadata": {"name": "x"}, "spec": {"cidrs": ["10.50.0.0/24"]}})
+        )
+        cidrs = world.informers.informer(ServiceCIDR)
+        await cidrs.synced()
+
+        def ready() -> str:
+            found = cidrs.get("", "x")
+            return "gone" if found is None else "".join(c.status for c in found.status.conditions or ())
+
+        assert await cidrs.until(lambda: ready() == "True")
+        parent = {"resource": "services", "namespace": "default", "name": "svc"}
+        address = {"metadata": {"name": "10.50.0.7"}, "spec": {"parentRef": parent}}
+        await world.create(codec.from_dict(IPAddress, address))
+        await world.client.resource(ServiceCIDR).delete("x")
+        assert await cidrs.until(lambda: ready() == "False")
+        await world.client.resource(IPAddress).delete("10.50.0.7")
+        assert await cidrs.until(lambda: ready() == "gone")
 
 
 def endpoints(*numbers: int) -> list[Endpoint]:
