@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api.kinds import Kind
 from pybernetes.client.client import Client, Resource
 from pybernetes.client.informer import Informer
 from pybernetes.machinery.meta import Object
+
+if TYPE_CHECKING:
+    from pybernetes.client.discovered import DiscoveredResources
 
 O = TypeVar("O", bound=Object)  # noqa: E741 - an object kind
 
@@ -22,6 +26,13 @@ class InformerFactory:
         self._informers: dict[tuple[Any, ...], Informer[Any]] = {}
         self._tasks: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._nursery: Nursery | None = None
+
+    @cached_property
+    def discovered(self) -> DiscoveredResources:
+        """What the server serves, kept current; shared like the informers."""
+        from pybernetes.client.discovered import DiscoveredResources
+
+        return DiscoveredResources(self.client, self)
 
     def informer(
         self, kind: type[O], *, namespace: str = "", label_selector: str = "", field_selector: str = ""

@@ -21,7 +21,6 @@ from pybernetes.api import kinds as built_in
 from pybernetes.api.core_v1 import ObjectReference
 from pybernetes.api.kinds import Kind
 from pybernetes.client.controller import Controller
-from pybernetes.client.discovered import DiscoveredResources
 from pybernetes.client.informer import Handler, Informer
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
@@ -56,7 +55,7 @@ class GarbageCollector(Controller):
 
     def setup(self) -> None:
         """Resources are found in `run`: they are whatever discovery says."""
-        self._discovered = DiscoveredResources(self.client, self.informers)
+        self._discovered = self.informers.discovered
         self._resources_changed = asyncio.Event()
         self._discovered.on_change(self._resources_changed.set)
         self._monitors: dict[tuple[str, str], _Monitor] = {}

@@ -15,7 +15,6 @@ from pybernetes.aio.backoff import ItemBackoff
 from pybernetes.api.core_v1 import Namespace, NamespaceCondition, Pod
 from pybernetes.api.kinds import Kind
 from pybernetes.client.controller import Controller, RequeueAfter
-from pybernetes.client.discovered import DiscoveredResources
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
 
@@ -46,7 +45,7 @@ class NamespaceController(Controller):
         self.namespaces.on(self._changed, lambda old, new: self._changed(new))
         self.pods.on(deleted=self._pod_deleted)
         self._namespaces = self.client.resource(Namespace)
-        self._discovered = DiscoveredResources(self.client, self.informers)
+        self._discovered = self.informers.discovered
         self._backoff = ItemBackoff(0.2, 10.0)
 
     def _changed(self, namespace: Namespace) -> None:

@@ -18,7 +18,6 @@ from pybernetes.api.core_v1 import Pod, ResourceQuota
 from pybernetes.api.kinds import Kind
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, key_of, split_key
-from pybernetes.client.discovered import DiscoveredResources
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
@@ -72,7 +71,7 @@ class ResourceQuotaController(Controller):
         """Quotas; what they count is watched once a quota asks for it."""
         self.quotas = self.informers.informer(ResourceQuota)
         self.quotas.on(self._quota, self._quota_updated)
-        self._discovered = DiscoveredResources(self.client, self.informers)
+        self._discovered = self.informers.discovered
 
     def _quota(self, quota: ResourceQuota) -> None:
         if not counted(quota) <= {*self._monitors}:
