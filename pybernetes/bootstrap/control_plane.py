@@ -35,7 +35,7 @@ class Config:
     apiserver: APIServerConfig = field(default_factory=APIServerConfig)
     controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
     #: Run a scheduler. Off: Pods stay unassigned unless somebody binds them.
-    scheduler: bool = False
+    scheduler: bool = True
     #: Nodes that only play running Pods, in this process.
     fake_nodes: int = 0
 
