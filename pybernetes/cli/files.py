@@ -1,0 +1,131 @@
+"""Manifests from files, directories and standard input, one object at a time with the place it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pybernetes.cli.errors import CLIError, not_implemented
+
+if TYPE_CHECKING:
+    from pybernetes.cli.flags import Flags
+
+_EXTENSIONS = (".json", ".yaml", ".yml")
+
+
+@dataclass
+class Manifest:
+    """One object of a file. `source` is the file's name as given, `STDIN` for standard input."""
+
+    object: dict[str, Any]
+    source: str
+
+
+def read(flags: Flags, *, validate: bool = True) -> list[Manifest]:
+    """All objects of `-f` and `-k`, Lists taken apart. Raises CLIError in upstream's words."""
+    if flags.text("kustomize"):
+        if flags.many("filename"):
+            raise CLIError("only one of -f or -k can be specified")
+        raise not_implemented("-k, --kustomize")
+    names = [name for given in flags.many("filename") for name in given.split(",")]
+    found: list[Manifest] = []
+    for name in names:
+        for source, text in _texts(name, flags.on("recursive")):
+            found += _objects(source, text, validate)
+    if names and not found:
+        raise CLIError("no objects passed to apply") if False else CLIError("no objects passed")
+    return found
+
+
+def _texts(name: str, recursive: bool) -> Iterator[tuple[str, str]]:
+    if name == "-":
+        yield "STDIN", sys.stdin.read()
+        return
+    if name.startswith(("http://", "https://")):
+        raise not_implemented(f"reading manifests from a URL ({name})")
+    if not os.path.exists(name):
+        import glob
+
+        matches = sorted(glob.glob(name))
+        if not matches:
+            raise CLIError(f'the path "{name}" does not exist')
+        for match in matches:
+            yield from _texts(match, recursive)
+        return
+    if os.path.isdir(name):
+        for directory, folders, files in os.walk(name):
+            folders.sort()
+            if not recursive:
+                folders.clear()
+            for file in sorted(files):
+                if file.endswith(_EXTENSIONS):
+                    yield from _texts(os.path.join(directory, file), recursive)
+        return
+    try:
+        with open(name, encoding="utf-8") as handle:
+            yield name, handle.read()
+    except OSError as error:
+        raise CLIError(f"open {name}: {(error.strerror or '').lower()}") from None
+    except UnicodeDecodeError:
+        raise CLIError(f"error parsing {name}: error converting YAML to JSON: yaml: invalid UTF-8") from None
+
+
+def _objects(source: str, text: str, validate: bool) -> list[Manifest]:
+    found: list[Manifest] = []
+    for document in _documents(source, text):
+        if not isinstance(document, dict):
+            raise CLIError(
+                f"error validating {_quoted(source)}: error validating data: invalid object to validate"
+                "; if you choose to ignore these errors, turn validation off with --validate=false"
+            )
+        if isinstance(document.get("items"), list) and (document.get("kind") or "").endswith("List"):
+            found += [Manifest(_checked(item, source), source) for item in document["items"]]
+        else:
+            found.append(Manifest(_checked(document, source), source))
+    return found
+
+
+def _documents(source: str, text: str) -> Iterator[Any]:
+    if text.lstrip()[:1] == "{":
+        decoder = json.JSONDecoder()
+        index = 0
+        try:
+            while rest := text[index:].lstrip():
+                index = len(text) - len(rest)
+                value, index = decoder.raw_decode(text, index)
+                yield value
+            return
+        except ValueError:
+            if index:
+                raise CLIError(f"error parsing {source}: invalid JSON") from None
+    from pybernetes.machinery import yaml
+
+    try:
+        yield from yaml.load_all(text)
+    except yaml.YAMLError as error:
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        raise CLIError(f"error parsing {source}: error converting YAML to JSON: {error}{hint}") from None
+
+
+def _checked(value: Any, source: str) -> dict[str, Any]:
+    missing = []
+    if isinstance(value, dict):
+        if not value.get("apiVersion"):
+            missing.append("apiVersion not set")
+        if not value.get("kind"):
+            missing.append("kind not set")
+    if missing or not isinstance(value, dict):
+        text = missing[0] if len(missing) == 1 else f"[{', '.join(missing)}]"
+        raise CLIError(
+            f"error validating {_quoted(source)}: error validating data: {text}; "
+            "if you choose to ignore these errors, turn validation off with --validate=false"
+        )
+    return value
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'

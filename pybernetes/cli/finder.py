@@ -1,0 +1,185 @@
+"""Which objects a command is about: `pods`, `pod x y`, `deploy/x svc/y`, `pods,services -l app=a`, `-f file`.
+
+The result is a list of targets: a named object, or a collection to be listed. Fetching is left to the verbs, because
+`get` wants tables, `delete` wants nothing at all, and most want objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pybernetes.cli.errors import APIError, CLIError
+
+if TYPE_CHECKING:
+    from pybernetes.cli.flags import Flags
+    from pybernetes.cli.resources import Resource
+    from pybernetes.cli.session import Session
+
+
+@dataclass
+class Target:
+    """One object (`name` set) or a collection. `manifest` is the object as a file has it."""
+
+    resource: Resource
+    namespace: str
+    name: str = ""
+    manifest: dict[str, Any] | None = None
+    source: str = ""
+
+    @property
+    def shown(self) -> str:
+        """`deployment.apps/x`."""
+        return f"{self.resource.shown}/{self.name}"
+
+    def path(self, subresource: str = "") -> str:
+        """The URL path of the object."""
+        return self.resource.path(self.namespace, self.name, subresource)
+
+
+@dataclass
+class Found:
+    """One object, as it is on the server."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    object: dict[str, Any]
+    manifest: dict[str, Any] | None = None
+    source: str = ""
+
+    @property
+    def shown(self) -> str:
+        """`deployment.apps/x`."""
+        return f"{self.resource.shown}/{self.name}"
+
+    def path(self, subresource: str = "") -> str:
+        """The URL path of the object."""
+        return self.resource.path(self.namespace, self.name, subresource)
+
+
+def targets(
+    session: Session, flags: Flags, arguments: list[str], *, default_type: str = "", files: bool = True
+) -> list[Target]:
+    """What the command line names. Raises CLIError in upstream's words."""
+    if files and (flags.many("filename") or ("kustomize" in flags.declared and flags.text("kustomize"))):
+        if arguments:
+            raise CLIError(
+                "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+            )
+        return of_files(session, flags)
+    if not arguments:
+        return []
+    namespace = "" if flags.on("all-namespaces") else session.namespace
+    if any("/" in word for word in arguments):
+        return _slashed(session, arguments, namespace)
+    if default_type and not _is_type(session, arguments[0], arguments):
+        arguments = [default_type, *arguments]
+    kinds = types(session, arguments[0])
+    names = arguments[1:]
+    if names and flags.on("all-namespaces"):
+        raise CLIError("a resource cannot be retrieved by name across all namespaces")
+    if names and "selector" in flags.declared and (flags.text("selector")):
+        raise CLIError("name cannot be provided when a selector is specified")
+    if not names:
+        return [Target(kind, namespace if kind.namespaced else "") for kind in kinds]
+    return [Target(kind, namespace if kind.namespaced else "", name) for kind in kinds for name in names]
+
+
+def _is_type(session: Session, word: str, arguments: list[str]) -> bool:
+    return False
+
+
+def types(session: Session, word: str) -> list[Resource]:
+    """`pods,svc`, `all`. Raises CLIError for an unknown one."""
+    found: list[Resource] = []
+    for part in word.split(","):
+        if not part:
+            raise CLIError("arguments in resource/name form must have a single resource and name") if False else CLIError(
+                f'the server doesn\'t have a resource type "{part}"'
+            )
+        listed = session.resources.category(part) if part in ("all", "api-extensions") else []
+        if not listed and "." not in part and session.resources._find(part) is None:
+            listed = session.resources.category(part)
+        for resource in listed or [session.resources.find(part)]:
+            if resource not in found:
+                found.append(resource)
+    return found
+
+
+def _slashed(session: Session, arguments: list[str], namespace: str) -> list[Target]:
+    found = []
+    for word in arguments:
+        if "/" not in word:
+            raise CLIError(
+                "there is no need to specify a resource type as a separate argument when passing arguments in "
+                "resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of "
+                "'kubectl get resource resource/<resource_name>'"
+            )
+        kind, _, name = word.partition("/")
+        if not kind or not name or "/" in name:
+            raise CLIError("arguments in resource/name form may not have more than one slash"
+                           if "/" in name else "arguments in resource/name form must have a single resource and name")
+        for resource in types(session, kind):
+            found.append(Target(resource, namespace if resource.namespaced else "", name))
+    return found
+
+
+def of_files(session: Session, flags: Flags) -> list[Target]:
+    """The objects of `-f`. Raises CLIError."""
+    from pybernetes.cli import files
+
+    return [of_manifest(session, m.object, m.source) for m in files.read(flags)]
+
+
+def of_manifest(session: Session, manifest: dict[str, Any], source: str) -> Target:
+    """The target an object of a file is about. Raises CLIError when there is no such kind or namespaces disagree."""
+    resource = session.resources.of_kind(manifest["apiVersion"], manifest["kind"])
+    metadata = manifest.get("metadata") or {}
+    if resource is None:
+        raise NoMatch(
+            f'resource mapping not found for name: "{metadata.get("name", "")}" namespace: '
+            f'"{metadata.get("namespace", "")}" from "{source}": no matches for kind "{manifest["kind"]}" in version '
+            f'"{manifest["apiVersion"]}"\nensure CRDs are installed first'
+        )
+    namespace = ""
+    if resource.namespaced:
+        namespace = metadata.get("namespace") or session.namespace
+        given = session.flags.text("namespace")
+        if given and namespace != given:
+            raise CLIError(
+                f'the namespace from the provided object "{namespace}" does not match the namespace "{given}". '
+                f"You must pass '--namespace={namespace}' to perform this operation."
+            )
+        manifest.setdefault("metadata", {})
+        if manifest["metadata"] is None:
+            manifest["metadata"] = {}
+        manifest["metadata"]["namespace"] = namespace
+    return Target(resource, namespace, metadata.get("name", ""), manifest, source)
+
+
+class NoMatch(CLIError):
+    """The server has no such kind (yet)."""
+
+
+def fetch(
+    session: Session, flags: Flags, found: list[Target], *, ignore_not_found: bool = False
+) -> list[Found]:
+    """The objects of the targets, collections listed with the command's selectors. Raises APIError."""
+    out = []
+    selector = flags.text("selector") if "selector" in flags.declared else ""
+    fields = flags.text("field-selector") if "field-selector" in flags.declared else ""
+    for t in found:
+        if t.name:
+            try:
+                value = session.get(t.resource, t.namespace, t.name)
+            except APIError as error:
+                if ignore_not_found and error.reason == "NotFound":
+                    continue
+                raise
+            out.append(Found(t.resource, t.namespace, t.name, value, t.manifest, t.source))
+            continue
+        for item in session.list(t.resource, t.namespace, selector=selector, fields=fields):
+            metadata = item["metadata"]
+            out.append(Found(t.resource, metadata.get("namespace", ""), metadata["name"], item))
+    return out

@@ -1,0 +1,1 @@
+"""How objects are written: tables, YAML and JSON, names, templates, and descriptions."""
