@@ -21,7 +21,7 @@ from pybernetes.node.cri import AlreadyExists, CRIError
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import handlers, hosts, mounts
-from pybernetes.node.kubelet.configs import Surroundings, container_config, container_resources, sandbox_config
+from pybernetes.node.kubelet.configs import POD_UID, Surroundings, container_config, container_resources, sandbox_config
 from pybernetes.node.kubelet.environment import ConfigError, References, build
 from pybernetes.node.kubelet.host import Host, offload, write_file
 from pybernetes.node.kubelet.observe import read_run
@@ -189,7 +189,13 @@ class Executor:
             state.back_off[container.name] = next_back_off(entry, last.finished_at, clock.timestamp())
         sandbox = self._sandbox_config or self.sandbox_config(box.attempt)
         try:
-            container_id = await host.runtime.create_container(box.id, config, sandbox)
+            try:
+                container_id = await host.runtime.create_container(box.id, config, sandbox)
+            except AlreadyExists:  # a create whose answer was lost
+                for left in await host.runtime.list_containers(pod_sandbox_id=box.id):
+                    if left.metadata == config.metadata and state.find(left.id) is None:
+                        await host.runtime.remove_container(left.id)
+                container_id = await host.runtime.create_container(box.id, config, sandbox)
         except CRIError as error:
             say("Warning", "Failed", f"Error: {error.message}")
             raise OperationError("CreateContainerError", error.message) from None
@@ -425,9 +431,8 @@ class Executor:
 
     async def _clean_up(self) -> None:
         state, host, metadata = self.state, self.host, self.pod().metadata
-        for box in (*state.old_sandboxes, state.sandbox):
-            if box is not None:
-                await host.runtime.remove_pod_sandbox(box.id)
+        for box in await host.runtime.list_pod_sandboxes(labels={POD_UID: metadata.uid}):
+            await host.runtime.remove_pod_sandbox(box.id)
         directories = [
             host.paths.pod(metadata.uid),
             host.paths.pod_logs(metadata.namespace, metadata.name, metadata.uid),

@@ -160,8 +160,10 @@ class Kubelet:
         elif uid in self.workers:
             if old.spec != pod.spec:
                 self.host.watches.hold(pod)
-                self._resized(old, pod)
-            self.workers[uid].update(pod)
+                self.workers[uid].update(pod)
+                self._judge_resize(self.workers[uid])
+            else:
+                self.workers[uid].update(pod)
         else:
             self._added(pod)
 
@@ -204,11 +206,20 @@ class Kubelet:
     async def _work(self, worker: PodWorker) -> None:
         uid = worker.pod.metadata.uid
         try:
-            await worker.run()
+            while not worker.state.gone:
+                try:
+                    await worker.run()
+                except Exception:  # a pod that trips over a mistake of ours must not be lost, nor take others along
+                    log.exception("pod %s/%s", worker.pod.metadata.namespace, worker.pod.metadata.name)
+                    worker.state.ops.clear()
+                    await clock.sleep(1.0)
         finally:
             self.workers.pop(uid, None)
             self.host.watches.release(uid)
             self.host.images.forget(uid)
+        for other in self.workers.values():
+            if other.state.resize:  # there may be room now
+                self._judge_resize(other)
         for waiting, pod in [*self._waiting.items()]:
             if self._predecessor(pod) is None:
                 del self._waiting[waiting]
@@ -222,11 +233,11 @@ class Kubelet:
         status = msgspec.structs.replace(node.status, allocatable=dict(self.facts.allocatable))
         return msgspec.structs.replace(node, status=status)
 
-    def _resized(self, old: Pod, pod: Pod) -> None:
-        """Decide whether the node has room for a resize."""
-        worker = self.workers[pod.metadata.uid]
+    def _judge_resize(self, worker: PodWorker) -> None:
+        """Decide whether the node has room for what the pod now asks."""
         others = [w.pod for w in self.workers.values() if w is not worker and not w.is_over]
-        worker.state.resize = admission.resize_refusal(pod, others, self.facts.allocatable)
+        worker.state.resize = admission.resize_refusal(worker.pod, others, self.facts.allocatable)
+        worker.wake()
 
     def _touched(self, uid: str) -> None:
         if (worker := self.workers.get(uid)) is not None:

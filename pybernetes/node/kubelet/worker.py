@@ -76,6 +76,10 @@ class PodWorker:
                 self._begin("refresh-volumes", self._refresh_volumes())
         self._wake.set()
 
+    def wake(self) -> None:
+        """Look again."""
+        self._wake.set()
+
     def show_in(self, mirror: Pod | None) -> None:
         """Write the status of this static pod to another mirror."""
         if mirror is None or self.mirror is None or mirror.metadata.uid != self.mirror.metadata.uid:
@@ -167,6 +171,11 @@ class PodWorker:
             elif run is not None and (known.container_id or "").endswith(f"/{run.id}"):
                 run.image, run.image_id = known.image, known.image_id
                 run.ready, run.started = known.ready or None, known.started or None
+            for state in (known.state, known.last_state):
+                ended = state.terminated if state else None
+                before = self.state.find((ended.container_id or "").rpartition("/")[2]) if ended else None
+                if ended and before:
+                    before.message = ended.message or before.message
         if status.phase in (statuses.SUCCEEDED, statuses.FAILED) and not self.state.running():
             self.state.ending = Ending(status.reason or "", status.message or "")
 
@@ -234,7 +243,7 @@ class PodWorker:
             self._failed(trouble_key, error.reason, error.message, error.retry_at, config=error.config)
         except (CRIError, StatusError, Unavailable, OSError) as error:
             log.warning("%s: %s: %s", statuses.full_name(self.pod), command.key, error)
-            self._failed(trouble_key, "Error", str(error), None)
+            self._failed(trouble_key, "CreateContainerError", str(error), None)
         else:
             self.state.trouble.pop(trouble_key, None)
 

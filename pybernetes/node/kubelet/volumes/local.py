@@ -38,9 +38,12 @@ def _tmpfs_size(context: Context, pod: Pod, limit: str | None) -> int:
 
 
 def _make_empty_dir(path: Path, tmpfs: bool, size: int, gid: int) -> None:
+    known = path.is_dir()
     path.mkdir(parents=True, exist_ok=True)
-    if tmpfs and path not in mounts.mounts_below(path):
+    if tmpfs and not os.path.ismount(path):
         mounts.mount("tmpfs", path, "tmpfs", 0, f"size={size}" if size else "")
+    elif known:
+        return  # in use already: its owner and mode are the pod's affair
     if gid >= 0:
         os.chown(path, -1, gid)
         os.chmod(path, 0o2777)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from pybernetes.api.core_v1 import ConfigMap, Pod, Secret, Volume, VolumeProjection
 from pybernetes.client.errors import Unavailable
 from pybernetes.machinery.errors import StatusError
-from pybernetes.node.kubelet.volumes import atomic
+from pybernetes.node.kubelet.volumes import atomic, mounts
 from pybernetes.node.kubelet.volumes.content import (
     DEFAULT_MODE,
     Files,
@@ -40,16 +41,18 @@ async def set_up(context: Context, pod: Pod, volume: Volume) -> tuple[Path, floa
     except TimeoutError:
         raise VolumeError("failed to sync configmap cache: timed out waiting for the condition") from None
     gid = fs_group(pod)
-    await context.offload(_write, directory, shared_with_group(files, gid), gid, _owner(pod))
+    # Secrets are kept off the disk.
+    tmpfs = context.config.real_mounts and (volume.secret is not None or volume.projected is not None)
+    await context.offload(_write, directory, shared_with_group(files, gid), gid, _owner(pod), tmpfs)
     return directory, renew
 
 
-def _write(directory: Path, files: Files, gid: int, owner: int) -> None:
+def _write(directory: Path, files: Files, gid: int, owner: int, tmpfs: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
+    if tmpfs and not os.path.ismount(directory):
+        mounts.mount("tmpfs", directory, "tmpfs")
     directory.chmod(0o777 if gid < 0 else 0o2775)
     if gid >= 0:
-        import os
-
         os.chown(directory, -1, gid)
     if owner >= 0:
         files = {path: f if f.uid != TOKEN_OWNER else f._replace(uid=owner) for path, f in files.items()}
