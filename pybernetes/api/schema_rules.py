@@ -10,9 +10,9 @@ def rule_errors(props: JSONSchemaProps, path: str) -> list[FieldError]:
     """What is wrong with the rules of a schema and of everything below it."""
     if not _has_rules(props):
         return []
-    from pybernetes.api.schema_rule_validation import check
+    from pybernetes.machinery import schema, schema_rules
 
-    return check(props, path)
+    return schema_rules.check(schema.of_crd(props), path)
 
 
 def _has_rules(props: JSONSchemaProps) -> bool:

@@ -18,6 +18,7 @@ from pybernetes.control_plane.apiserver.admission.limit_ranger import LimitRange
 from pybernetes.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from pybernetes.control_plane.apiserver.admission.node_restriction import NodeRestriction
 from pybernetes.control_plane.apiserver.admission.pod_security import PodSecurity
+from pybernetes.control_plane.apiserver.admission.policies import MutatingAdmissionPolicy, ValidatingAdmissionPolicy
 from pybernetes.control_plane.apiserver.admission.priority import Priority
 from pybernetes.control_plane.apiserver.admission.resource_quota import ResourceQuota
 from pybernetes.control_plane.apiserver.admission.runtime_class import RuntimeClass
@@ -30,6 +31,8 @@ from pybernetes.control_plane.apiserver.admission.simple_plugins import (
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
+from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient
+from pybernetes.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from pybernetes.control_plane.apiserver.authorization.escalation import RoleEscalation
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 def build(core: Core) -> list[Plugin]:
     """All plugins that are on by default."""
+    webhooks = WebhookClient(core)
     return [
         NamespaceLifecycle(),
         LimitRanger(core),
@@ -56,5 +60,9 @@ def build(core: Core) -> list[Plugin]:
         CertificateSubjectRestriction(),
         DefaultIngressClass(core),
         RoleEscalation(core),
+        MutatingAdmissionPolicy(core),
+        MutatingAdmissionWebhook(core, webhooks),
+        ValidatingAdmissionPolicy(core),
+        ValidatingAdmissionWebhook(core, webhooks),
         ResourceQuota(core),
     ]

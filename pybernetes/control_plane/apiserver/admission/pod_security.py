@@ -459,7 +459,7 @@ _TEMPLATES = frozenset(
 
 
 def evaluate(level: str, version: str, metadata: ObjectMeta, spec: PodSpec) -> str | None:
-    """`violates PodSecurity "restricted:latest": ...`, or None. An unknown level is `restricted`, as upstream has it."""
+    """`violates PodSecurity "restricted:latest": ...`, or None. An unknown level is `restricted`."""
     found = []
     for check in LEVELS.get(level, RESTRICTED):
         finding = check(metadata, spec)
@@ -552,9 +552,8 @@ class PodSecurity(Plugin):
                 bad.setdefault(text_of.partition(": ")[2], []).append(pod.metadata.name)
         if bad:
             level = f"{labels.get(f'{PREFIX}enforce')}:{labels.get(f'{PREFIX}enforce-version', 'latest')}"
-            attributes.warn(
-                f'existing pods in namespace "{namespace.metadata.name}" violate the new PodSecurity enforce level "{level}"'
-            )
+            name = namespace.metadata.name
+            attributes.warn(f'existing pods in namespace "{name}" violate the new PodSecurity enforce level "{level}"')
             for reasons, pods in sorted(bad.items(), key=lambda entry: entry[1]):
                 more = f" (and {len(pods) - 1} other pod{'s' if len(pods) > 2 else ''})" if len(pods) > 1 else ""
                 attributes.warn(f"{pods[0]}{more}: {', '.join(_short(reasons))}")

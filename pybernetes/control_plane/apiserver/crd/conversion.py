@@ -1,8 +1,8 @@
 """Objects of a custom kind in another version than the one stored.
 
 Strategy None changes `apiVersion` and nothing else. Strategy Webhook asks a server for all objects of a request at
-once, before the verb runs (`Converting` stands in front of the verbs), and keeps the answers by revision, so that verbs,
-rendering and watches stay without waiting. Only an object that changes while a watch in another version runs is
+once, before the verb runs (`Converting` stands in front of the verbs), and keeps the answers by revision, so that
+verbs, rendering and watches stay without waiting. Only an object that changes while a watch in another version runs is
 converted by a call that blocks.
 """
 

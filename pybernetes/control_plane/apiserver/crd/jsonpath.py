@@ -1,7 +1,8 @@
 """JSONPath as printer columns, selectable fields and the scale subresource use it.
 
 A path (`.status.conditions[?(@.type=="Ready")].status`) is compiled once into steps. Supported: fields (quoted and
-escaped ones too), indexes (negative ones too), slices, wildcards, recursive descent and filters that compare one path with a constant.
+escaped ones too), indexes (negative ones too), slices, wildcards, recursive descent and filters that compare one path
+with a constant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""x-kubernetes-validations: CEL rules inside a schema, evaluated where they stand."""
+"""x-kubernetes-validations of a custom kind. CEL is imported only where there are any."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def has_rules(schema: Schema) -> bool:
     if schema.validations:
         return True
     children = [*schema.properties.values(), schema.items, schema.additional]
-    return any(child is not None and has_rules(child) for child in children)
+    return any(child is not None and child is not schema and has_rules(child) for child in children)
 
 
 def rules_of(schema: Schema) -> Rules | None:
     """The function that evaluates all rules of a schema; None when there are none."""
     if not has_rules(schema):
         return None
-    from pybernetes.control_plane.apiserver.crd.rule_evaluation import evaluator
+    from pybernetes.machinery.schema_rules import evaluator
 
     return evaluator(schema)
