@@ -143,6 +143,8 @@ class Writer:
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException):
+                assert connection is not None
+                connection.close()
                 connection = None
                 clock._time.sleep(0.01)  # the server is being killed; a thread, not a coroutine
                 continue
@@ -150,6 +152,8 @@ class Writer:
                 with self._changed:
                     self._acknowledged.add(name)
                     self._changed.notify_all()
+        if connection is not None:
+            connection.close()
 
 
 def _main_process(container: str) -> int:
