@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import node_host
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
+from pybernetes.client.factory import InformerFactory
 from pybernetes.client.http import HTTPTransport
 from pybernetes.network import cni
+from pybernetes.network.dns import forward
+from pybernetes.network.dns import server as dns
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.process import Containerd
 from pybernetes.node.cri.client import CRIClient
@@ -46,11 +50,14 @@ class Agent:
         cluster, node = self.config.cluster, self.config.node
         containerd = Containerd(node_host.containerd_config(cluster, node))
         runtime = CRIClient(containerd.config.socket)
-        connection = kubeconfig.load([cluster.directory / "kubelet.conf"], explicit=True).connection()
-        transport = HTTPTransport(connection)
+        transport, network_transport = self._transport("kubelet.conf"), self._transport("kube-proxy.conf")
+        informers = InformerFactory(Client(network_transport))  # proxy and DNS read the same objects
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(containerd.run(), name="containerd")
+                names = dns.DNS(self._dns(), informers.client, informers)
+                group.create_task(names.run(), name="dns")
+                group.create_task(informers.run(), name="network-informers")
                 network = group.create_task(
                     cni.PodNetwork(node_host.network_config(cluster, node)).setup(), name="pod-network"
                 )
@@ -62,10 +69,29 @@ class Agent:
                 kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
+                await names.ready.wait()
                 self.ready.set(node)
         finally:
             await transport.close()
+            await network_transport.close()
             await runtime.close()
+
+    def _transport(self, file: str) -> HTTPTransport:
+        path = self.config.cluster.directory / file
+        return HTTPTransport(kubeconfig.load([path], explicit=True).connection())
+
+    def _dns(self) -> dns.Config:
+        state, directory = self.config.cluster.state, self.config.cluster.directory
+        own = (state.machine_address, state.dns_address)
+        # A resolv.conf in the cluster's directory goes before the machine's.
+        files = (directory / "resolv.conf", Path("/etc/resolv.conf"))
+        return dns.Config(
+            address=state.machine_address,
+            domain=state.domain,
+            service_addresses=(state.dns_address,),
+            ranges=(state.pod_cidr, state.service_cidr),
+            forward=forward.Config(resolv_conf=files, own=own),
+        )
 
     def _kubelet(self) -> KubeletConfig:
         cluster, node = self.config.cluster, self.config.node

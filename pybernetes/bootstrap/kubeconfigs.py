@@ -49,6 +49,7 @@ def specs(node_name: str) -> list[Spec]:
         Spec("controller-manager.conf", "system:kube-controller-manager"),
         Spec("scheduler.conf", "system:kube-scheduler"),
         Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",)),
+        Spec("kube-proxy.conf", "system:kube-proxy"),
     ]
 
 

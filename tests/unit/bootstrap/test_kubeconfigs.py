@@ -21,7 +21,8 @@ def load(path: Path) -> dict[str, Any]:
 async def test_component_files(tmp_path: Path) -> None:
     authority = pki.create_authority("kubernetes")
     written = kubeconfigs.ensure(tmp_path, SERVER, authority, "n1")
-    assert written == ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"]
+    names = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet", "kube-proxy")
+    assert written == [f"{name}.conf" for name in names]
     assert all((tmp_path / name).stat().st_mode & 0o777 == 0o600 for name in written)
     admin = load(tmp_path / "admin.conf")
     assert admin["current-context"] == "kubernetes-admin@kubernetes"

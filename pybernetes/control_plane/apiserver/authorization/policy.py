@@ -101,6 +101,9 @@ system:certificates.k8s.io:legacy-unknown-approver
     approve              certificates.k8s.io    signers  kubernetes.io/legacy-unknown
 system:cluster-trust-bundle-discovery
     read                 certificates.k8s.io    clustertrustbundles
+system:coredns
+    list,watch           core                   endpoints,namespaces,pods,services
+    list,watch           discovery.k8s.io       endpointslices
 system:discovery
     get                  url                    /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*
     get                  url                    /readyz,/version,/version/
@@ -217,6 +220,7 @@ CLUSTER_BINDINGS = """
 cluster-admin                            cluster-admin  g:system:masters
 system:basic-user                        system:basic-user  g:system:authenticated
 system:cluster-trust-bundle-discovery    system:cluster-trust-bundle-discovery  g:system:serviceaccounts
+system:coredns                           system:coredns  s:coredns u:system:kube-proxy
 system:discovery                         system:discovery  g:system:authenticated
 system:kube-controller-manager           system:kube-controller-manager  u:system:kube-controller-manager
 system:kube-dns                          system:kube-dns  s:kube-dns
