@@ -31,6 +31,7 @@ async def test_component_files(tmp_path: Path) -> None:
     assert [(e.name, e.subject) for e in kubeconfigs.expirations(tmp_path)] == [
         ("admin.conf", "CN=kubernetes-admin,O=kubeadm:cluster-admins"),
         ("controller-manager.conf", "CN=system:kube-controller-manager"),
+        ("kube-proxy.conf", "CN=system:kube-proxy"),
         ("kubelet.conf", "CN=system:node:n1,O=system:nodes"),
         ("scheduler.conf", "CN=system:kube-scheduler"),
         ("super-admin.conf", "CN=kubernetes-super-admin,O=system:masters"),
@@ -44,9 +45,9 @@ async def test_files_are_kept_while_they_are_right(tmp_path: Path) -> None:
     assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["kubelet.conf"]
     (tmp_path / "scheduler.conf").write_text("[]")
     assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["scheduler.conf"]
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 5
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 6
     clock.use_virtual_epoch(clock.timestamp() + 300 * pki.DAY)
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 5
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 6
 
 
 FOREIGN = {
