@@ -17,6 +17,7 @@ from pybernetes.network import cni
 from pybernetes.node.containerd import settings
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.removal import teardown as remove_containerd
+from pybernetes.node.containerd.removal import unmount_below
 from pybernetes.node.cri.client import CRIClient
 
 
@@ -52,6 +53,7 @@ def teardown(cluster: Cluster, node: str) -> None:
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())
+    unmount_below([cluster.node_directory(node)])  # the kubelet's volumes in memory
     _remove_cgroups(cgroup_root(cluster, node))
 
 
