@@ -231,12 +231,16 @@ def remove(cluster: Cluster) -> None:
     processes.stop(cluster.control_plane_pid)
     if cluster.state.nodes:
         machine_link.remove(cluster)
+    # What says that there is a cluster goes last: a `down` that fails half-way can be repeated.
+    for entry in cluster.directory.iterdir():
+        if entry.name != "cluster.json":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.rmtree(cluster.directory)
     with contextlib.suppress(kubeconfigs.KubeconfigError):  # the user's file may be in any state
         kubeconfigs.remove(kubeconfigs.user_path(), f"pybernetes-{cluster.state.name}")
     link = clusters.home() / cluster.state.name
     if link.is_symlink():
         link.unlink()
-    shutil.rmtree(cluster.directory, ignore_errors=False)
 
 
 def _status(arguments: list[str]) -> int:

@@ -131,6 +131,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
         command = [sys.executable, "-m", "pybernetes", "image", "--name", "e2e", "import", *map(str, archives)]
         subprocess.run(command, check=True, env=environment, cwd=ROOT, capture_output=True, timeout=60)
         yield found
+        # `down` must cope with Pods that run.
+        image = ("--image=busybox:latest", "--image-pull-policy=IfNotPresent")
+        found.kubectl("run", "left-running", *image, "--", "sleep", "3600")
+        found.wait("--for=condition=Ready", "pod/left-running")
     finally:
         logs = {path.name: path.read_text() for path in (home / "e2e" / "logs").glob("*.log")}
         found.pybernetes("down", check=False)
