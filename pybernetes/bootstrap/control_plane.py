@@ -7,19 +7,25 @@ Each has its own identity and passes the same authorisation as over the network.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.client.client import Client
+from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import APIServer
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
+from pybernetes.control_plane.controllers import certificates, node_ipam, resource_quota, serviceaccount_tokens
 from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
 from pybernetes.control_plane.controllers.manager import ControllerManager
 
 if TYPE_CHECKING:
+    from pybernetes.api.core_v1 import Node, Secret, ServiceAccount
     from pybernetes.control_plane.scheduler import Scheduler
 
 CONTROLLER_MANAGER = User("system:kube-controller-manager", "", ("system:authenticated",), {})
@@ -59,7 +65,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.apiserver.run(), name="apiserver")
             self.address = await self.apiserver.ready.wait()
-            controllers = ControllerManager(self.config.controllers, self.client(CONTROLLER_MANAGER))
+            controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
             if self.config.scheduler:
                 scheduler = self._scheduler()
@@ -74,11 +80,58 @@ class ControlPlane:
             await controllers.ready.wait()
             self.ready.set(self.address)
 
+    def _controllers(self) -> ControllerManagerConfig:
+        """The controllers' configuration, with what only the API server of this process knows."""
+        config = self.config.controllers
+        if config.resource_quota is None:
+            config = replace(config, resource_quota=resource_quota.Config(usage=usage_of, in_scopes=in_scopes))
+        issuer = self.apiserver.access.issuer
+        if config.serviceaccount_tokens is None and issuer is not None:
+
+            def sign(account: ServiceAccount, secret: Secret) -> str:
+                meta = account.metadata
+                return issuer.legacy(meta.namespace, meta.name, meta.uid, secret.metadata.name)
+
+            tokens = serviceaccount_tokens.Config(sign=sign, root_ca=config.root_ca)
+            config = replace(config, serviceaccount_tokens=tokens)
+        return config
+
     def _scheduler(self) -> Scheduler:
         from pybernetes.control_plane.scheduler import Config as SchedulerConfig  # numpy: not for who needs none
         from pybernetes.control_plane.scheduler import Scheduler
 
         return Scheduler(SchedulerConfig(), self.client(SCHEDULER))
+
+
+def signer(pki: Path) -> Callable[[bytes, str, tuple[str, ...], int], bytes]:
+    """What signs certificate requests with the authority in `pki` (`ca.crt`, `ca.key`), for every built-in signer."""
+
+    def sign(request: bytes, signer_name: str, usages: tuple[str, ...], seconds: int) -> bytes:
+        from pybernetes.bootstrap import pki as authority  # cryptography: only when something is signed
+
+        pair = authority.KeyPair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
+        try:
+            return authority.sign_request(pair, request, usages, seconds)
+        except authority.PKIError as error:
+            raise ValueError(str(error)) from error
+
+    return sign
+
+
+def node_ranges(cluster: Cluster) -> node_ipam.Config:
+    """Ranges of Pod addresses: this machine's nodes have theirs already, and its own addresses belong to no node."""
+    state = cluster.state
+    *_, last = ipaddress.ip_network(state.pod_cidr).subnets(new_prefix=24)
+    return node_ipam.Config(
+        cluster_cidrs=(state.pod_cidr,),
+        assigned={node.name: (state.node_pod_cidr(node.name),) for node in state.nodes},
+        reserved=(str(last),),
+        skip=_is_fake,
+    )
+
+
+def _is_fake(node: Node) -> bool:
+    return (node.metadata.labels or {}).get("type") == "fake"
 
 
 def configure(cluster: Cluster) -> Config:
@@ -92,5 +145,9 @@ def configure(cluster: Cluster) -> Config:
         pki=pki,
         service_cidrs=(state.service_cidr,),
     )
-    controllers = ControllerManagerConfig(root_ca=(pki / "ca.crt").read_text())
+    controllers = ControllerManagerConfig(
+        root_ca=(pki / "ca.crt").read_text(),
+        certificates=certificates.Config(sign=signer(pki)),
+        node_ipam=node_ranges(cluster),
+    )
     return Config(apiserver=server, controllers=controllers, fake_nodes=state.fake_nodes)

@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from pybernetes.aio.tasks import Nursery
-from pybernetes.bootstrap.control_plane import ADMIN, Config, ControlPlane
+from pybernetes.bootstrap.control_plane import ADMIN, Config, ControlPlane, signer
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
+from pybernetes.control_plane.controllers import certificates as signing
 from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class LocalCluster:
                 controllers=ControllerManagerConfig(
                     controllers=options.controllers,
                     root_ca=(pki / "ca.crt").read_text() if pki else _PLACEHOLDER_CA,
+                    certificates=signing.Config(sign=signer(pki)) if pki else None,
                 ),
                 scheduler=options.scheduler,
                 fake_nodes=options.nodes,

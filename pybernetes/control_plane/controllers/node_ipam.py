@@ -1,9 +1,14 @@
-"""Node IPAM: each node gets its own range of Pod addresses out of the cluster's, one of each family."""
+"""Node IPAM: each node gets its own range of Pod addresses out of the cluster's, one of each family.
+
+Whoever sets up a node's network on the machine of the control plane knows its range before the node is registered
+(`Config.assigned`): the controller then writes that one and gives it to nobody else.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pybernetes.api.core_v1 import Node
 from pybernetes.client.client import Client
@@ -20,6 +25,9 @@ class Config:
     cluster_cidrs: tuple[str, ...] = ("10.244.0.0/16",)  #: at most one of each family
     mask_size_ipv4: int = 24  #: prefix length of a node's range
     mask_size_ipv6: int = 64
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: node -> its ranges, whatever is free
+    reserved: tuple[str, ...] = ()  #: ranges that no node gets
+    skip: Callable[[Node], bool] = lambda node: False  #: nodes that need no range
 
 
 class CidrSet:
@@ -79,6 +87,12 @@ class NodeIPAMController(Controller):
             CidrSet(cidr, config.mask_size_ipv6 if ":" in cidr else config.mask_size_ipv4)
             for cidr in config.cluster_cidrs
         ]
+        self._config = config
+        for cidr in config.reserved:
+            self._occupy(cidr, "")
+        for name, cidrs in config.assigned.items():
+            for cidr in cidrs:
+                self._occupy(cidr, name)
 
     def setup(self) -> None:
         """Nodes."""
@@ -87,24 +101,31 @@ class NodeIPAMController(Controller):
 
     def _added(self, node: Node) -> None:
         for cidr in node.spec.pod_cidrs or ():
-            for one in self._sets:
-                one.occupy(cidr, node.metadata.name)
-        if not node.spec.pod_cidrs:
+            self._occupy(cidr, node.metadata.name)
+        if not node.spec.pod_cidrs and not self._config.skip(node):
             self.queue.add(node.metadata.name)
 
     def _deleted(self, node: Node) -> None:
+        self._release(node.metadata.name)
+
+    def _occupy(self, cidr: str, owner: str) -> None:
         for one in self._sets:
-            one.release(node.metadata.name)
+            one.occupy(cidr, owner)
+
+    def _release(self, name: str) -> None:
+        if name not in self._config.assigned:
+            for one in self._sets:
+                one.release(name)
 
     async def reconcile(self, key: str) -> None:
         """Give the node its ranges, once and for all."""
         node = self.nodes.get("", key)
         if node is None or node.spec.pod_cidrs:
             return
-        found = [cidr for one in self._sets if (cidr := one.take(key)) is not None]
+        found = list(self._config.assigned.get(key, ()))
+        found = found or [cidr for one in self._sets if (cidr := one.take(key)) is not None]
         if len(found) < len(self._sets):
-            for one in self._sets:
-                one.release(key)
+            self._release(key)
             message = f"Node {key} status is now: CIDRNotAvailable"
             self.events.event(node, "Normal", "CIDRNotAvailable", message)
             raise RuntimeError("no range of Pod addresses is left")
@@ -112,6 +133,5 @@ class NodeIPAMController(Controller):
             patch = {"metadata": {"uid": node.metadata.uid}, "spec": {"podCIDR": found[0], "podCIDRs": found}}
             await self.nodes.caught_up(await self.client.resource(Node).patch(key, "", patch, type="strategic"))
         except StatusError:
-            for one in self._sets:
-                one.release(key)
+            self._release(key)
             raise
