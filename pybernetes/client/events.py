@@ -97,7 +97,7 @@ class EventRecorder:
         subject = (component, about.namespace, about.kind, about.name, about.uid)
         bucket = self._buckets.get(subject) or TokenBucket(_RATE, _BURST)
         self._buckets.put(subject, bucket)
-        similar_key = (*subject, type, reason)
+        similar_key = (*subject, about.field_path, type, reason)  # a pod's containers say the same of themselves
         similar = self._similar.get(similar_key)
         now = clock.monotonic()
         if similar is None or now - similar.last > _SIMILAR_SECONDS:

@@ -201,4 +201,18 @@ def container_resources(
         memory_limit_in_bytes=memory,
         oom_score_adj=qos.oom_score_adj(pod, container, node_memory),
         unified=unified,
+        hugepage_limits=[
+            t.HugepageLimit(page_size=_page_size(name.removeprefix("hugepages-")), limit=quantity.value(amount))
+            for name, amount in limits.items()
+            if name.startswith("hugepages-")
+        ],
     )
+
+
+def _page_size(text: str) -> str:
+    """A page size as the runtime writes it: `2Mi` is `2MB`, `1Gi` is `1GB`."""
+    size = quantity.value(text)
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")):
+        if size >= unit:
+            return f"{size // unit}{name}"
+    return f"{size}B"

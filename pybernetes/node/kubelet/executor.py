@@ -237,7 +237,7 @@ class Executor:
         if hook is None:
             return
         op.interruptible = True
-        outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self._pod_ip(), hook, 0)
+        outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, 0)
         run.post_started = True
         if outcome.result != handlers.SUCCESS and run.state == RUNNING:
             say("Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.output}")
@@ -249,7 +249,8 @@ class Executor:
     def _say(self, container: str) -> Callable[[str, str, str], None]:
         return lambda kind, reason, text: self.tell(kind, reason, text, container)
 
-    def _pod_ip(self) -> str:
+    def pod_ip(self) -> str:
+        """The address that probes and hooks speak to."""
         if self.pod().spec.host_network:
             return self.host.facts.ips[0] if self.host.facts.ips else "127.0.0.1"
         return self.state.sandbox.ips[0] if self.state.sandbox and self.state.sandbox.ips else ""
@@ -358,7 +359,7 @@ class Executor:
         hook = container.lifecycle.pre_stop if container.lifecycle else None
         if hook is not None:
             left = max(command.deadline - clock.timestamp(), 0.001)
-            outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self._pod_ip(), hook, left)
+            outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, left)
             if outcome.result != handlers.SUCCESS and run.state == RUNNING:
                 self.tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {outcome.output}", run.name)
         run.kill.hook_done = True
@@ -449,6 +450,8 @@ def unsupported(pod: Pod) -> str:
     if pod.spec.resource_claims:
         return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
+        if any(rule.action != "Restart" for rule in container.restart_policy_rules or ()):
+            return f"container {container.name}: only restart rules with action Restart are supported by this kubelet"
         if container.volume_devices:
             return f"container {container.name}: volumeDevices (raw block volumes) are not supported by this kubelet"
     return ""

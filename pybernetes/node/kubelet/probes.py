@@ -2,7 +2,7 @@
 
 The verdict counts consecutive outcomes against the thresholds (`Tally`, pure). Liveness and readiness begin when the
 container has started, i.e. when its startup probe succeeded. Until its first success a network probe is tried more
-often than its period, a quarter of a second after the start and then in growing steps: such extra attempts can only
+often than its period, a tenth of a second after the start and then in growing steps: such extra attempts can only
 succeed, a failure of one counts for nothing. A pod becomes Ready when it is ready, and not up to ten seconds later.
 """
 
@@ -19,7 +19,10 @@ from pybernetes.node.kubelet.restarts import AnyContainer
 from pybernetes.node.kubelet.state import RUNNING, Run
 
 STARTUP, LIVENESS, READINESS = "Startup", "Liveness", "Readiness"
-FIRST_EXTRA = 0.25
+#: Seconds from the start to the first attempt that can only succeed, and at most to the first that counts, when the
+#: probe has no initial delay: nothing listens in the very first moment, and that is no failure.
+FIRST_EXTRA, FIRST_COUNTED = 0.1, 1.0
+NEVER = float("inf")
 
 Tell = Callable[[str, str, str], None]
 
@@ -67,15 +70,18 @@ class Prober:
         """Probe until the container ends, the verdict is final, or cancelled."""
         probe, run = self._probe, self._run
         period = float(probe.period_seconds or 10)
-        begin = run.started_at + (probe.initial_delay_seconds or 0)
-        await clock.sleep(max(begin - clock.timestamp(), 0.0))
-        extra = FIRST_EXTRA if probe.exec is None and self._kind != LIVENESS else period
-        next_at = clock.monotonic()
+        delay = float(probe.initial_delay_seconds or 0) or min(FIRST_COUNTED, period / 2)
+        next_at = clock.monotonic() + max(run.started_at + delay - clock.timestamp(), 0.0)
+        extra = NEVER if self._kind == LIVENESS or probe.initial_delay_seconds else FIRST_EXTRA
         while run.state == RUNNING:
-            due = clock.monotonic() >= next_at - 0.001
+            pause = next_at - clock.monotonic()
+            due = self._tally.verdict is True or extra >= pause
+            if not due:
+                pause, extra = extra, extra * 2 if probe.exec is None else NEVER
+            await clock.sleep(max(pause, 0.0))
             if due:
                 next_at = max(next_at + period, clock.monotonic())
-            if self._kind != READINESS and self._pod().metadata.deletion_timestamp:
+            if run.state != RUNNING or (self._kind != READINESS and self._pod().metadata.deletion_timestamp):
                 return
             outcome = await self._try()
             if run.state != RUNNING:
@@ -85,10 +91,6 @@ class Prober:
                 return
             if self._kind == LIVENESS and self._tally.verdict is False:
                 return
-            pause = next_at - clock.monotonic()
-            if self._tally.verdict is not True and extra < pause:
-                pause, extra = extra, extra * 2
-            await clock.sleep(max(pause, 0.0))
 
     async def _try(self) -> handlers.Outcome:
         return await handlers.perform(

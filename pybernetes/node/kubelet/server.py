@@ -10,6 +10,7 @@ import msgspec
 
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery, Ready
+from pybernetes.machinery.meta import Status
 from pybernetes.node.cri import CRIError, Unsupported
 from pybernetes.node.kubelet import logs, stats, streaming
 from pybernetes.node.kubelet.http_server import HTTPServer, Refusal, Request, Response
@@ -64,7 +65,10 @@ class Server:
                 case "healthz", _:
                     return Response(body=b"ok")
                 case "containerLogs", [namespace, pod, container]:
-                    return self._logs(request, namespace, pod, container)
+                    try:
+                        return self._logs(request, namespace, pod, container)
+                    except Refusal as refusal:
+                        return _status(refusal)
                 case "exec", [namespace, pod, container] | [namespace, pod, _, container]:
                     return await self._exec(request, namespace, pod, container)
                 case "attach", [namespace, pod, container] | [namespace, pod, _, container]:
@@ -212,6 +216,13 @@ class Server:
             }
         }
         return Response(body=msgspec.json.encode(shown), content_type=JSON)
+
+
+def _status(refusal: Refusal) -> Response:
+    """A refusal as an API Status: the API server passes answers for logs on as they are, and kubectl reads them."""
+    reason = {400: "BadRequest", 404: "NotFound"}.get(refusal.status, "InternalError")
+    status = Status(status="Failure", message=refusal.text, reason=reason, code=refusal.status)
+    return Response(refusal.status, msgspec.json.encode(status), JSON)
 
 
 def _stream_flags(request: Request) -> tuple[bool, bool, bool, bool]:

@@ -338,25 +338,23 @@ class PodWorker:
 
     def _start_probes(self, container: AnyContainer, run: Run) -> None:
         assert self._nursery is not None
-        for kind, probe in (
-            (STARTUP, container.startup_probe),
-            (LIVENESS, container.liveness_probe),
-            (READINESS, container.readiness_probe),
-        ):
-            if probe is None or (kind == STARTUP and run.started is not None):
+        kinds = [(LIVENESS, container.liveness_probe), (READINESS, container.readiness_probe)]
+        if container.startup_probe is not None and run.started is not True:
+            kinds = [(STARTUP, container.startup_probe)]  # the others when it has succeeded
+        for kind, probe in kinds:
+            if probe is None:
                 continue
-            prober = Prober(
-                self.host.runtime, kind, lambda: self.pod, container, run, probe, self._executor._pod_ip,
-                self._wake.set, lambda a, b, c: self._tell(a, b, c, container.name),
-            )  # fmt: skip
-            waits = container.startup_probe is not None and kind != STARTUP
-            self._nursery.start(self._probe(prober, run, waits), f"probe-{kind}-{run.name}-{run.restart_count}")
 
-    async def _probe(self, prober: Prober, run: Run, waits: bool) -> None:
-        while waits and run.state == RUNNING and run.started is not True:
-            await clock.sleep(0.1)
-        if run.state == RUNNING:
-            await prober.run()
+            def changed(kind: str = kind) -> None:
+                if kind == STARTUP and run.started and self._nursery is not None:
+                    self._start_probes(container, run)
+                self._wake.set()
+
+            prober = Prober(
+                self.host.runtime, kind, lambda: self.pod, container, run, probe, self._executor.pod_ip,
+                changed, lambda a, b, c: self._tell(a, b, c, container.name),
+            )  # fmt: skip
+            self._nursery.start(prober.run(), f"probe-{kind}-{run.name}-{run.restart_count}")
 
 
 def _same(written: PodStatus, status: PodStatus) -> bool:

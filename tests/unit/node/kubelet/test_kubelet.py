@@ -514,3 +514,39 @@ async def test_resize_in_place(tmp_path: Path) -> None:
         await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
         found = await world.until("p", lambda p: condition(p, "PodResizePending")[1] == "Infeasible")
         assert found.status.container_statuses[0].resources.limits == {"cpu": "400m"}
+
+
+async def test_too_full_empty_dir(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", volumes=[{"name": "tmp", "emptyDir": {"sizeLimit": "1Ki"}}]))
+        found = await world.until("p", ready)
+        path = tmp_path / "kubelet" / "pods" / found.metadata.uid / "volumes" / "kubernetes.io~empty-dir" / "tmp"
+        (path / "file").write_bytes(b"x" * 10_000)
+        found = await world.until("p", lambda p: p.status.phase == "Failed")
+        assert found.status.reason == "Evicted"
+        assert found.status.message == 'Usage of EmptyDir volume "tmp" exceeds the limit "1Ki". '
+        assert condition(found, "DisruptionTarget")[:2] == ("True", "TerminationByKubelet")
+
+
+async def test_resize_that_needs_a_restart(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        resources = {"requests": {"memory": "10Mi"}, "limits": {"memory": "20Mi"}}
+        policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+        await world.create(pod("p", {"name": "main", "resources": resources, "resizePolicy": policy}))
+        await world.until("p", ready)
+        body = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"memory": "40Mi"}}}]}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+        found = await world.until("p", lambda p: count(p) == 1 and ready(p))
+        assert found.status.container_statuses[0].resources.limits == {"memory": "40Mi"}
+
+
+async def test_runtime_away_for_a_while(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("before", {"name": "main", "command": ["sleep", "30"]}, restartPolicy="Never"))
+        await world.until("before", ready)
+        world.runtime.set_available(False)
+        await world.create(pod("meanwhile"))
+        await asyncio.sleep(45)
+        world.runtime.set_available(True)
+        await world.until("meanwhile", ready, 20)
+        await world.until("before", lambda p: p.status.phase == "Succeeded", 20)
