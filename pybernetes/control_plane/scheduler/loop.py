@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery, Ready
-from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.api.apps_v1 import ReplicaSet, StatefulSet
+from pybernetes.api.core_v1 import Namespace, Node, Pod, ReplicationController, Service
+from pybernetes.api.policy_v1 import PodDisruptionBudget
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
@@ -54,8 +56,15 @@ class Scheduler:
         self.events = events or EventRecorder(self.client, config.scheduler_names[0])
         self.ready: Ready[None] = Ready()
         self._effects = {name: Effects(self.client, self.events.named(name), name) for name in config.scheduler_names}
-        self._pods = self.informers.informer(Pod)
-        self._nodes = self.informers.informer(Node)
+        informer = self.informers.informer
+        self._pods = informer(Pod)
+        self._nodes = informer(Node)
+        self._namespaces = informer(Namespace)
+        self._budgets = informer(PodDisruptionBudget)
+        self._services = informer(Service)
+        self._replication_controllers = informer(ReplicationController)
+        self._replica_sets = informer(ReplicaSet)
+        self._stateful_sets = informer(StatefulSet)
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._world: World | None = None
@@ -95,13 +104,27 @@ class Scheduler:
             self._wake.set()
 
     def _begin(self) -> World:
+        from pybernetes.control_plane.scheduler.plugins.topology_spread import PodTopologySpread
         from pybernetes.control_plane.scheduler.profiles import default_profile
+        from pybernetes.control_plane.scheduler.spread_defaults import SpreadDefaults
         from pybernetes.control_plane.scheduler.world import World
 
         config = self.config
         profiles = [default_profile(name) for name in config.scheduler_names]
         world = World(profiles, self._wake.set, config.first_backoff, config.max_backoff)
-        # A handler added late is told of everything there is, so nodes come first.
+        world.budgets = self._budgets.list
+        defaults = SpreadDefaults(
+            self._services, self._replication_controllers, self._replica_sets, self._stateful_sets
+        )
+        for plugin in world.plugins():
+            if isinstance(plugin, PodTopologySpread):
+                plugin.default_selector = defaults.selector
+        # A handler added late is told of everything there is, so namespaces and nodes come first.
+        self._namespaces.on(
+            added=world.namespace_set,
+            updated=lambda old, new: world.namespace_set(new),
+            deleted=world.namespace_deleted,
+        )
         self._nodes.on(added=world.node_added, updated=world.node_updated, deleted=world.node_deleted)
         self._pods.on(added=world.pod_added, updated=world.pod_updated, deleted=world.pod_deleted)
         return world
@@ -137,9 +160,8 @@ class Scheduler:
 
     def _schedule_one(self, world: World, queued: Queued) -> None:
         pod = queued.pod
-        planner = world.planners[pod.pod.spec.scheduler_name or ""]
         try:
-            placement = planner.plan(pod)
+            placement = world.plan(pod)
         except Exception as error:
             log.exception("planning %s failed", pod.key)
             self._start(self._error(world, queued, str(error)), "error")
@@ -150,7 +172,13 @@ class Scheduler:
         else:
             assert placement.refusal is not None
             world.queue.refused(queued, placement.refusal.plugins, clock.monotonic())
-            self._start(self._refuse(queued, placement), "refuse")
+            for victim in placement.victims:
+                self._start(self._evict(world, queued, placement, victim), "evict")
+            if placement.nominated:
+                for other in world.nominations.behind(pod, placement.nominated):
+                    world.nominations.pop(other.uid)
+                    self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
+            self._start(self._refuse(placement), "refuse")
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         self._nursery.start(work, name).add_done_callback(self._done)
@@ -188,13 +216,23 @@ class Scheduler:
         effects.failed_event(pod, message)
         await self._try(effects.refuse(pod, "SchedulerError", message, None), pod)
 
-    async def _refuse(self, queued: Queued, placement: Placement) -> None:
+    async def _evict(self, world: World, queued: Queued, placement: Placement, victim: PodFacts) -> None:
+        pod = placement.pod
+        try:
+            await self._effects_of(pod).evict(victim, pod, placement.nominated or "")
+        except (StatusError, Unavailable) as error:
+            if not (isinstance(error, StatusError) and error.code in (404, 409)):
+                log.warning("%s cannot make room for %s: %s", victim.key, pod.key, error)
+            world.queue.wake(pod.uid, clock.monotonic())  # whatever it is, the plan no longer holds
+            self._wake.set()
+
+    async def _refuse(self, placement: Placement) -> None:
         pod, refusal = placement.pod, placement.refusal
         assert refusal is not None
         effects = self._effects_of(pod)
         message = refusal.message
         effects.failed_event(pod, message)
-        await self._try(effects.refuse(pod, "Unschedulable", message, None), pod)
+        await self._try(effects.refuse(pod, "Unschedulable", message, placement.nominated), pod)
 
     async def _try(self, writing: Coroutine[None, None, None], pod: PodFacts) -> None:
         try:

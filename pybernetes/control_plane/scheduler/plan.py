@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,53 @@ class Placement:
     pod: PodFacts
     node: str = ""
     refusal: Refusal | None = None
-    #: Node the Pod waits for, once `victims` are gone.
-    nominated: str = ""
+    #: Node the Pod waits for, until `victims` are gone; "" for none (any more), None to leave it as it is.
+    nominated: str | None = ""
     victims: Sequence[PodFacts] = ()
     #: What the chosen plugins want done before binding, by plugin name.
     reservations: dict[str, Any] = field(default_factory=dict)
+
+
+class Nominations:
+    """Pods that wait for a node whose Pods of lower priority are being removed for them. They count as being there for
+    Pods of no higher priority, else the room would go to somebody else."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, str] = {}
+        self._pods: dict[str, dict[str, PodFacts]] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def set(self, pod: PodFacts, node: str) -> None:
+        """Nominate a node; "" for none."""
+        self.pop(pod.uid)
+        if node:
+            self._nodes[pod.uid] = node
+            self._pods.setdefault(node, {})[pod.uid] = pod
+
+    def pop(self, uid: str) -> PodFacts | None:
+        """Nominate no node any more; the Pod, or None when it was not nominated."""
+        node = self._nodes.pop(uid, "")
+        if not node:
+            return None
+        there = self._pods[node]
+        pod = there.pop(uid)
+        if not there:
+            del self._pods[node]
+        return pod
+
+    def node_of(self, pod: PodFacts) -> str:
+        return self._nodes.get(pod.uid, "") if self._nodes else ""
+
+    def ahead_of(self, pod: PodFacts, node: str) -> Sequence[PodFacts]:
+        """Others nominated to the node, of no lower priority."""
+        there = self._pods.get(node) if self._pods else None
+        return [p for p in there.values() if p.priority >= pod.priority and p.uid != pod.uid] if there else ()
+
+    def behind(self, pod: PodFacts, node: str) -> Sequence[PodFacts]:
+        """Others nominated to the node, of lower priority."""
+        return [p for p in self._pods.get(node, {}).values() if p.priority < pod.priority]
 
 
 class _Answers:
@@ -108,7 +150,9 @@ class _Answers:
 class Planner:
     """Plans for one profile over a snapshot that others keep current."""
 
-    def __init__(self, snapshot: Snapshot, profile: Profile, rng: random.Random) -> None:
+    def __init__(
+        self, snapshot: Snapshot, profile: Profile, rng: random.Random, nominations: Nominations | None = None
+    ) -> None:
         self.snapshot = snapshot
         self.profile = profile
         self._rng = rng
@@ -122,8 +166,8 @@ class Planner:
         self._own: list[PerNode] = [
             p for p in (*profile.filters, *(p for p, _ in profile.scores)) if isinstance(p, PerNode)
         ]
-        #: Pods with a nominated node, by row: they count as being there for Pods of no higher priority.
-        self.nominated: Callable[[int, PodFacts], Sequence[PodFacts]] = lambda row, pod: ()
+        self.nominations = nominations or Nominations()
+        self._narrowing = [p for _, p in self._local if type(p).narrow is not Plugin.narrow]
 
     # Planning
 
@@ -157,58 +201,64 @@ class Planner:
                 codes[first] = asked[first]
             points = np.where(refused == _PASSES, points, _NOWHERE)
         feasible = points > _NOWHERE
+        crowded: dict[int, tuple[Sequence[str], bool, str]] = {}
         if feasible.any():
             points = points + self._normalised(pod, answers, feasible, rows)
-            while (row := self._best(points)) is not None:
-                at = row if narrow is None else int(narrow[row])
-                if not (guests := self.nominated(at, pod)) or self.fits_with(pod, at, guests):
+            while (found := self._best(pod, points, rows)) is not None:
+                at = found if narrow is None else int(narrow[found])
+                guests = self.nominations.ahead_of(pod, nodes.names[at])
+                why = self.refusal_with(pod, at, guests) if guests else None
+                if why is None:
                     return self._chosen(pod, at, wide)
-                points[row] = _NOWHERE
-                feasible[row] = False
-            refused, codes = refused.copy(), codes.copy()
-        return Placement(pod, refusal=self._explain(pod, refused, codes, rows, narrow))
+                points[found] = _NOWHERE
+                crowded[at] = why
+        return Placement(pod, refusal=self._explain(pod, refused, codes, rows, narrow, crowded))
 
-    def fits(self, pod: PodFacts, row: int) -> bool:
-        """Whether the Pod fits a node as the snapshot stands."""
-        return self.refusal_on(pod, row) is None
-
-    def refusal_on(self, pod: PodFacts, row: int) -> tuple[Sequence[str], bool] | None:
-        """Why the Pod does not fit one node: (reasons, whether removing Pods might help); None when it fits."""
+    def refusal_on(self, pod: PodFacts, row: int) -> tuple[Sequence[str], bool, str] | None:
+        """Why the Pod does not fit one node as the snapshot stands: (reasons, whether fewer Pods there might help,
+        the plugin); None when it fits."""
         snapshot = self.snapshot
         rows = np.array([row])
         for plugin in self.profile.filters:
             try:
                 state = plugin.prepare(pod, snapshot)
-            except Refused as refused:
-                return [refused.message], not refused.unresolvable
+            except Refused as nowhere:
+                return [nowhere.message], not nowhere.unresolvable, plugin.name
             if state is None:
                 continue
             code = int(plugin.filter(state, snapshot, rows)[0])
             if code:
-                return plugin.reasons(state, code & ~UNRESOLVABLE), not code & UNRESOLVABLE
+                return plugin.reasons(state, code & ~UNRESOLVABLE), not code & UNRESOLVABLE, plugin.name
         return None
 
-    def fits_with(self, pod: PodFacts, row: int, guests: Sequence[PodFacts]) -> bool:
-        """Whether the Pod fits a node while `guests` are there too."""
+    def refusal_with(
+        self, pod: PodFacts, row: int, guests: Sequence[PodFacts]
+    ) -> tuple[Sequence[str], bool, str] | None:
+        """As `refusal_on`, while `guests` are there too."""
         snapshot = self.snapshot
         name = snapshot.nodes.names[row]
         added = [guest for guest in guests if not snapshot.node_of(guest.uid)]
         for guest in added:
             snapshot.place(guest, name)
         try:
-            return self.fits(pod, row)
+            return self.refusal_on(pod, row)
         finally:
             for guest in added:
                 snapshot.remove(guest.uid)
 
     # Choosing
 
-    def _best(self, points: Floats) -> int | None:
+    def _best(self, pod: PodFacts, points: Floats, rows: Rows) -> int | None:
+        """Index into `rows` of a node with the most points; before all, the one the Pod made room on."""
         best = points.max()
         if best == _NOWHERE:
             return None
-        rows = np.flatnonzero(points == best)
-        return int(rows[int(self._rng.random() * len(rows))]) if len(rows) > 1 else int(rows[0])
+        if (name := self.nominations.node_of(pod)) and (row := self.snapshot.nodes.rows.get(name)) is not None:
+            at = row if isinstance(rows, slice) else next(iter(np.flatnonzero(rows == row)), None)
+            if at is not None and points[at] > _NOWHERE:
+                return int(at)
+        ties = np.flatnonzero(points == best)
+        return int(ties[int(self._rng.random() * len(ties))]) if len(ties) > 1 else int(ties[0])
 
     def _chosen(self, pod: PodFacts, row: int, wide: list[tuple[int, Plugin, Any]]) -> Placement:
         placement = Placement(pod, node=self.snapshot.nodes.names[row])
@@ -221,13 +271,15 @@ class Planner:
         """The weighted points that depend on which nodes are feasible, and those asked per Pod."""
         total = np.zeros(len(feasible))
         for plugin, weight, state, raw in answers.raw:
-            total += plugin.normalise(state, raw[rows], feasible) * weight
+            total += plugin.normalise(state, raw[rows], feasible, self.snapshot, rows) * weight
         for plugin, weight in self._wide_scores:
             state = plugin.prepare_score(pod, self.snapshot)
             if state is None:
                 continue
             points = np.asarray(plugin.score(state, self.snapshot, rows), np.float64)
-            total += (plugin.normalise(state, points, feasible) if plugin.normalises else points) * weight
+            total += (
+                plugin.normalise(state, points, feasible, self.snapshot, rows) if plugin.normalises else points
+            ) * weight
         return total
 
     # Answers
@@ -238,8 +290,8 @@ class Planner:
         return (pod.pod_class.number, *(p.depends_on(pod.pod) for p in self._own))
 
     def _narrow(self, pod: PodFacts) -> Any:
-        for _, plugin in self._local:
-            state = plugin.prepare(pod, self.snapshot) if _narrows(plugin) else None
+        for plugin in self._narrowing:
+            state = plugin.prepare(pod, self.snapshot)
             if state is not None and (rows := plugin.narrow(state, self.snapshot)) is not None:
                 return np.array(rows, np.intp)
         return None
@@ -338,8 +390,16 @@ class Planner:
         refusal = Refusal(nodes.count, Counter(), frozenset([plugin.name]), resolvable, before_nodes=refused.message)
         return Placement(pod, refusal=refusal)
 
-    def _explain(self, pod: PodFacts, refused: Any, codes: Ints, rows: Rows, narrow: Any) -> Refusal:
-        """Count the reasons of all nodes."""
+    def _explain(
+        self,
+        pod: PodFacts,
+        refused: Any,
+        codes: Ints,
+        rows: Rows,
+        narrow: Any,
+        crowded: dict[int, tuple[Sequence[str], bool, str]],
+    ) -> Refusal:
+        """Count the reasons of all nodes. `crowded`: nodes that fit but for Pods nominated to them."""
         nodes = self.snapshot.nodes
         alive = nodes.alive[rows]
         reasons: Counter[str] = Counter()
@@ -347,8 +407,7 @@ class Planner:
         states: dict[int, Any] = {}
         pairs = np.stack([refused[alive].astype(np.int64), codes[alive]])
         for (number, code), count in zip(*_unique(pairs), strict=True):
-            if number == _PASSES:  # fits, but for Pods nominated there
-                reasons["node(s) had pods nominated to them"] += count
+            if number == _PASSES:
                 continue
             plugin = self.profile.filters[number]
             plugins.add(plugin.name)
@@ -356,6 +415,9 @@ class Planner:
                 states[number] = plugin.prepare(pod, self.snapshot)
             for reason in plugin.reasons(states[number], code & ~UNRESOLVABLE):
                 reasons[reason] += count
+        for texts, _, name in crowded.values():
+            plugins.add(name)
+            reasons.update(texts)
         helpable = alive & ((codes & UNRESOLVABLE) == 0)
         found = np.flatnonzero(helpable)
         resolvable = found.tolist() if narrow is None else narrow[found].tolist()
@@ -368,7 +430,3 @@ class Planner:
 def _unique(pairs: Ints) -> tuple[list[tuple[int, int]], list[int]]:
     found, counts = np.unique(pairs, axis=1, return_counts=True)
     return [(int(a), int(b)) for a, b in found.T], [int(c) for c in counts]
-
-
-def _narrows(plugin: Plugin) -> bool:
-    return type(plugin).narrow is not Plugin.narrow

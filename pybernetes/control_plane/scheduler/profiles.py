@@ -9,10 +9,12 @@ from __future__ import annotations
 from pybernetes.control_plane.scheduler.plan import Profile
 from pybernetes.control_plane.scheduler.plugins.base import Plugin
 from pybernetes.control_plane.scheduler.plugins.image_locality import ImageLocality
+from pybernetes.control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from pybernetes.control_plane.scheduler.plugins.node_affinity import NodeAffinity, NodeName
 from pybernetes.control_plane.scheduler.plugins.node_ports import NodePorts
 from pybernetes.control_plane.scheduler.plugins.resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from pybernetes.control_plane.scheduler.plugins.taints import NodeUnschedulable, TaintToleration
+from pybernetes.control_plane.scheduler.plugins.topology_spread import PodTopologySpread
 
 #: (plugin, weight of its score), in order.
 DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
@@ -22,6 +24,8 @@ DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
     (NodeAffinity, 2),
     (NodePorts, 0),
     (NodeResourcesFit, 1),
+    (PodTopologySpread, 2),
+    (InterPodAffinity, 2),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
 )

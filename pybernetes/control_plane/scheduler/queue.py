@@ -183,6 +183,11 @@ class SchedulingQueue:
                 woken = True
         return woken
 
+    def wake(self, uid: str, now: float) -> None:
+        """Try one again."""
+        if (queued := self._waiting.get(uid)) is not None:
+            self._wake(queued, now)
+
     def wake_all(self, now: float) -> None:
         """Try everybody again."""
         for queued in [*self._waiting.values()]:

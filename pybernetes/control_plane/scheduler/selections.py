@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from pybernetes.control_plane.scheduler.facts import Group, Interner, PodFacts
+from pybernetes.control_plane.scheduler.facts import Group, PodFacts
 from pybernetes.control_plane.scheduler.nodes import Ids, Nodes
 
 _LIMIT = 4000
@@ -32,9 +32,8 @@ class Counter:
 class Selections:
     """All counters."""
 
-    def __init__(self, nodes: Nodes, interner: Interner) -> None:
+    def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
-        self._interner = interner
         self._counters: dict[Hashable, Counter] = {}
         self._of_group: dict[Group, list[Counter]] = {}
         self._asked = 0

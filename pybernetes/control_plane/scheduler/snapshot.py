@@ -13,6 +13,7 @@ from pybernetes.api.core_v1 import Node, Pod
 from pybernetes.control_plane.scheduler.facts import Interner, PodFacts
 from pybernetes.control_plane.scheduler.nodes import Nodes
 from pybernetes.control_plane.scheduler.selections import Selections
+from pybernetes.control_plane.scheduler.terms import Terms
 
 
 class Snapshot:
@@ -21,7 +22,8 @@ class Snapshot:
     def __init__(self) -> None:
         self.nodes = Nodes()
         self.interner = Interner()
-        self.selections = Selections(self.nodes, self.interner)
+        self.selections = Selections(self.nodes)
+        self.terms = Terms(self.nodes)
         #: By uid, Pods on nodes: (facts, node name).
         self.placed: dict[str, tuple[PodFacts, str]] = {}
         #: By node name, the Pods there by uid. Also of nodes that are not known (yet).
@@ -94,3 +96,4 @@ class Snapshot:
     def _account(self, pod: PodFacts, row: int, sign: int) -> None:
         self.nodes.account(row, pod, sign)
         self.selections.account(row, pod, sign)
+        self.terms.account(row, pod, sign)

@@ -5,12 +5,15 @@ Synchronous and without I/O, so that a plan always sees a state in which all new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pybernetes.aio import clock
-from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.api.core_v1 import Namespace, Node, Pod
+from pybernetes.api.policy_v1 import PodDisruptionBudget
 from pybernetes.control_plane.scheduler.facts import PodFacts
-from pybernetes.control_plane.scheduler.plan import Planner, Profile
+from pybernetes.control_plane.scheduler.plan import Nominations, Placement, Planner, Profile
+from pybernetes.control_plane.scheduler.plugins.base import Plugin
+from pybernetes.control_plane.scheduler.preemption import preempt
 from pybernetes.control_plane.scheduler.queue import SchedulingQueue
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
@@ -22,12 +25,41 @@ class World:
         self, profiles: Iterable[Profile], wake: Callable[[], None], first_backoff: float, max_backoff: float
     ) -> None:
         self.snapshot = Snapshot()
-        self.planners = {p.name: Planner(self.snapshot, p, clock.rng) for p in profiles}
-        plugins = {p.name: p for planner in self.planners.values() for p in planner.profile.filters}
+        self.nominations = Nominations()
+        self.planners = {p.name: Planner(self.snapshot, p, clock.rng, self.nominations) for p in profiles}
+        plugins = {p.name: p for p in self.plugins()}
         self.queue = SchedulingQueue(plugins, first_backoff=first_backoff, max_backoff=max_backoff)
         #: uid -> node name of Pods that are placed by a plan and not seen bound yet.
         self.assumed: dict[str, str] = {}
+        #: PodDisruptionBudgets there are, for preemption.
+        self.budgets: Callable[[], Sequence[PodDisruptionBudget]] = lambda: ()
         self._wake = wake
+
+    def plugins(self) -> list[Plugin]:
+        """Every plugin of every profile."""
+        profiles = [planner.profile for planner in self.planners.values()]
+        return [p for profile in profiles for p in (*profile.filters, *(s for s, _ in profile.scores))]
+
+    # Planning
+
+    def plan(self, pod: PodFacts) -> Placement:
+        """A node, or a refusal with a nomination and victims if preemption helps. Changes nothing but nominations."""
+        planner = self.planners[pod.pod.spec.scheduler_name or ""]
+        placement = planner.plan(pod)
+        refusal = placement.refusal
+        if refusal is None or not refusal.total or not planner.profile.preempts:
+            return placement
+        outcome = preempt(planner, pod, refusal, self.budgets(), clock.rng)
+        if outcome.candidate is not None:
+            placement.nominated, placement.victims = outcome.candidate.node, outcome.candidate.victims
+            self.nominations.set(pod, placement.nominated)
+        else:
+            refusal.preemption = f"preemption: {outcome.message}"
+            if outcome.keeps:
+                placement.nominated = None
+            else:
+                self.nominations.set(pod, "")
+        return placement
 
     # Pods
 
@@ -54,25 +86,35 @@ class World:
                 return  # older than the binding that is under way
             self.forget(uid)
         if self.ours(pod):
-            self.queue.add(self.snapshot.facts(pod), clock.monotonic())
+            facts = self.snapshot.facts(pod)
+            if uid not in self.queue.pods:
+                self.nominations.set(facts, pod.status.nominated_node_name or "")
+            self.queue.add(facts, clock.monotonic())
             self._wake()
         else:
             self.queue.remove(uid)
+            self._not_nominated(uid)
 
     def pod_updated(self, old: Pod, pod: Pod) -> None:
         """A Pod changed."""
         self.pod_added(pod)
+        if old.status.nominated_node_name != pod.status.nominated_node_name:
+            queued = self.queue.pods.get(pod.metadata.uid)
+            if queued is not None:
+                self.nominations.set(queued.pod, pod.status.nominated_node_name or "")
 
     def pod_deleted(self, pod: Pod) -> None:
         """A Pod is gone."""
         uid = pod.metadata.uid
         self.queue.remove(uid)
+        self._not_nominated(uid)
         self._pod_left(uid)
 
     def _placed(self, pod: Pod) -> None:
         uid, node = pod.metadata.uid, pod.spec.node_name or ""
         self.assumed.pop(uid, None)
         self.queue.remove(uid)
+        self._not_nominated(uid)
         known = self.snapshot.placed.get(uid)
         facts = self.snapshot.facts(pod)
         self.snapshot.place(facts, node)
@@ -96,6 +138,7 @@ class World:
     def assume(self, pod: PodFacts, node: str) -> None:
         """A plan placed the Pod: it counts from now on, and leaves the queue."""
         self.assumed[pod.uid] = node
+        self._not_nominated(pod.uid)
         self.snapshot.place(pod, node)
         self.event("Pod/added", None, pod)
 
@@ -105,6 +148,21 @@ class World:
             facts = self.snapshot.remove(uid)
             if facts is not None:
                 self.event("Pod/removed", facts, None)
+
+    def _not_nominated(self, uid: str) -> None:
+        if (facts := self.nominations.pop(uid)) is not None:
+            self.event("Pod/removed", facts, None)  # those it stood in the way of may try again
+
+    # Namespaces
+
+    def namespace_set(self, namespace: Namespace) -> None:
+        """A namespace came or changed."""
+        metadata = namespace.metadata
+        if self.snapshot.terms.set_namespace(metadata.name, metadata.labels or {}):
+            self.event("Namespace/labels", None, namespace)
+
+    def namespace_deleted(self, namespace: Namespace) -> None:
+        self.snapshot.terms.set_namespace(namespace.metadata.name, None)
 
     # Nodes
 

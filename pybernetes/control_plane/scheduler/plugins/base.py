@@ -95,7 +95,7 @@ class Plugin:
     #: Override together with `normalises = True`.
     normalises: ClassVar[bool] = False
 
-    def normalise(self, state: Any, points: Floats, feasible: Bools) -> Floats:
+    def normalise(self, state: Any, points: Floats, feasible: Bools, snapshot: Snapshot, rows: Rows) -> Floats:
         """Bring points to 0..100, by what the feasible nodes have; at least one is feasible."""
         raise NotImplementedError
 

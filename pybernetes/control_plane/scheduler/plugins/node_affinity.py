@@ -163,5 +163,5 @@ class NodeAffinity(Plugin):
                 points += term_matches(term.preference, nodes, rows) * term.weight
         return points
 
-    def normalise(self, state: Any, points: Floats, feasible: Bools) -> Floats:
+    def normalise(self, state: Any, points: Floats, feasible: Bools, snapshot: Snapshot, rows: Rows) -> Floats:
         return by_largest(points, feasible)

@@ -81,5 +81,5 @@ class TaintToleration(Plugin):
         table = np.array([untolerated(taints, state, "PreferNoSchedule") for taints in sets], np.float64)
         return table[snapshot.nodes.taints[rows]]
 
-    def normalise(self, state: Any, points: Floats, feasible: Bools) -> Floats:
+    def normalise(self, state: Any, points: Floats, feasible: Bools, snapshot: Snapshot, rows: Rows) -> Floats:
         return by_largest(points, feasible, reverse=True)

@@ -1,0 +1,182 @@
+"""DefaultPreemption: room for a Pod by removing others of lower priority, as few and as unimportant as possible.
+
+For each node that might help: take away all Pods of lower priority; if the Pod fits then, put back as many as possible,
+those that a PodDisruptionBudget protects first, then by priority and age. What is left are the victims. Of the nodes
+the one is chosen whose victims matter least. Tried on the snapshot itself, which is as before afterwards.
+
+As upstream a tenth of the nodes (at least 100) is tried, from a random one on: enough to find a good one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pybernetes.api.policy_v1 import PodDisruptionBudget
+from pybernetes.control_plane.scheduler.facts import PodFacts
+from pybernetes.control_plane.scheduler.plan import Planner, Refusal, histogram
+from pybernetes.machinery import labels
+
+NEVER = "not eligible due to preemptionPolicy=Never."
+TERMINATING = "not eligible due to a terminating pod on the nominated node."
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NO_HELP = "Preemption is not helpful for scheduling"
+_LEAST_TRIED, _PERCENT_TRIED = 100, 10
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A node and who would have to go, the most important first."""
+
+    node: str
+    victims: list[PodFacts]
+    violations: int  #: victims that a budget protects
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`candidate`, or if None, `message` tells why. `keeps`: a nomination from before stays."""
+
+    candidate: Candidate | None = None
+    message: str = ""
+    keeps: bool = False
+
+
+def preempt(
+    planner: Planner,
+    pod: PodFacts,
+    refusal: Refusal,
+    budgets: Sequence[PodDisruptionBudget],
+    rng: random.Random,
+    percent: int = _PERCENT_TRIED,
+    least: int = _LEAST_TRIED,
+) -> Outcome:
+    """Find victims for a Pod that fits nowhere. The snapshot is unchanged afterwards."""
+    if ineligible := _ineligible(planner, pod, refusal):
+        return Outcome(message=ineligible, keeps=True)
+    total = refusal.total
+    rows = refusal.resolvable
+    reasons: Counter[str] = Counter({NO_HELP: total - len(rows)}) if total > len(rows) else Counter()
+    wanted = min(len(rows), max(least, len(rows) * percent // 100))
+    candidates: list[Candidate] = []
+    protected = False
+    start = int(rng.random() * len(rows)) if rows else 0
+    for i in range(len(rows)):
+        row = rows[(start + i) % len(rows)]
+        found = _try_node(planner, pod, row, budgets)
+        if isinstance(found, Candidate):
+            candidates.append(found)
+            protected = protected or not found.violations
+            if protected and len(candidates) >= wanted:
+                break
+        else:
+            reasons.update(found)
+    if not candidates:
+        return Outcome(message=f"0/{total} nodes are available: {histogram(reasons)}.")
+    return Outcome(min(candidates, key=_badness))
+
+
+def _ineligible(planner: Planner, pod: PodFacts, refusal: Refusal) -> str:
+    if pod.pod.spec.preemption_policy == "Never":
+        return NEVER
+    nominated = pod.pod.status.nominated_node_name
+    if nominated and (row := planner.snapshot.nodes.rows.get(nominated)) is not None and row in refusal.resolvable:
+        for other in planner.snapshot.pods_on(nominated):
+            if other.priority < pod.priority and _terminating_for_us(other):
+                return TERMINATING
+    return ""
+
+
+def _terminating_for_us(pod: PodFacts) -> bool:
+    return pod.group.terminating and any(
+        c.type == "DisruptionTarget" and c.status == "True" and c.reason == "PreemptionByScheduler"
+        for c in pod.pod.status.conditions or ()
+    )
+
+
+def _importance(pod: PodFacts) -> tuple[int, str]:
+    """Sorts the more important first: higher priority, then longer running."""
+    return -pod.priority, pod.started or "9"
+
+
+def _try_node(
+    planner: Planner, pod: PodFacts, row: int, budgets: Sequence[PodDisruptionBudget]
+) -> Candidate | Sequence[str]:
+    """A candidate, or the reasons why there is none on this node."""
+    snapshot = planner.snapshot
+    node = snapshot.nodes.names[row]
+    lower = [other for other in snapshot.pods_on(node) if other.priority < pod.priority]
+    if not lower:
+        return [NO_VICTIMS]
+    guests = planner.nominations.ahead_of(pod, node)
+    for other in lower:
+        snapshot.remove(other.uid)
+    victims: list[PodFacts] = []
+    violations = 0
+    try:
+        refusal = planner.refusal_with(pod, row, guests)
+        if refusal is not None:
+            return refusal[0]
+        lower.sort(key=_importance)
+        violating, others = _by_budgets(lower, budgets)
+        for group in (violating, others):
+            for other in group:
+                snapshot.place(other, node)
+                if planner.refusal_with(pod, row, guests) is not None:
+                    snapshot.remove(other.uid)
+                    victims.append(other)
+                    violations += group is violating
+    finally:
+        for other in lower:
+            if not snapshot.node_of(other.uid):
+                snapshot.place(other, node)
+    victims.sort(key=_importance)
+    return Candidate(node, victims, violations)
+
+
+def _by_budgets(
+    pods: Sequence[PodFacts], budgets: Sequence[PodDisruptionBudget]
+) -> tuple[list[PodFacts], list[PodFacts]]:
+    """Those whose removal would break a budget, and the others; each removal uses up what the budget allows."""
+    allowed = [b.status.disruptions_allowed or 0 for b in budgets]
+    selectors = [labels.from_struct(b.spec.selector) for b in budgets]
+    violating: list[PodFacts] = []
+    fine: list[PodFacts] = []
+    for pod in pods:
+        breaks = False
+        for i, budget in enumerate(budgets):
+            if not pod.group.labels or budget.metadata.namespace != pod.namespace:
+                continue
+            selector = selectors[i]
+            if selector.empty or not selector.matches(pod.group.labels):
+                continue
+            if pod.name in (budget.status.disrupted_pods or {}):
+                continue
+            allowed[i] -= 1
+            breaks = breaks or allowed[i] < 0
+        (violating if breaks else fine).append(pod)
+    return violating, fine
+
+
+def _badness(candidate: Candidate) -> tuple[float, ...]:
+    """The least is best: fewest broken budgets, lowest of highest priorities, lowest sum of priorities, fewest victims,
+    the most important victims started latest."""
+    victims = candidate.victims
+    if not victims:
+        return (-1.0,)
+    highest = victims[0].priority
+    earliest = min((v.started or "9") for v in victims if v.priority == highest)
+    return (
+        candidate.violations,
+        highest,
+        sum(v.priority + 2**31 for v in victims),
+        len(victims),
+        -_order(earliest),
+    )
+
+
+def _order(started: str) -> float:
+    digits = "".join(c for c in started if c.isdigit())
+    return float(digits) if digits else 0.0
