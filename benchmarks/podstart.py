@@ -1,0 +1,109 @@
+"""Pod start: from POST to the watch event that shows Ready, and the same three CRI calls made directly.
+
+Both in one run on one node, so that the ratio says what the kubelet and the API server add.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+from pybernetes.api.core_v1 import Container, Pod, PodSpec
+from pybernetes.bootstrap import cluster as clusters
+from pybernetes.bootstrap import node_host
+from pybernetes.client import kubeconfig
+from pybernetes.client.client import Client
+from pybernetes.client.http import HTTPTransport
+from pybernetes.machinery.meta import ObjectMeta
+from pybernetes.node.cri import types as t
+from pybernetes.node.cri.client import CRIClient
+
+IMAGE = "docker.io/library/busybox:latest"
+
+
+async def measure(directory: Path, concurrency: int, count: int = 16) -> tuple[float, float]:
+    """(p50 of the raw calls, p50 from POST to Ready), seconds."""
+    found = clusters.find("", str(directory))
+    assert found is not None
+    node = found.state.nodes[0].name
+    runtime = CRIClient(node_host.containerd_config(found, node).socket)
+    connection = kubeconfig.load([found.kubeconfig], explicit=True).connection()
+    try:
+        await _raw(runtime, 1, 1)  # the first container of an image unpacks it
+        raw = await _raw(runtime, count, concurrency)
+        async with HTTPTransport(connection) as transport:
+            ready = await _pods(Client(transport), node, count, concurrency)
+    finally:
+        await runtime.close()
+    return raw, ready
+
+
+async def _raw(runtime: CRIClient, count: int, concurrency: int) -> float:
+    times: list[float] = []
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            began = time.perf_counter()
+            meta = t.PodSandboxMetadata(name=f"raw{number}", uid=f"raw{number}", namespace="bench", attempt=0)
+            config = t.PodSandboxConfig(metadata=meta, hostname="raw")
+            sandbox = await runtime.run_pod_sandbox(config)
+            container = t.ContainerConfig(
+                metadata=t.ContainerMetadata(name="c", attempt=0),
+                image=t.ImageSpec(image=IMAGE),
+                command=("sleep", "3600"),
+            )
+            made = await runtime.create_container(sandbox, container, config)
+            await runtime.start_container(made)
+            times.append(time.perf_counter() - began)
+            await runtime.stop_pod_sandbox(sandbox)
+            await runtime.remove_pod_sandbox(sandbox)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(concurrency):
+            group.create_task(worker(), name=f"raw-{number}")
+    return statistics.median(times)
+
+
+async def _pods(client: Client, node: str, count: int, concurrency: int) -> float:
+    pods = client.resource(Pod)
+    began: dict[str, float] = {}
+    times: list[float] = []
+    ready: dict[str, asyncio.Event] = {f"p{concurrency}-{number}": asyncio.Event() for number in range(count)}
+    start = (await pods.list("default")).resource_version
+
+    async def watch() -> None:
+        async with aclosing(pods.watch("default", resource_version=start)) as events:  # type: ignore[type-var]
+            async for event in events:
+                pod = event.object
+                name = pod.metadata.name
+                is_ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+                if is_ready and name in ready and not ready[name].is_set():
+                    times.append(time.perf_counter() - began[name])
+                    ready[name].set()
+
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            name = f"p{concurrency}-{number}"
+            container = Container(name="c", image=IMAGE, image_pull_policy="IfNotPresent", command=["sleep", "3600"])
+            spec = PodSpec(
+                containers=[container], termination_grace_period_seconds=0, automount_service_account_token=False
+            )
+            began[name] = time.perf_counter()
+            await pods.create(Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=spec))
+            await ready[name].wait()
+            await pods.delete(name, "default")
+
+    watching = asyncio.get_running_loop().create_task(watch(), name="watch")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(concurrency):
+                group.create_task(worker(), name=f"pods-{number}")
+    finally:
+        watching.cancel()
+    return statistics.median(times)
