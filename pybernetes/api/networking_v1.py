@@ -102,7 +102,7 @@ class IngressLoadBalancerStatus(Struct):
 
 
 class IngressStatus(Struct):
-    load_balancer: IngressLoadBalancerStatus | None = None
+    load_balancer: IngressLoadBalancerStatus | None = field(default_factory=IngressLoadBalancerStatus)
 
 
 class Ingress(Object):

@@ -105,7 +105,7 @@ class ServiceSpec(Struct):
 
 
 class ServiceStatus(Struct):
-    load_balancer: LoadBalancerStatus | None = None
+    load_balancer: LoadBalancerStatus | None = field(default_factory=LoadBalancerStatus)
     conditions: Annotated[list[Condition], BY_TYPE] | None = None
 
 

@@ -128,7 +128,7 @@ class Operations:
         elif verb in ("delete", "deletecollection"):
             body = f"{META}.DeleteOptions"
         if body:
-            self._body(operation, body, verb)
+            self._body(operation, body, verb, bool(kind.module))
         elif self._v2:
             operation["consumes"] = ["*/*"]
         if self._v2:
@@ -155,9 +155,10 @@ class Operations:
             out[code] = response
         return out
 
-    def _body(self, operation: dict[str, Any], body: str, verb: str) -> None:
+    def _body(self, operation: dict[str, Any], body: str, verb: str, built_in: bool) -> None:
+        """`built_in`: kubectl sends a strategic merge patch to whatever says that it takes one; custom kinds do not."""
         reference = self._definitions.ref(body)
-        media = _PATCHES if verb == "patch" else _MEDIA
+        media = [m for m in _PATCHES if built_in or "strategic" not in m] if verb == "patch" else _MEDIA
         needed = verb in ("create", "update", "patch")
         if self._v2:
             parameter: dict[str, Any] = {"in": "body", "name": "body", "schema": reference}
