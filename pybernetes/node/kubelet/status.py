@@ -78,8 +78,8 @@ def make(
     status.container_statuses = main or None
     status.ephemeral_container_statuses = extra or None
     if state.ending:
-        status.reason, status.message = state.ending.reason, state.ending.message
-        if over:
+        status.reason, status.message = state.ending.reason or None, state.ending.message or None
+        if over and previous.phase != SUCCEEDED:
             status.phase = FAILED
     ips = _addresses(pod, state, host_ips)
     if ips:
@@ -125,6 +125,8 @@ class _Statuses:
         status = ContainerStatus(name=container.name, image=container.image or "", started=False)
         trouble = state.trouble.get(container.name)
         if run is None:
+            if self.over and (known := self._known(container.name)) is not None:
+                return known
             if self.over:
                 status.state = ContainerState(
                     terminated=ContainerStateTerminated(
@@ -156,6 +158,16 @@ class _Statuses:
             status.ready = True
         self._mounts(container, status)
         return status
+
+    def _known(self, name: str) -> ContainerStatus | None:
+        """The last words of a container that the runtime has forgotten, if the API has them."""
+        status = self.pod.status
+        groups = (status.container_statuses, status.init_container_statuses, status.ephemeral_container_statuses)
+        for group in groups:
+            for known in group or ():
+                if known.name == name and known.state and known.state.terminated:
+                    return known
+        return None
 
     def _between(self, container: AnyContainer, run: Run, status: ContainerStatus, init: bool) -> None:
         """An exited container that waits for its next run tells why."""

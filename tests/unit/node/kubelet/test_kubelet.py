@@ -550,3 +550,22 @@ async def test_runtime_away_for_a_while(tmp_path: Path) -> None:
         world.runtime.set_available(True)
         await world.until("meanwhile", ready, 20)
         await world.until("before", lambda p: p.status.phase == "Succeeded", 20)
+
+
+async def test_ended_pods_stay_as_they_are_after_a_reboot(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("good", {"name": "main", "command": ["true"]}, restartPolicy="Never"))
+        await world.create(pod("bad", {"name": "main", "command": ["false"]}, restartPolicy="Never"))
+        await world.until("good", lambda p: p.status.phase == "Succeeded")
+        await world.until("bad", lambda p: p.status.phase == "Failed")
+        await asyncio.sleep(5)
+        good, bad = await world.get("good"), await world.get("bad")
+        await world.stop_kubelet()
+        for box in await world.runtime.list_pod_sandboxes():
+            await world.runtime.remove_pod_sandbox(box.id)
+        await world.start_kubelet()
+        await asyncio.sleep(10)
+        assert (await world.get("good")).status == good.status and (await world.get("bad")).status == bad.status
+        assert not await world.runtime.list_pod_sandboxes()
+        await world.delete("good")
+        await world.until_gone("good", 10)
