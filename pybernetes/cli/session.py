@@ -70,6 +70,7 @@ class Session:
 
         flags = self.flags
         server = flags.text("server")
+        user = flags.text("user") if flags.declared["user"].kind == "=" else ""  # a subject of `create rolebinding`
         if server and "://" not in server:
             server = f"http://{server}"
         try:
@@ -78,7 +79,7 @@ class Session:
                     found = Connection(server.rstrip("/"))
                 else:
                     found = self.kubeconfig.connection(
-                        flags.text("context"), cluster=flags.text("cluster"), user=flags.text("user"), server=server
+                        flags.text("context"), cluster=flags.text("cluster"), user=user, server=server
                     )
             else:
                 try:

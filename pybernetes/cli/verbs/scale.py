@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
+    if not flags.given("replicas"):
+        raise CLIError('required flag(s) "replicas" not set')
     if flags.number("replicas") < 0:
         raise CLIError("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     replicas = flags.number("replicas")
