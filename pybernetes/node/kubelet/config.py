@@ -82,7 +82,6 @@ class Paths:
     def __init__(self, config: Config) -> None:
         self.pods = config.data_dir / "pods"
         self.logs = config.log_dir
-        self.checkpoint = config.data_dir / "state"
 
     def pod(self, uid: str) -> Path:
         return self.pods / uid

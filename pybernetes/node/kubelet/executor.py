@@ -24,13 +24,12 @@ from pybernetes.node.kubelet import handlers, hosts, mounts
 from pybernetes.node.kubelet.configs import POD_UID, Surroundings, container_config, container_resources, sandbox_config
 from pybernetes.node.kubelet.environment import ConfigError, References, build
 from pybernetes.node.kubelet.host import Host, offload, write_file
+from pybernetes.node.kubelet.images import ImageTrouble
 from pybernetes.node.kubelet.observe import read_run
 from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import AnyContainer, find_container, next_back_off, spec_hash
 from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Kill, Op, PodState, Run, Sandbox
-
-#: A pod without network after this many seconds of trying shows up in its events, not in silence.
-EVENT_FIELD = "spec.containers{%s}"
+from pybernetes.node.kubelet.volumes.context import VolumeError
 
 
 class OperationError(Exception):
@@ -94,8 +93,6 @@ class Executor:
     # --- sandbox and volumes ---
 
     async def _set_up_volumes(self, op: Op) -> None:
-        from pybernetes.node.kubelet.volumes.context import VolumeError
-
         pod = self.pod()
         op.interruptible = True
         try:
@@ -167,8 +164,6 @@ class Executor:
             return
         say = self._say(container.name)
         op.interruptible = True
-        from pybernetes.node.kubelet.images import ImageTrouble
-
         try:
             image = await host.images.ensure(
                 pod, container.image or "", container.image_pull_policy or "", self._pull_secrets, say

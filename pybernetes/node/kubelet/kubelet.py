@@ -72,7 +72,6 @@ class Kubelet:
             tokens=Tokens(client),
             allocatable=lambda: self.facts.allocatable,
             offload=lambda function, *args: offload(config, function, *args),
-            host_ips=lambda: self.facts.ips,
         )
         self.host = Host(
             config=config,

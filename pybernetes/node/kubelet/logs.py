@@ -68,13 +68,12 @@ def _tail_offset(file: BinaryIO, lines: int, options: LogOptions) -> int:
     size = file.seek(0, os.SEEK_END)
     if lines <= 0:
         return size
-    position, buffer, count, offset = size, b"", 0, size
+    position, buffer = size, b""
     while position > 0:
         step = min(_BLOCK, position)
         position -= step
         file.seek(position)
         buffer = file.read(step) + buffer
-        cut = len(buffer)
         pieces = buffer.split(b"\n")
         at = position + len(pieces[0]) + 1
         starts = []
@@ -93,7 +92,6 @@ def _tail_offset(file: BinaryIO, lines: int, options: LogOptions) -> int:
                 if count > lines:
                     return offset
             offset = begin
-        del cut
     return 0
 
 

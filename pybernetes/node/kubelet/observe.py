@@ -30,8 +30,6 @@ async def read_run(runtime: ContainerRuntime, paths: Paths, pod: Pod, run: Run) 
     try:
         status = await runtime.container_status(run.id)
     except NotFound:
-        if run.state == EXITED:
-            return False
         run.state, run.exit_code, run.reason = EXITED, 137, "ContainerStatusUnknown"
         run.message = "The container could not be located when the pod was deleted.  The container used to be Running"
         run.finished_at = run.finished_at or run.started_at

@@ -28,6 +28,7 @@ from pybernetes.node.kubelet.lifecycle import apply, decide
 from pybernetes.node.kubelet.probes import LIVENESS, READINESS, STARTUP, Prober
 from pybernetes.node.kubelet.restarts import AnyContainer, find_container, init_containers
 from pybernetes.node.kubelet.state import RUNNING, Ending, Op, PodState, Run, Trouble
+from pybernetes.node.kubelet.volumes.context import VolumeError
 
 log = logging.getLogger(__name__)
 
@@ -260,8 +261,6 @@ class PodWorker:
             log.warning("%s: status of container %s: %s", statuses.full_name(self.pod), run.name, error)
 
     async def _refresh_volumes(self) -> None:
-        from pybernetes.node.kubelet.volumes.context import VolumeError
-
         self._refresh_again = True
         while self._refresh_again:
             self._refresh_again = False

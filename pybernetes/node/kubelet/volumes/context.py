@@ -28,7 +28,6 @@ class Context:
     allocatable: Callable[[], Mapping[str, str]]
     #: Run a blocking function (in a thread, outside virtual time).
     offload: Callable[..., Awaitable[object]]
-    host_ips: Callable[[], tuple[str, ...]]
 
 
 def fs_group(pod: Pod) -> int:
