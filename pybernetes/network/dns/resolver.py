@@ -90,12 +90,12 @@ class Resolver:
         return query.name[-len(self.zone.domain) :] == self.zone.domain or query.name[-1:] == ("arpa",)
 
     def _local(self, query: Query, found: Answer, limit: int) -> Response:
-        count = min(len(found.answer), _ROTATIONS)
         aliases = sum(record.type == wire.CNAME for record in found.answer)
         head, tail = list(found.answer[:aliases]), list(found.answer[aliases:])
+        count = min(len(tail), _ROTATIONS) or 1
         packets = []
-        for turn in range(count if len(tail) > 1 else 1):
-            at = turn * len(tail) // max(1, count)
+        for turn in range(count):
+            at = turn * len(tail) // count
             packets.append(
                 wire.respond(
                     query,
@@ -127,11 +127,14 @@ class Resolver:
         message, now = kept.message(inner.question), clock.monotonic()
         age = int(now - kept.stored)
         records, authority = list(found.answer), list(found.authority)
-        for raw in wire.records(message):
-            if raw.section < 2 and raw.type != wire.OPT:
-                record = wire.decode(message, raw)
-                record = record._replace(ttl=max(0, min(record.ttl - age, self.zone.ttl)))
-                (records if raw.section == 0 else authority).append(record)
+        try:
+            for raw in wire.records(message):
+                if raw.section < 2 and raw.type != wire.OPT:
+                    record = wire.decode(message, raw)
+                    record = record._replace(ttl=max(0, min(record.ttl - age, self.zone.ttl)))
+                    (records if raw.section == 0 else authority).append(record)
+        except wire.FormatError:
+            return Response((wire.respond(query, wire.SERVFAIL, limit=limit),), 0)
         packet = wire.respond(query, kept.rcode, records, authority, authoritative=True, limit=limit)
         return Response((packet,), 0 if query.options else min(kept.expires, now + 1.0))
 

@@ -87,9 +87,13 @@ _fixed = struct.Struct(">HHIH")
 
 
 def name(text: str) -> Name:
-    """A name from text; a dot at the end is dropped. Raises ValueError for empty or too long labels."""
+    """A name from text; a dot at the end is dropped. Raises ValueError for empty or too long labels, and not ASCII."""
     labels = tuple(text.rstrip(".").lower().split(".")) if text.strip(".") else ()
-    if any(not 0 < len(label) < 64 for label in labels) or sum(map(len, labels)) + len(labels) > 254:
+    if (
+        not text.isascii()
+        or any(not 0 < len(label) < 64 for label in labels)
+        or sum(map(len, labels)) + len(labels) > 254
+    ):
         raise ValueError(f"{text!r} is no domain name")
     return labels
 
@@ -110,7 +114,7 @@ def read_query(data: bytes) -> Query:
         while length := data[offset]:
             if length > 63:
                 raise FormatError("compressed question")
-            labels.append(data[offset + 1 : offset + 1 + length].decode("latin-1").lower())
+            labels.append(data[offset + 1 : offset + 1 + length].lower().decode("latin-1"))
             offset += length + 1
         if offset > 12 + 254:
             raise FormatError("name too long")
@@ -243,7 +247,17 @@ def records(data: bytes) -> Iterator[Raw]:
 
 
 def decode(data: bytes, raw: Raw) -> Record:
-    """A received record that can be written into another message: names in its data are spelled out."""
+    """A received record that can be written into another message: names in its data are spelled out.
+
+    Raises FormatError.
+    """
+    try:
+        return Record(raw.name, raw.type, raw.ttl, _content(data, raw))
+    except struct.error as error:
+        raise FormatError(str(error)) from error
+
+
+def _content(data: bytes, raw: Raw) -> bytes | Name | SRVData | SOAData:
     content: bytes | Name | SRVData | SOAData = data[raw.start : raw.end]
     if raw.type in (CNAME, NS, PTR):
         content, _ = read_name(data, raw.start)
@@ -258,7 +272,7 @@ def decode(data: bytes, raw: Raw) -> Record:
         exchange = bytearray(data[raw.start : raw.start + 2])
         _write_name(exchange, read_name(data, raw.start + 2)[0], None)
         content = bytes(exchange)
-    return Record(raw.name, raw.type, raw.ttl, content)
+    return content
 
 
 def read_name(data: bytes, offset: int) -> tuple[Name, int]:
@@ -278,7 +292,7 @@ def read_name(data: bytes, offset: int) -> tuple[Name, int]:
                 continue
             if length > 63:
                 raise FormatError("unknown label type")
-            labels.append(data[offset + 1 : offset + 1 + length].decode("latin-1").lower())
+            labels.append(data[offset + 1 : offset + 1 + length].lower().decode("latin-1"))
             offset += length + 1
     except IndexError as error:
         raise FormatError("name cut short") from error
