@@ -76,7 +76,7 @@ class Program:
 
     def __call__(self, variables: Mapping[str, Any]) -> Any:
         env = dict(variables)
-        env[_COUNT] = STEPS
+        env[_COUNT] = [STEPS]  # shared by all scopes of this evaluation
         try:
             return self._run(env)
         except CelError:
@@ -462,7 +462,6 @@ class _Compiler:
                     local[key_name], local[value_name] = pair
                 else:
                     local[key_name] = pair[0] if single_is_key else pair[1]
-                local[_COUNT] = env[_COUNT]
                 return local
 
             return run(pairs, bodies, bound, two, single_is_key)
@@ -495,6 +494,7 @@ _OBJECT_METHODS = frozenset(
 
 
 def _spend(env: Env, steps: int) -> None:
-    env[_COUNT] -= steps
-    if env[_COUNT] < 0:
+    left = env[_COUNT]
+    left[0] -= steps
+    if left[0] < 0:
         raise CelError("operation cancelled: actual cost limit exceeded")
