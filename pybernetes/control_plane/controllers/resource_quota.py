@@ -3,6 +3,9 @@
 Admission adds to `status.used` when something is created; only this controller takes away, after deletions, and
 corrects what admission could not know (a request that failed later). What an object counts for is one function,
 injected, so that both sides count alike (`Config.usage`).
+
+A status that somebody else writes is left alone until the next full count (every `Config.resync` seconds), as upstream
+does it: all regular writers of the status are this controller and admission.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pybernetes.api import kinds as built_in
 from pybernetes.api.core_v1 import Pod, ResourceQuota
 from pybernetes.api.kinds import Kind
 from pybernetes.client.client import Client
-from pybernetes.client.controller import Controller, key_of, split_key
+from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
@@ -36,6 +39,7 @@ class Config:
 
     usage: Callable[[str, str, Any], Usage]  #: (group, resource, object) -> what it counts for
     in_scopes: Callable[[ResourceQuota, Pod | None], bool]  #: whether a quota's scopes cover an object
+    resync: float = 300.0  #: seconds after which a quota is counted again in any case
 
 
 def counted(quota: ResourceQuota) -> set[tuple[str, str]]:
@@ -79,7 +83,7 @@ class ResourceQuotaController(Controller):
         self.queue.add(key_of(quota))
 
     def _quota_updated(self, old: ResourceQuota, new: ResourceQuota) -> None:
-        if old.spec != new.spec or new.status.hard != new.spec.hard:
+        if old.spec != new.spec:
             self._quota(new)
 
     async def run(self) -> None:
@@ -127,12 +131,16 @@ class ResourceQuotaController(Controller):
         informer.on(updated=updated, deleted=deleted)
         self._monitors[pair] = informer
 
-    async def reconcile(self, key: str) -> None:
+    async def reconcile(self, key: str) -> RequeueAfter | None:
         """Count, and write the status if it differs."""
-        namespace, name = split_key(key)
-        quota = self.quotas.get(namespace, name)
+        quota = self.quotas.get(*split_key(key))
         if quota is None:
-            return
+            return None
+        await self._count(quota)
+        return RequeueAfter(self._config.resync)
+
+    async def _count(self, quota: ResourceQuota) -> None:
+        namespace = quota.metadata.namespace
         hard = quota.spec.hard or {}
         totals = {resource: quantity.parse("0") for resource in hard}
         for pair in counted(quota):
