@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -405,8 +405,7 @@ class Planner:
         reasons: Counter[str] = Counter()
         plugins: set[str] = set()
         states: dict[int, Any] = {}
-        pairs = np.stack([refused[alive].astype(np.int64), codes[alive]])
-        for (number, code), count in zip(*_unique(pairs), strict=True):
+        for number, code, count in _tally(refused[alive], codes[alive]):
             if number == _PASSES:
                 continue
             plugin = self.profile.filters[number]
@@ -427,6 +426,12 @@ class Planner:
         return Refusal(nodes.count, reasons, frozenset(plugins), resolvable)
 
 
-def _unique(pairs: Ints) -> tuple[list[tuple[int, int]], list[int]]:
-    found, counts = np.unique(pairs, axis=1, return_counts=True)
-    return [(int(a), int(b)) for a, b in found.T], [int(c) for c in counts]
+def _tally(refused: Any, codes: Ints) -> Iterator[tuple[int, int, int]]:
+    """(number of the filter, code, how many nodes)."""
+    for number in np.flatnonzero(np.bincount(refused)):
+        some = codes[refused == number]
+        if (some == some[0]).all():
+            yield int(number), int(some[0]), len(some)
+            continue
+        for code, count in zip(*np.unique(some, return_counts=True), strict=True):
+            yield int(number), int(code), int(count)

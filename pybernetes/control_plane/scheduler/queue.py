@@ -199,14 +199,13 @@ class SchedulingQueue:
             _, ticket, queued = heapq.heappop(self._backoff)
             if queued.ticket == ticket:
                 self._activate(queued)
-        if self._waiting and min(q.due for q in self._waiting.values()) <= now:
-            for queued in [q for q in self._waiting.values() if q.due <= now]:
-                self._wake(queued, now)
+        while self._waiting and (first := next(iter(self._waiting.values()))).due <= now:
+            self._wake(first, now)  # insertion order is order of due times
 
     def next_due(self) -> float | None:
         """When `advance` has something to do."""
         times = [self._backoff[0][0]] if self._backoff else []
-        if self._waiting:  # insertion order is order of due times
+        if self._waiting:
             times.append(next(iter(self._waiting.values())).due)
         return min(times) if times else None
 
