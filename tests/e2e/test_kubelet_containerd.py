@@ -85,8 +85,10 @@ async def real_world(node: Node, **config: Any) -> AsyncIterator[RealWorld]:
         world = RealWorld(node.directory, cgroup_root=CGROUPS, offload_io=True, real_mounts=True, **config)
         world.runtime = client  # type: ignore[assignment]
         async with world:
-            yield world
-            await world.clear()
+            try:
+                yield world
+            finally:  # the node is shared: what a failed test leaves would fail the next
+                await world.clear()
 
 
 async def test_what_a_container_sees(node: Node) -> None:
@@ -228,7 +230,7 @@ async def test_node_api(node: Node, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     files = {"tls_cert": tmp_path / "s.crt", "tls_key": tmp_path / "s.key", "client_ca": tmp_path / "ca.crt"}
     async with real_world(node, port=19250, **files) as world:
-        script = "echo one; echo two; echo err >&2; sleep 0.5; echo three; exec sleep 1000"
+        script = "echo one; echo two; sleep 0.2; echo err >&2; sleep 0.5; echo three; exec sleep 1000"
         await world.create(pod("web", {**MAIN, "command": ["sh", "-c", script]}))
         found = await world.until("web", ready, 30)
         async with _bridge(node, world):
