@@ -28,6 +28,7 @@ VERSIONS = {
     "node.k8s.io/v1": "RuntimeClass",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
     "discovery.k8s.io/v1": "EndpointSlice",
+    "networking.k8s.io/v1": "Ingress",
     "apiextensions.k8s.io/v1": "CustomResourceDefinition",
     "storage.k8s.io/v1": "StorageClass",
     "admissionregistration.k8s.io/v1": "ValidatingAdmissionPolicy",
@@ -166,8 +167,12 @@ class Place:
         """That many Pods, all Running, and no other."""
         return await self.until_listed(
             "Pod",
-            lambda pods: len(pods) == count
-            and all(p["status"].get("phase") == "Running" and not p["metadata"].get("deletionTimestamp") for p in pods),
+            lambda pods: (
+                len(pods) == count
+                and all(
+                    p["status"].get("phase") == "Running" and not p["metadata"].get("deletionTimestamp") for p in pods
+                )
+            ),
             selector,
         )
 
@@ -207,7 +212,9 @@ class Place:
 
     async def status_endpoints_plain(self, kind: str, name: str, status: Wire) -> None:
         """As `status_endpoints`, for a status without conditions."""
-        patched = await self.patch(kind, name, {"metadata": {"annotations": {"p": "1"}}, "status": status}, "merge", "status")
+        patched = await self.patch(
+            kind, name, {"metadata": {"annotations": {"p": "1"}}, "status": status}, "merge", "status"
+        )
         assert {key: patched["status"].get(key) for key in status} == status
         assert patched["metadata"]["annotations"]["p"] == "1"
         again = await self.change(kind, name, lambda obj: obj["status"].update(status), "status")

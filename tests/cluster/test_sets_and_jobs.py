@@ -17,7 +17,9 @@ def images(pods: list[Wire]) -> dict[str, str]:
 
 async def test_statefulset_scale_status_and_collection() -> None:
     async with Place.open() as place:
-        await place.create("Service", "s", spec={"clusterIP": "None", "selector": {"app": "a"}, "ports": [{"port": 80}]})
+        await place.create(
+            "Service", "s", spec={"clusterIP": "None", "selector": {"app": "a"}, "ports": [{"port": 80}]}
+        )
         await place.create("StatefulSet", "s", spec=workload(replicas=1, serviceName="s"))
         await place.running(1)
         scale = await place.of("StatefulSet").get_subresource("s", "here", "scale")
@@ -29,9 +31,7 @@ async def test_statefulset_scale_status_and_collection() -> None:
         pods = await place.running(4)
         assert {p["metadata"]["name"] for p in pods} == {"s-0", "s-1", "s-2", "s-3"}
         await place.status_endpoints("StatefulSet", "s")
-        await place.collection(
-            "StatefulSet", lambda name: {"spec": workload(app=name, replicas=1, serviceName="s")}
-        )
+        await place.collection("StatefulSet", lambda name: {"spec": workload(app=name, replicas=1, serviceName="s")})
 
 
 async def test_statefulset_canary_and_phased_update() -> None:
@@ -80,7 +80,9 @@ async def test_daemonset_simple_complex_and_failed() -> None:
         pods = await place.running(3)
         assert {p["spec"]["nodeName"] for p in pods} == {"fake-0", "fake-1", "fake-2"}
         await place.delete("Pod", pods[0]["metadata"]["name"])
-        await place.until_listed("Pod", lambda now: pods[0]["metadata"]["name"] not in [p["metadata"]["name"] for p in now])
+        await place.until_listed(
+            "Pod", lambda now: pods[0]["metadata"]["name"] not in [p["metadata"]["name"] for p in now]
+        )
         pods = await place.running(3)
 
         failed = pods[0]["metadata"]["name"]
@@ -141,7 +143,9 @@ async def test_controllerrevision_api() -> None:
         name = first["metadata"]["name"]
         assert (owner(first) or {})["name"] == "d"
         await place.patch("ControllerRevision", name, {"metadata": {"labels": {"x": "patched"}}})
-        copy = {"metadata": {"labels": first["metadata"]["labels"], "ownerReferences": first["metadata"]["ownerReferences"]}}
+        copy = {
+            "metadata": {"labels": first["metadata"]["labels"], "ownerReferences": first["metadata"]["ownerReferences"]}
+        }
         await place.create("ControllerRevision", "other", data=first["data"], revision=2, **copy)
         await place.until("ControllerRevision", "other", owner)
         assert await place.names("ControllerRevision") == {name, "other"}

@@ -47,7 +47,9 @@ async def test_deployment_lifecycle() -> None:
         await place.until("Deployment", "d", complete(2))
         status = await place.of("Deployment").get_subresource("d", "here", "status")
         assert status.status.ready_replicas == 2
-        await place.patch("Deployment", "d", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "merge", "status")
+        await place.patch(
+            "Deployment", "d", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "merge", "status"
+        )
         await place.until("Deployment", "d", complete(2))
         await place.of("Deployment").delete_collection("here", label_selector="static=true")
         await place.gone("Deployment", "d")
@@ -58,7 +60,10 @@ async def test_deployment_adopts_and_rolls() -> None:
     async with Place.open() as place:
         old = workload(replicas=1)
         await place.create(
-            "ReplicaSet", "old", spec=old, metadata={"labels": {"app": "a"}, "annotations": {REVISION: "3546343826724305832"}}
+            "ReplicaSet",
+            "old",
+            spec=old,
+            metadata={"labels": {"app": "a"}, "annotations": {REVISION: "3546343826724305832"}},
         )
         await place.running(1)
         deployment = await place.create("Deployment", "d", spec=workload("other:1", replicas=1))
@@ -160,7 +165,9 @@ async def test_replicaset() -> None:
             "metadata": {"labels": {"test-rs": "patched"}},
             "spec": {
                 "replicas": 3,
-                "template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "w:2"}]}},
+                "template": {
+                    "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "w:2"}]}
+                },
             },
         }
         await place.patch("ReplicaSet", "r", body)

@@ -18,14 +18,20 @@ from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
 
 
-def tolerated_until(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:
-    """The Unix time until which all NoExecute taints are tolerated: None for ever, `now` when one is not at all."""
+def tolerated_until(
+    taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float, seen: float | None = None
+) -> float | None:
+    """The Unix time until which all NoExecute taints are tolerated: None for ever, `now` when one is not at all.
+
+    seen: since when the Pod is known to suffer, for taints that do not say when they were added (as those that people
+    put).
+    """
     ends: list[float] = []
     for taint in taints:
         fitting = [t for t in tolerations if tolerates(t, taint)]
         if not fitting:
             return now
-        since = clock.parse_rfc3339(taint.time_added) if taint.time_added else now
+        since = clock.parse_rfc3339(taint.time_added) if taint.time_added else seen or now
         ends.extend(since + max(0, t.toleration_seconds) for t in fitting if t.toleration_seconds is not None)
     return min(ends) if ends else None
 
@@ -40,9 +46,9 @@ class TaintEvictionController(Controller):
         self.nodes = self.informers.informer(Node)
         self.pods = self.informers.informer(Pod)
         pods_by_node(self.informers)
-        self._due: dict[str, float] = {}
+        self._since: dict[str, float] = {}  #: when a Pod was first seen with taints that it tolerates for a time
         self.nodes.on(self._node_added, self._node_updated)
-        self.pods.on(self._pod_changed, self._pod_updated, lambda pod: self._due.pop(key_of(pod), None))
+        self.pods.on(self._pod_changed, self._pod_updated, lambda pod: self._since.pop(key_of(pod), None))
 
     def _node_added(self, node: Node) -> None:
         if _no_execute(node):
@@ -69,20 +75,20 @@ class TaintEvictionController(Controller):
         """Delete the Pod if its time on the node is over."""
         pod = self.pods.get(*split_key(key))
         if pod is None or pod.metadata.deletion_timestamp is not None or is_terminal(pod):
-            self._due.pop(key, None)
+            self._since.pop(key, None)
             return None
         node = self.nodes.get("", pod.spec.node_name or "")
         taints = _no_execute(node) if node is not None else []
         now = clock.timestamp()
-        until = tolerated_until(taints, pod.spec.tolerations or (), now)
+        until = tolerated_until(taints, pod.spec.tolerations or (), now, self._since.get(key))
         if until is None:
-            if self._due.pop(key, None) is not None:
+            if self._since.pop(key, None) is not None:
                 self.events.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
             return None
         if until > now:
-            self._due[key] = until
+            self._since.setdefault(key, now)
             return RequeueAfter(until - now)
-        self._due.pop(key, None)
+        self._since.pop(key, None)
         self.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
         await self._evict(pod)
         return None

@@ -1,4 +1,4 @@
-"""`certificatesigningrequests/approval`: the decision, as conditions Approved and Denied."""
+"""`certificatesigningrequests/approval`: the decision, as conditions; they are all that it changes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.subresources.parts import Part
 from pybernetes.machinery.field import FieldError
 
-_DECISIONS = ("Approved", "Denied")
-
 
 class Approval(Part):
     name = "approval"
@@ -20,11 +18,9 @@ class Approval(Part):
     def prepare(self, new: AnyObject, old: AnyObject, call: Call) -> None:
         csr, before = cast(CertificateSigningRequest, new), cast(CertificateSigningRequest, old)
         csr.spec = before.spec
-        decided = [c for c in csr.status.conditions or () if c.type in _DECISIONS]
-        kept = [c for c in before.status.conditions or () if c.type not in _DECISIONS]
         known = {c.type: c for c in before.status.conditions or ()}
         now = clock.rfc3339()
-        for condition in decided:
+        for condition in csr.status.conditions or ():
             earlier = known.get(condition.type)
             if condition.last_update_time is None:
                 condition.last_update_time = now
@@ -32,7 +28,6 @@ class Approval(Part):
                 same = earlier is not None and earlier.status == condition.status
                 condition.last_transition_time = earlier.last_transition_time if same and earlier else now
         csr.status.certificate = before.status.certificate
-        csr.status.conditions = [*kept, *decided] or None
 
     def validate(self, new: AnyObject, old: AnyObject) -> list[FieldError]:
         return self.resource.strategy.validate_status(new, old)

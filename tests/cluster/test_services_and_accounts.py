@@ -1,0 +1,177 @@
+"""Endpoints, slices, mirroring, ServiceAccounts and tokens: what the conformance descriptions ask of them."""
+
+from __future__ import annotations
+
+from pybernetes.aio import clock
+from pybernetes.api.authentication_v1 import TokenRequest, TokenRequestSpec, TokenReview, TokenReviewSpec
+
+from .place import Place, Wire, template
+
+NAME = "kubernetes.io/service-name"
+
+
+def addresses(endpoints: Wire) -> list[tuple[list[str], list[int]]]:
+    return [
+        ([a["ip"] for a in s.get("addresses") or []], [p["port"] for p in s.get("ports") or []])
+        for s in endpoints.get("subsets") or []
+    ]
+
+
+async def test_endpoints_api() -> None:
+    async with Place.open(nodes=0) as place:
+        subsets = [{"addresses": [{"ip": "10.0.0.24"}], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}]
+        await place.create("Endpoints", "e", subsets=subsets, metadata={"labels": {"static": "true"}})
+        assert len(await place.list("Endpoints", "static=true", everywhere=True)) == 1
+        await place.change("Endpoints", "e", lambda e: e["metadata"]["labels"].update(service="updated"))
+        body = {
+            "metadata": {"labels": {"service": "patched"}},
+            "subsets": [{**subsets[0], "addresses": [{"ip": "10.0.0.25"}]}],
+        }
+        await place.patch("Endpoints", "e", body)
+        assert addresses(await place.get("Endpoints", "e")) == [(["10.0.0.25"], [80])]
+        await place.of("Endpoints").delete_collection("here", label_selector="static=true")
+        await place.gone("Endpoints", "e")
+
+
+async def test_services_without_and_with_pods() -> None:
+    async with Place.open() as place:
+        ports = [{"name": "example", "port": 80, "targetPort": 3000}]
+        await place.create("Service", "s", spec={"selector": {"app": "a"}, "ports": ports})
+        await place.until("Endpoints", "s", lambda e: not e.get("subsets"))
+        (piece,) = await place.until_listed("EndpointSlice", lambda found: len(found) == 1, f"{NAME}=s")
+        assert (
+            piece["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
+        )
+        await place.delete("EndpointSlice", piece["metadata"]["name"])
+        await clock.sleep(1)
+        await place.until_listed("EndpointSlice", lambda found: len(found) == 1, f"{NAME}=s")
+        await place.delete("Service", "s")
+        await place.gone("Endpoints", "s", 90)
+        await place.until_listed("EndpointSlice", lambda found: not found, f"{NAME}=s", 90)
+
+        for name in ("pod1", "pod2"):
+            spec = template()["spec"]
+            if name == "pod1":
+                spec["containers"][0]["ports"] = [{"name": "example-name", "containerPort": 3000, "protocol": "TCP"}]
+            else:
+                spec["containers"][0]["ports"] = [
+                    {"name": "example-name", "containerPort": 3001, "protocol": "TCP"},
+                    {"name": "other-port", "containerPort": 3002, "protocol": "TCP"},
+                ]
+            await place.create("Pod", name, spec=spec, metadata={"labels": {name: "yes", "both": "yes"}})
+        await place.create("Service", "one", spec={"selector": {"pod1": "yes"}, "ports": ports})
+        two = [
+            {"name": "http", "port": 80, "targetPort": "example-name"},
+            {"name": "other", "port": 81, "targetPort": "other-port"},
+        ]
+        spec = {"selector": {"both": "yes"}, "ports": two, "publishNotReadyAddresses": True}
+        await place.create("Service", "both", spec=spec)
+        await place.running(2)
+        ip = {p["metadata"]["name"]: p["status"]["podIP"] for p in await place.list("Pod")}
+        await place.until("Endpoints", "one", lambda e: addresses(e) == [([ip["pod1"]], [3000])])
+        expected = [([ip["pod1"]], [3000]), ([ip["pod2"]], [3001, 3002])]
+        await place.until(
+            "Endpoints",
+            "both",
+            lambda e: (
+                sorted(
+                    (a, p)
+                    for s in e["subsets"]
+                    for a in [x["ip"] for x in s["addresses"]]
+                    for p in [x["port"] for x in s["ports"]]
+                )
+                == sorted((a, p) for many, numbers in expected for a in many for p in numbers)
+            ),
+        )
+        (piece,) = await place.list("EndpointSlice", f"{NAME}=one")
+        assert piece["endpoints"][0]["targetRef"]["name"] == "pod1"
+        assert piece["endpoints"][0]["conditions"] == {"ready": True, "serving": True, "terminating": False}
+        assert [p["port"] for p in piece["ports"]] == [3000]
+        slices = await place.until_listed("EndpointSlice", lambda found: len(found) == 2, f"{NAME}=both")
+        assert sorted(len(s["ports"]) for s in slices) in ([1, 2], [2, 2])
+
+
+async def test_mirroring() -> None:
+    async with Place.open(nodes=0) as place:
+        await place.create("Service", "s", spec={"ports": [{"name": "example", "port": 80}]})
+        subsets = [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"name": "example", "port": 80, "protocol": "TCP"}]}]
+        await place.create("Endpoints", "s", subsets=subsets)
+
+        def mirrored(ip: str, port: int) -> object:
+            def good(found: list[Wire]) -> bool:
+                return [(s["endpoints"][0]["addresses"], s["ports"][0]["port"]) for s in found] == [([ip], port)]
+
+            return good
+
+        (piece,) = await place.until_listed("EndpointSlice", mirrored("10.1.2.3", 80), f"{NAME}=s", 12)
+        labels = piece["metadata"]["labels"]
+        assert labels["endpointslice.kubernetes.io/managed-by"] == "endpointslicemirroring-controller.k8s.io"
+
+        def move(e: Wire) -> None:
+            e["subsets"][0]["addresses"][0]["ip"] = "10.2.3.4"
+            e["subsets"][0]["ports"][0]["port"] = 9090
+
+        await place.change("Endpoints", "s", move)
+        await place.until_listed("EndpointSlice", mirrored("10.2.3.4", 9090), f"{NAME}=s", 12)
+        await place.delete("Endpoints", "s")
+        await place.until_listed("EndpointSlice", lambda found: not found, f"{NAME}=s", 12)
+
+
+async def test_many_services_get_endpoints_at_once() -> None:
+    async with Place.open() as place:
+        await place.create("ReplicationController", "rc", spec={"replicas": 1, "template": template()})
+        await place.running(1)
+        for i in range(200):
+            began = clock.monotonic()
+            await place.create("Service", f"s{i}", spec={"selector": {"app": "a"}, "ports": [{"port": 80}]})
+            await place.until("Endpoints", f"s{i}", addresses)
+            assert clock.monotonic() - began < 5
+
+
+async def test_service_accounts() -> None:
+    async with Place.open(nodes=0) as place:
+        await place.create("ServiceAccount", "a", automountServiceAccountToken=False, metadata={"labels": {"s": "1"}})
+        await place.patch("ServiceAccount", "a", {"automountServiceAccountToken": True})
+        await place.change("ServiceAccount", "a", lambda a: a.update(automountServiceAccountToken=False))
+        assert (await place.list("ServiceAccount", "s=1", everywhere=True))[0]["automountServiceAccountToken"] is False
+        await place.create("ServiceAccount", "mounts")
+
+        def mounted(pod: Wire) -> bool:
+            return any(v["name"].startswith("kube-api-access-") for v in pod["spec"].get("volumes") or ())
+
+        for account, by_account in (("a", False), ("mounts", True)):
+            for asked in (None, True, False):
+                spec = {**template()["spec"], "serviceAccountName": account}
+                if asked is not None:
+                    spec["automountServiceAccountToken"] = asked
+                pod = await place.create("Pod", f"{account}-{asked}".lower(), spec=spec)
+                assert mounted(pod) is (by_account if asked is None else asked)
+
+
+async def test_root_ca_is_published_again() -> None:
+    async with Place.open(nodes=0) as place:
+        original = (await place.until("ConfigMap", "kube-root-ca.crt", lambda c: c["data"]["ca.crt"]))["data"]
+        await place.delete("ConfigMap", "kube-root-ca.crt")
+        await place.until("ConfigMap", "kube-root-ca.crt", lambda c: c["data"] == original, 30)
+        await place.change("ConfigMap", "kube-root-ca.crt", lambda c: c.update(data={"ca.crt": ""}))
+        await place.until("ConfigMap", "kube-root-ca.crt", lambda c: c["data"] == original, 30)
+
+
+async def test_tokens() -> None:
+    async with Place.open(nodes=0, serve=True) as place:
+        await place.create("ServiceAccount", "a")
+        request = TokenRequest(spec=TokenRequestSpec(expiration_seconds=600))
+        answer = await place.of("ServiceAccount").create_subresource("a", "here", "token", request)
+        review = await place.client.resource(TokenReview).create(
+            TokenReview(spec=TokenReviewSpec(token=answer.status.token))
+        )
+        assert review.status is not None
+        assert review.status.authenticated
+        assert review.status.user is not None
+        assert review.status.user.username == "system:serviceaccount:here:a"
+        assert review.status.user.groups == [
+            "system:serviceaccounts", "system:serviceaccounts:here", "system:authenticated",
+        ]  # fmt: skip
+        annotation = {"annotations": {"kubernetes.io/service-account.name": "a"}}
+        await place.create("Secret", "long", type="kubernetes.io/service-account-token", metadata=annotation)
+        await place.until("Secret", "long", lambda s: s["data"]["token"] and s["data"]["ca.crt"])
