@@ -58,7 +58,7 @@ class Resolver:
             return Response((wire.respond(query, wire.BADVERS, limit=limit),), 0)
         if query.class_ not in (wire.IN, wire.ANY_CLASS) or query.type in (wire.AXFR, wire.IXFR, wire.OPT):
             return Response((wire.respond(query, wire.REFUSED, limit=limit),), 0)
-        if not ready and query.name[-1:] != ("",) and self._ours(query):
+        if not ready and self._ours(query):
             return query
         found = answers.answer(self.zone, self.lookup, query.name, query.type, self.serial)
         if found is None:

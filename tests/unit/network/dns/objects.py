@@ -37,7 +37,7 @@ class Lists:
         return [p for p in self.pieces if p.metadata.namespace == namespace and p.metadata.labels == {label: service}]
 
     def services_by_address(self, address: str) -> Iterable[Service]:
-        return [s for s in self.services if address in (s.spec.cluster_ips or [s.spec.cluster_ip])]
+        return [s for s in self.services if address in (s.spec.cluster_ips or [s.spec.cluster_ip or ""])]
 
     def slices_by_address(self, address: str) -> Iterable[EndpointSlice]:
         return [p for p in self.pieces if any(address in e.addresses for e in p.endpoints or ())]

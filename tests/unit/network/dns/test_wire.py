@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
+from typing import Any
 
 import dns.edns
 import dns.flags
@@ -101,7 +102,8 @@ def test_the_response_speaks_edns_as_the_query_did() -> None:
 
 def test_too_many_answers_are_cut_with_a_mark() -> None:
     many = [Record(WEB, wire.A, 30, bytes([10, 0, 0, index])) for index in range(100)]
-    for options, limit in (({}, 512), ({"use_edns": 0}, 1232)):
+    cases: list[tuple[dict[str, Any], int]] = [({}, 512), ({"use_edns": 0}, 1232)]
+    for options, limit in cases:
         data = wire.respond(wire.read_query(query(**options)), wire.NOERROR, many, limit=limit)
         message = dns.message.from_wire(data)
         assert limit - 16 - 11 < len(data) <= limit

@@ -9,6 +9,7 @@ from typing import Any
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rrset
 
 Script = Callable[[dns.message.Message, bool], dns.message.Message | bytes | None]
@@ -88,7 +89,7 @@ def answers(*lines: str, authority: str = "", rcode: int = 0) -> Script:
 
     def script(query: dns.message.Message, tcp: bool) -> dns.message.Message:
         response = dns.message.make_response(query, recursion_available=True)
-        response.set_rcode(rcode)
+        response.set_rcode(dns.rcode.Rcode(rcode))
         for line in lines:
             name, ttl, _, kind, *data = line.split()
             response.answer.append(dns.rrset.from_text(name, int(ttl), "IN", kind, " ".join(data)))

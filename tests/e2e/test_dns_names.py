@@ -1,0 +1,164 @@
+"""Cluster DNS on a real node: what Pods ask through their resolv.conf, and every record type asked directly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+
+from pybernetes.aio import clock
+from pybernetes.bootstrap import images
+from tests.e2e.conftest import RealCluster
+
+Kubectl = Callable[..., str]
+
+CLIENT = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: client, labels: {{app: client}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {{name: c, image: {images.BUSYBOX}, imagePullPolicy: IfNotPresent, command: [sleep, "3600"]}}
+"""
+
+SHOP = f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{selector: {{app: none}}, ports: [{{name: http, port: 80}}, {{name: dns, port: 53, protocol: UDP}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: out}}
+spec: {{type: ExternalName, externalName: foo.example.com}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: db}}
+spec: {{clusterIP: None, selector: {{app: db}}, ports: [{{name: sql, port: 5432}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: db-a, labels: {{app: db}}}}
+spec:
+  hostname: first
+  subdomain: db
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {{name: c, image: {images.BUSYBOX}, imagePullPolicy: IfNotPresent, command: [sleep, "3600"]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: db-b, labels: {{app: db}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: {images.BUSYBOX}
+    imagePullPolicy: IfNotPresent
+    command: [sleep, "3600"]
+    readinessProbe: {{exec: {{command: [test, -e, /ready]}}, periodSeconds: 1}}
+"""
+
+
+@pytest.fixture
+def no_upstream(cluster: RealCluster) -> None:
+    """Other names are asked of loopback only, where nobody answers: nothing leaves the machine."""
+    (cluster.directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+
+
+class Asker:
+    """Questions to the node's DNS at its own address."""
+
+    def __init__(self, cluster: RealCluster, namespace: str) -> None:
+        state = json.loads((cluster.directory / "cluster.json").read_text())
+        self.address = state["pod_cidr"].replace("0.0/16", "255.1")
+        self.namespace = namespace
+
+    def ask(self, name: str, type_: str = "A", *, tcp: bool = False) -> list[str]:
+        """The data of the answers, sorted, or the code; `name` is completed by namespace and zone, unless absolute."""
+        full = name if name.endswith(".") else f"{name}.{self.namespace}.svc.cluster.local."
+        query = dns.message.make_query(full, type_)
+        message = (dns.query.tcp if tcp else dns.query.udp)(query, self.address, timeout=5)
+        found = sorted(item.to_text() for rrset in message.answer for item in rrset)
+        return found or [dns.rcode.to_text(message.rcode())]
+
+    def eventually(self, wanted: list[str], name: str, type_: str = "A") -> None:
+        end = clock.monotonic() + 15
+        while (found := self.ask(name, type_)) != wanted:
+            assert clock.monotonic() < end, f"{name} {type_}: {found}, not {wanted}"
+
+
+@pytest.fixture
+def asker(cluster: RealCluster, namespace: str, no_upstream: None) -> Asker:
+    return Asker(cluster, namespace)
+
+
+def test_records_of_services_and_pods(kubectl: Kubectl, asker: Asker) -> None:
+    kubectl("apply", "-f", "-", stdin=SHOP)
+    kubectl("wait", "--for=condition=Ready", "pod/db-a", "--timeout=30s")
+    address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    suffix = f"{asker.namespace}.svc.cluster.local."
+    asker.eventually([address], "web")
+    assert asker.ask("_http._tcp.web", "SRV") == [f"0 100 80 web.{suffix}"]
+    assert asker.ask("_dns._udp.web", "SRV", tcp=True) == [f"0 100 53 web.{suffix}"]
+    assert asker.ask(".".join(reversed(address.split("."))) + ".in-addr.arpa.", "PTR") == [f"web.{suffix}"]
+    assert asker.ask("out", "CNAME") == ["foo.example.com."]
+
+    first, second = (kubectl("get", "pod", name, "-o", "jsonpath={.status.podIP}") for name in ("db-a", "db-b"))
+    asker.eventually([first], "db")  # the other is not ready
+    assert asker.ask("first.db") == [first]
+    assert asker.ask("_sql._tcp.db", "SRV") == [f"0 100 5432 first.db.{suffix}"]
+    assert asker.ask(".".join(reversed(first.split("."))) + ".in-addr.arpa.", "PTR") == [f"first.db.{suffix}"]
+    assert asker.ask(f"{first.replace('.', '-')}.{asker.namespace}.pod.cluster.local.") == [first]
+    kubectl("exec", "db-b", "--", "touch", "/ready")
+    asker.eventually(sorted([first, second]), "db")
+    assert asker.ask(second.replace(".", "-") + ".db") == [second]
+    kubectl("delete", "pod", "db-a", "--wait=false")
+    asker.eventually([second], "db")
+    assert asker.ask("first.db") == ["NXDOMAIN"]
+
+    kubectl("patch", "service", "out", "-p", json.dumps({"spec": {"externalName": "bar.example.com"}}))
+    asker.eventually(["bar.example.com."], "out", "CNAME")
+    spec = {"type": "ClusterIP", "externalName": None, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}
+    kubectl("patch", "service", "out", "-p", json.dumps({"spec": spec}))
+    asker.eventually([kubectl("get", "service", "out", "-o", "jsonpath={.spec.clusterIP}")], "out")
+
+
+def test_a_pod_finds_services_by_short_names(kubectl: Kubectl, asker: Asker) -> None:
+    """Through its resolv.conf: the Service `kube-dns`, the proxy, the search list."""
+    kubectl("apply", "-f", "-", stdin=CLIENT)
+    kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=30s")
+    kubectl("create", "service", "clusterip", "web", "--tcp=80")
+    address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    for name, wanted in (
+        ("kubernetes.default", ""),
+        ("kubernetes.default.svc.cluster.local", ""),
+        ("web", address),
+        (f"web.{asker.namespace}", address),
+        (f"web.{asker.namespace}.svc", address),
+    ):
+        found = kubectl("exec", "client", "--", "nslookup", "-type=a", name)
+        assert "Address: " in found.partition("\n\n")[2], found
+        assert wanted in found
+    assert "can't find" in kubectl(
+        "exec", "client", "--", "sh", "-c", "nslookup nothing.default.svc.cluster.local 2>&1; true"
+    )
+
+
+def test_the_clusters_own_services(cluster: RealCluster, asker: Asker) -> None:
+    service = cluster.get("service", "kube-dns", "-n", "kube-system")
+    address = service["spec"]["clusterIP"]
+    assert address.endswith(".10")
+    assert asker.ask("kube-dns.kube-system.svc.cluster.local.") == [address]
+    assert asker.ask("ns.dns.cluster.local.") == [address]
+    assert asker.ask("dns-version.cluster.local.", "TXT") == ['"1.1.0"']
+    assert asker.ask("kubernetes.default.svc.cluster.local.") == [
+        cluster.get("service", "kubernetes")["spec"]["clusterIP"]
+    ]
+    assert asker.ask("nowhere.example.") == ["SERVFAIL"]  # there is no upstream
