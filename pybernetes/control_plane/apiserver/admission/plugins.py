@@ -31,7 +31,7 @@ from pybernetes.control_plane.apiserver.admission.simple_plugins import (
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
-from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient
+from pybernetes.control_plane.apiserver.admission.webhook_client import client_of
 from pybernetes.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from pybernetes.control_plane.apiserver.authorization.escalation import RoleEscalation
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def build(core: Core) -> list[Plugin]:
     """All plugins that are on by default."""
-    webhooks = WebhookClient(core)
+    webhooks = client_of(core)
     return [
         NamespaceLifecycle(),
         LimitRanger(core),

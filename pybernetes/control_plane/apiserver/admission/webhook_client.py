@@ -11,6 +11,7 @@ import ssl
 from base64 import b64decode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from pybernetes.aio import clock
 from pybernetes.api.core_v1.service import Service
@@ -42,6 +43,17 @@ class ClientConfig(Protocol):
     def service(self) -> Any: ...
     @property
     def ca_bundle(self) -> str | None: ...
+
+
+_CLIENTS: WeakKeyDictionary[Core, WebhookClient] = WeakKeyDictionary()
+
+
+def client_of(core: Core) -> WebhookClient:
+    """The client that all callers of one server share."""
+    found = _CLIENTS.get(core)
+    if found is None:
+        found = _CLIENTS[core] = WebhookClient(core)
+    return found
 
 
 class WebhookError(Exception):

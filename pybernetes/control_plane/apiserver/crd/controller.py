@@ -16,7 +16,7 @@ from pybernetes.aio import clock
 from pybernetes.api.apiextensions_v1 import CustomResourceDefinition as Definition
 from pybernetes.api.apiextensions_v1 import CustomResourceDefinitionVersion as Version
 from pybernetes.api.kinds import Kind
-from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient
+from pybernetes.control_plane.apiserver.admission.webhook_client import client_of
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.crd import naming
 from pybernetes.control_plane.apiserver.crd.conversion import Converter, Converting, served_by
@@ -117,7 +117,7 @@ class CustomResources:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._storage: Storage = core.cache.storage(GROUP, RESOURCE)
-        self.webhooks = WebhookClient(core)
+        self.webhooks = client_of(core)
         self._serving: dict[str, list[tuple[str, str, str]]] = {}
         self._seen: dict[str, int] = {}
         self._dirty: dict[str, None] = {}
@@ -214,7 +214,7 @@ class CustomResources:
         spec = definition.spec
         storage = self._core.cache.storage(spec.group, spec.names.plural)
         storage.use(CustomCodec())
-        converter = Converter(definition, lambda: self.webhooks)
+        converter = Converter(definition, self._core)
         stored = next((v.name for v in spec.versions if v.storage), "")
         return [
             self._resource(definition, version, storage, converter, stored)

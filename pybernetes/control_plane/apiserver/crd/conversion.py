@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from pybernetes.api.apiextensions_v1 import CustomResourceDefinition
-from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient, WebhookError
+from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient, WebhookError, client_of
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.objects import AnyObject, Custom
 from pybernetes.control_plane.apiserver.resource import Resource, Subresource
@@ -32,13 +32,14 @@ VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update
 class Converter:
     """Conversions of one definition. `to(version, obj)` never changes `obj`."""
 
-    def __init__(self, definition: CustomResourceDefinition, client: Callable[[], WebhookClient]) -> None:
+    def __init__(self, definition: CustomResourceDefinition, core: Core) -> None:
         self.definition = definition
         self.group = definition.spec.group
-        self._client = client
+        self._core = core
         conversion = definition.spec.conversion
         self.webhook = conversion.webhook if conversion is not None and conversion.strategy == "Webhook" else None
         self._done: OrderedDict[tuple[str, str, str], Custom] = OrderedDict()
+        self._latest: OrderedDict[tuple[str, str], tuple[Custom, Custom]] = OrderedDict()
         self._pending: dict[int, tuple[Custom, Custom]] = {}
 
     def to(self, version: str, obj: AnyObject) -> Custom:
@@ -55,20 +56,35 @@ class Converter:
         key = self._key(custom, wanted)
         found = self._done.get(key) if key is not None else None
         if found is None:
-            found = _blocking(self._ask([custom], wanted))[0]
-            self._keep(key, found)
+            found = self._unchanged(custom, wanted) or _blocking(self._ask_apart([custom], wanted))[0]
+            self._keep(key, custom, found)
         return found
+
+    def _unchanged(self, custom: Custom, wanted: str) -> Custom | None:
+        """From the last conversion of the same object, if nothing changed that the webhook could look at."""
+        source, result = self._latest.get((custom.metadata.uid, wanted), (None, None))
+        if source is None or result is None or source.content != custom.content:
+            return None
+        mine, before = custom.metadata, source.metadata
+        if (mine.labels, mine.annotations) != (before.labels, before.annotations):
+            return None
+        metadata = codec.copy(mine)
+        metadata.labels, metadata.annotations = result.metadata.labels, result.metadata.annotations
+        return Custom(wanted, custom.kind, metadata, result.content)
 
     @staticmethod
     def _key(custom: Custom, wanted: str) -> tuple[str, str, str] | None:
         metadata = custom.metadata
         return (metadata.uid, metadata.resource_version, wanted) if metadata.resource_version else None
 
-    def _keep(self, key: tuple[str, str, str] | None, found: Custom) -> None:
+    def _keep(self, key: tuple[str, str, str] | None, source: Custom, found: Custom) -> None:
+        self._latest[source.metadata.uid, found.api_version] = (source, found)
+        if len(self._latest) > CACHED:
+            self._latest.popitem(last=False)
         if key is None:
             return
         self._done[key] = found
-        while len(self._done) > CACHED:
+        if len(self._done) > CACHED:
             self._done.popitem(last=False)
 
     async def prefetch(self, version: str, objects: list[Custom]) -> None:
@@ -79,7 +95,7 @@ class Converter:
         missing = [o for o in objects if o.api_version != wanted and self._key(o, wanted) not in self._done]
         if missing:
             for source, found in zip(missing, await self._ask(missing, wanted), strict=True):
-                self._keep(self._key(source, wanted), found)
+                self._keep(self._key(source, wanted), source, found)
 
     async def hand(self, version: str, obj: AnyObject) -> Callable[[], None] | None:
         """Convert an object that is about to be stored; the result is there until the returned function is called."""
@@ -87,10 +103,23 @@ class Converter:
         wanted = f"{self.group}/{version}"
         if self.webhook is None or custom.api_version == wanted:
             return None
-        self._pending[id(custom)] = (custom, (await self._ask([custom], wanted))[0])
+        stored = (await self._ask([custom], wanted))[0]
+        self._pending[id(custom)] = (custom, stored)
+        if len(self._pending) > 256:  # those whose writes have long ended
+            del self._pending[next(iter(self._pending))]
+        shown = Custom(custom.api_version, custom.kind, codec.copy(custom.metadata), codec.copy(custom.content))
+        self._keep(None, stored, shown)  # the way back, for the answer
         return lambda: cast(None, self._pending.pop(id(custom), None))
 
-    async def _ask(self, objects: list[Custom], wanted: str) -> list[Custom]:
+    async def _ask_apart(self, objects: list[Custom], wanted: str) -> list[Custom]:
+        """The same on another event loop: connections belong to the loop that opened them."""
+        client = WebhookClient(self._core)
+        try:
+            return await self._ask(objects, wanted, client)
+        finally:
+            await client.close()
+
+    async def _ask(self, objects: list[Custom], wanted: str, client: WebhookClient | None = None) -> list[Custom]:
         assert self.webhook is not None and self.webhook.client_config is not None
         import uuid
 
@@ -104,7 +133,8 @@ class Converter:
         }
         head = f"conversion webhook for {objects[0].api_version}, Kind={objects[0].kind} failed"
         try:
-            answer = await self._client().post(self.webhook.client_config, review, TIMEOUT)
+            calling = client or client_of(self._core)
+            answer = await calling.post(self.webhook.client_config, review, TIMEOUT)
         except WebhookError as error:
             raise errors.internal(f"{head}: {error}") from None
         response = answer.get("response") or {}

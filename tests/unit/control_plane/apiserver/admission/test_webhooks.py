@@ -7,7 +7,7 @@ import datetime as dt
 import ipaddress
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,11 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @contextlib.asynccontextmanager
-async def webhook(directory: Path, answer: Answer) -> AsyncIterator[tuple[int, str, list[dict[str, Any]]]]:
-    """A webhook server: (port, caBundle, the reviews it got)."""
+async def serve(
+    directory: Path, handle: Callable[[web.Request], Awaitable[web.Response]]
+) -> AsyncIterator[tuple[int, str]]:
+    """An HTTPS server on loopback: (port, caBundle)."""
     cert, key = certificate(directory)
-    seen: list[dict[str, Any]] = []
-
-    async def handle(request: web.Request) -> web.Response:
-        review = await request.json()
-        seen.append(review)
-        response = {"uid": review["request"]["uid"], **answer(review["request"])}
-        return web.json_response({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response})
-
     app = web.Application()
     app.router.add_post("/", handle)
     runner = web.AppRunner(app)
@@ -76,11 +70,25 @@ async def webhook(directory: Path, answer: Answer) -> AsyncIterator[tuple[int, s
     context.load_cert_chain(cert, key)
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
-    port = runner.addresses[0][1]
     try:
-        yield port, b64encode(cert.read_bytes()).decode(), seen
+        yield runner.addresses[0][1], b64encode(cert.read_bytes()).decode()
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def webhook(directory: Path, answer: Answer) -> AsyncIterator[tuple[int, str, list[dict[str, Any]]]]:
+    """An admission webhook: (port, caBundle, the reviews it got)."""
+    seen: list[dict[str, Any]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        review = await request.json()
+        seen.append(review)
+        response = {"uid": review["request"]["uid"], **answer(review["request"])}
+        return web.json_response({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response})
+
+    async with serve(directory, handle) as (port, bundle):
+        yield port, bundle, seen
 
 
 def configuration(kind: str, port: int, bundle: str, **more: Any) -> dict[str, Any]:
