@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from pybernetes.aio import clock
 from pybernetes.network.dns import wire
+from pybernetes.network.dns.cache import Generations
 from pybernetes.network.dns.wire import Name, Query
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Forwarder:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._kept: dict[_Key, Kept] = {}
+        self._kept: Generations[_Key, Kept] = Generations(config.size)
         self._flying: dict[_Key, asyncio.Future[Kept]] = {}
         self._failed: dict[tuple[str, int], float] = {}
         self._upstreams: list[tuple[str, int]] = []
@@ -126,19 +127,12 @@ class Forwarder:
         result = _failure(0)  # for those who wait, should this task be cancelled
         try:
             result = await self._fetch(key)
-            self._keep(key, result)
+            if result.expires > clock.monotonic():
+                self._kept.put(key, result)
         finally:
             del self._flying[key]
             flying.set_result(result)
         return result
-
-    def _keep(self, key: _Key, result: Kept) -> None:
-        if result.expires <= clock.monotonic():
-            return
-        self._kept.pop(key, None)
-        if len(self._kept) >= self.config.size:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = result
 
     async def _fetch(self, key: _Key) -> Kept:
         now = clock.monotonic()

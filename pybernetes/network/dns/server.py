@@ -25,6 +25,7 @@ from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.network.dns import answers, forward, wire
+from pybernetes.network.dns.cache import Generations
 from pybernetes.network.dns.objects import Objects
 from pybernetes.network.dns.resolver import Resolver, Response
 
@@ -47,6 +48,8 @@ class Config:
     service_addresses: tuple[str, ...] = ()
     #: Pod and Service ranges (CIDR): their reverse names are not asked upstream.
     ranges: tuple[str, ...] = ()
+    #: Seconds to wait for the address to be there and its port free, before giving up.
+    bind_timeout: float = 10.0
     #: For names outside of the cluster's domain.
     forward: forward.Config = field(default_factory=forward.Config)
     #: Response packets kept; one takes about half a kilobyte.
@@ -80,11 +83,11 @@ class DNS:
         )
         self._forwarder = forward.Forwarder(config.forward)
         self._resolver = Resolver(zone, self._objects, self._forwarder)
-        self._cache: dict[bytes, Response] = {}
+        self._cache: Generations[bytes, Response] = Generations(config.cache_size)
         self._synced = False
         self._nursery = Nursery("dns")
         self._udp: socket.socket | None = None
-        self._streams = 0
+        self._connections = Nursery("dns-tcp")
 
     async def run(self) -> None:
         """See the class."""
@@ -97,7 +100,7 @@ class DNS:
                     group.create_task(self._informers.run(), name="dns-informers")
                 loop.add_reader(udp.fileno(), self._readable)
                 server = await asyncio.start_server(self._connected, sock=tcp)
-                async with server:
+                async with server, self._connections:
                     await self._objects.synced()
                     self._synced = True
                     self.ready.set(udp.getsockname()[:2])
@@ -109,12 +112,17 @@ class DNS:
 
     async def _bind(self) -> tuple[socket.socket, socket.socket]:
         """Both sockets. Waits while the address is not there yet, or its port still taken by a predecessor."""
-        backoff = Backoff(0.05, 5.0)
+        address, port = self.config.address, self.config.port
+        backoff = Backoff(0.05, 1.0)
+        end = clock.monotonic() + self.config.bind_timeout
         while True:
             try:
-                return bind(self.config.address, self.config.port)
+                return bind(address, port)
             except OSError as error:
-                log.warning("cannot listen on %s port %d: %s", self.config.address, self.config.port, error)
+                text = f"the cluster DNS cannot listen on {address} port {port}: {error.strerror}"
+                if clock.monotonic() > end:
+                    raise OSError(error.errno, f"{text}; 'ss -lnp sport = :{port}' shows who does") from error
+                log.warning("%s; trying again", text)
                 await backoff.wait()
 
     def _changed(self) -> None:
@@ -126,15 +134,17 @@ class DNS:
     def _readable(self) -> None:
         sock = self._udp
         assert sock is not None
-        cache, receive, send = self._cache, sock.recvfrom, sock.sendto
+        cache, receive, send = self._cache.young, sock.recvfrom, sock.sendto
         try:
             for _ in range(64):  # then the loop's other work has its turn
                 data, sender = receive(4096)
                 key = data[2:]
                 found = cache.get(key)
                 if found is None or found.expires < clock.monotonic():
-                    self._missed(data, key, sender)
-                    continue
+                    found = self._cache.get(key)
+                    if found is None or found.expires < clock.monotonic():
+                        self._missed(data, key, sender)
+                        continue
                 packets = found.packets
                 if len(packets) == 1:
                     send(data[:2] + packets[0], sender)
@@ -165,10 +175,7 @@ class DNS:
             self._udp.sendto(response.packets[0], sender)
         if response.expires:
             response.packets = tuple(packet[2:] for packet in response.packets)
-            cache = self._cache
-            if len(cache) >= self.config.cache_size:
-                del cache[next(iter(cache))]
-            cache[key] = response
+            self._cache.put(key, response)
 
     async def _until_synced(self) -> None:
         async with asyncio.timeout(self.config.sync_timeout):
@@ -176,17 +183,18 @@ class DNS:
 
     # TCP
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._streams >= self.config.connections:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) < self.config.connections:
+            self._connections.start(self._connection(reader, writer), "connection")
+        else:
             writer.close()
-            return
-        self._streams += 1
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._converse(reader, writer)
         except (OSError, EOFError, TimeoutError):
             pass
         finally:
-            self._streams -= 1
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

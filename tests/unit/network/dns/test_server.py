@@ -56,8 +56,9 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(*upstreams: str, **options: Any) -> AsyncIterator[Running]:
     config = forward.Config(upstreams=upstreams, resolv_conf=(), timeout=0.5)
+    options = {"port": 0, **options}
     async with LocalCluster(nodes=0, scheduler=False, controllers=()) as cluster, asyncio.TaskGroup() as group:
-        server = DNS(Config(port=0, forward=config, ranges=("10.244.0.0/16",), **options), cluster.client)
+        server = DNS(Config(forward=config, ranges=("10.244.0.0/16",), **options), cluster.client)
         task = group.create_task(server.run(), name="dns")
         _, port = await server.ready.wait()
         try:
@@ -142,10 +143,21 @@ async def test_repeated_questions_come_from_the_cache_with_their_own_ids() -> No
 
 
 async def test_the_cache_has_an_end() -> None:
-    async with running(cache_size=5) as found:
+    async with running(cache_size=6) as found:
         for index in range(20):
+            assert await found.ask("kubernetes.default.svc.cluster.local") == ["10.96.0.1"]
             assert await found.ask(f"n{index}.default.svc.cluster.local") == ["NXDOMAIN"]
-        assert len(found.dns._cache) == 5
+        assert len(found.dns._cache) <= 6
+
+
+async def test_a_taken_port_is_an_error_that_says_so() -> None:
+    async with LocalCluster(nodes=0, scheduler=False, controllers=()) as cluster:
+        udp, tcp = bind("127.0.0.1", 0)
+        port = udp.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):
+            await DNS(Config(port=port, bind_timeout=0.1), cluster.client).run()
+        udp.close()
+        tcp.close()
 
 
 async def test_a_change_no_answer_shows_keeps_the_cache() -> None:
@@ -163,7 +175,7 @@ async def test_a_change_no_answer_shows_keeps_the_cache() -> None:
         assert await found.dns._objects._services.caught_up(written)
         assert len(found.dns._cache) == 1
         await services.delete("other", "default")
-        assert await found.dns._objects._services.until(lambda: not found.dns._cache)
+        assert await found.dns._objects._services.until(lambda: len(found.dns._cache) == 0)
 
 
 async def test_other_names_through_the_upstream() -> None:
@@ -254,3 +266,27 @@ async def test_questions_before_the_cluster_is_known_wait_for_it() -> None:
         assert await server.ready.wait() == ("127.0.0.1", port)
         runner.cancel()
         task.cancel()
+
+
+async def test_an_upstream_that_asks_back_is_no_storm() -> None:
+    """The server is its own upstream: every question sent comes back as a question."""
+    udp, tcp = bind("127.0.0.1", 0)
+    port = udp.getsockname()[1]
+    udp.close()
+    tcp.close()
+    async with running(f"127.0.0.1#{port}", port=port) as found:
+        assert await found.ask("www.example.org") == ["SERVFAIL"]
+        assert found.dns._forwarder.asked == 1
+
+
+async def test_stopping_ends_open_connections_and_waiting_questions() -> None:
+    async with upstream(lambda query, tcp: None) as server:
+        async with running(server.address) as found:
+            reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(dns.message.make_query("www.example.org", "A").to_wire(), ("127.0.0.1", found.port))
+                await server.asked.wait()
+        assert await reader.read() == b""
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", found.port)
