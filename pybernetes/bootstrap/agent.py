@@ -18,7 +18,7 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.http import HTTPTransport
-from pybernetes.network import cni
+from pybernetes.network import cni, proxy
 from pybernetes.network.dns import forward
 from pybernetes.network.dns import server as dns
 from pybernetes.node.containerd.content import import_archive
@@ -57,6 +57,8 @@ class Agent:
                 group.create_task(containerd.run(), name="containerd")
                 names = dns.DNS(self._dns(), informers.client, informers)
                 group.create_task(names.run(), name="dns")
+                services = proxy.Proxy(node_host.proxy_config(cluster, node), informers.client, informers)
+                group.create_task(services.run(), name="proxy")
                 group.create_task(informers.run(), name="network-informers")
                 network = group.create_task(
                     cni.PodNetwork(node_host.network_config(cluster, node)).setup(), name="pod-network"
@@ -70,6 +72,7 @@ class Agent:
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
                 await names.ready.wait()
+                await services.ready.wait()
                 self.ready.set(node)
         finally:
             await transport.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pybernetes.bootstrap import images
 from pybernetes.bootstrap.cluster import Cluster
-from pybernetes.network import cni
+from pybernetes.network import cni, proxy
 from pybernetes.node.containerd import settings
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.removal import teardown as remove_containerd
@@ -45,11 +45,20 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
     )
 
 
+def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
+    """The settings of the node's proxy."""
+    state = cluster.state
+    return proxy.Config(
+        cluster=state.name, node=node, node_addresses=(state.machine_address,), pod_cidrs=(state.pod_cidr,)
+    )
+
+
 def teardown(cluster: Cluster, node: str) -> None:
     """Remove the node's containers, network, mounts and cgroups. The agent must have ended. Safe to repeat."""
 
     async def run() -> None:
         await remove_containerd(containerd_config(cluster, node))
+        await proxy.teardown(proxy_config(cluster, node))
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())

@@ -1,0 +1,291 @@
+"""The nftables backend: keeps a table equal to the rules, by difference, one atomic transaction per change.
+
+Each Service owns the elements that its rules make; a change of a Service deletes what it no longer has and adds what
+is new. What two Services both claim (the same external address and port) belongs to the first; what they share
+(addresses of endpoints) is counted. When the kernel refuses a transaction, because somebody else changed the table,
+everything is programmed anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from pybernetes.network.proxy import expressions as x
+from pybernetes.network.proxy.layout import (
+    ANY,
+    DELSETELEM,
+    INSIDE,
+    NEWSETELEM,
+    OUTSIDE,
+    Layout,
+    Message,
+    Pick,
+    Stick,
+    Value,
+)
+from pybernetes.network.proxy.netlink import Netlink, NetlinkError, attributes, text
+from pybernetes.network.proxy.rules import PortRules, ServiceRules, Target
+
+log = logging.getLogger(__name__)
+
+_GETTABLE, _GETSETELEM = 1, 13
+#: Element: (set, key).
+Element = tuple[str, bytes]
+_REJECT: Value = (x.GOTO, "reject")
+_DROP: Value = (x.DROP, "")
+
+
+class Fragment:
+    """What one Service puts into the table."""
+
+    __slots__ = ("chains", "elements", "shared")
+
+    def __init__(self) -> None:
+        self.elements: dict[Element, Value] = {}
+        self.shared: set[Element] = set()
+        self.chains: set[Pick | Stick] = set()
+
+
+_EMPTY = Fragment()
+_ABSENT: Final = object()
+
+
+def fragment(layout: Layout, rules: ServiceRules, node_addresses: Iterable[str]) -> Fragment:
+    """The elements of one Service."""
+    made = Fragment()
+    nodes = [*node_addresses]
+    for port in rules.ports:
+        made.shared.add(("cluster-ips", layout.address(port.cluster_ip)))
+        _serve(layout, made, port, ANY, (port.cluster_ip, port.port), port.inside)
+        external = [(address, port.port) for address in port.external_ips]
+        if port.node_port:
+            external += [(address, port.node_port) for address in nodes]
+        for place in external:
+            if port.outside_local:
+                _serve(layout, made, port, INSIDE, place, port.cluster, "host")
+                _serve(layout, made, port, OUTSIDE, place, port.outside)
+            else:
+                _serve(layout, made, port, ANY, place, port.outside, "always")
+        for address in port.guarded_ips:
+            key = layout.key(address, port.protocol, port.port)
+            made.elements["guarded", key] = None
+            for block in port.source_ranges:
+                network = ipaddress.ip_network(block, strict=False)
+                ends = network.network_address.packed, network.broadcast_address.packed
+                made.elements["allowed", key + ends[0] + key + ends[1]] = None
+    for address in rules.local:
+        packed = layout.address(address)
+        made.shared.add(("local", packed + packed))
+    return made
+
+
+def _serve(
+    layout: Layout,
+    made: Fragment,
+    port: PortRules,
+    side: str,
+    place: Target,
+    targets: tuple[Target, ...],
+    masquerade: str = "",
+) -> None:
+    key = layout.key(place[0], port.protocol, place[1])
+    if not targets:
+        # Refused, unless there are endpoints on other nodes: then the client may be luckier elsewhere.
+        if side != INSIDE:
+            made.elements[f"{side}refused", key] = _DROP if port.elsewhere else _REJECT
+        return
+    pick = Pick(side, len(targets), masquerade, port.affinity_seconds)
+    made.chains.add(pick)
+    made.elements[f"{side}services", key] = (x.GOTO, pick.name)
+    for i, target in enumerate(targets):
+        if port.affinity_seconds:
+            stick = Stick(side, target, port.affinity_seconds)
+            made.chains.add(stick)
+            made.elements[f"{side}sticky", key + x.host32(i)] = (x.GOTO, stick.name)
+        else:
+            made.elements[f"{side}endpoints", key + x.host32(i)] = layout.target(target)
+
+
+class Nftables:
+    """One family's table. Blocking calls; the caller decides on which thread. `close()` keeps the table."""
+
+    def __init__(
+        self,
+        table: str,
+        family: str,
+        pod_cidrs: tuple[str, ...],
+        node_addresses: tuple[str, ...],
+        netns: Path | None = None,
+    ) -> None:
+        self.layout = Layout(table, family, pod_cidrs)
+        self._nodes = [a for a in node_addresses if (":" in a) == (family == "IPv6")]
+        self._netns = netns
+        self._netlink: Netlink | None = None
+        self._fragments: dict[str, Fragment] = {}
+        self._rules: dict[str, ServiceRules] = {}
+        #: What is in the table; whose it is; who would like to have it too; how many share it.
+        self._programmed: dict[Element, Value] = {}
+        self._owners: dict[Element, str] = {}
+        self._contested: dict[Element, set[str]] = {}
+        self._counts: Counter[Element] = Counter()
+        self._chains: Counter[Pick | Stick] = Counter()
+
+    @property
+    def netlink(self) -> Netlink:
+        if self._netlink is None:
+            self._netlink = Netlink(self._netns)
+        return self._netlink
+
+    def replace(self, rules: Mapping[str, ServiceRules]) -> None:
+        """Make the table anew, with these Services and nothing else."""
+        rules = {**rules}
+        self._rules, self._fragments, self._chains = {}, {}, Counter()
+        self._programmed, self._owners, self._contested, self._counts = {}, {}, {}, Counter()
+        messages = [*self.layout.begin(), *self.layout.fixed(), *self._difference(rules)]
+        self.netlink.transact(messages)
+
+    def update(self, changed: Mapping[str, ServiceRules]) -> None:
+        """Program changed Services (`NOTHING`: gone), by their namespace/name."""
+        messages = self._difference(changed)
+        if not messages:
+            return
+        try:
+            self.netlink.transact(messages)
+            if any(port.affinity_seconds for rules in changed.values() for port in rules.ports):
+                self._forget_clients(changed)
+        except NetlinkError as error:
+            log.warning("nftables: %s; programming everything anew", error)
+            self.replace(self._rules)
+
+    def intact(self) -> bool:
+        """Whether the table is still there."""
+        try:
+            self.netlink.request(_GETTABLE, 0, self.layout.family, text(1, self.layout.table))
+        except NetlinkError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Remove the table and all in it."""
+        self.netlink.transact(self.layout.end())
+        self.close()
+
+    def close(self) -> None:
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+
+    def _difference(self, changed: Mapping[str, ServiceRules]) -> list[Message]:
+        """Take over the changes into the books; returns the messages that bring the table to the same state."""
+        programmed, before = self._programmed, dict[Element, object]()
+        claimants = dict.fromkeys(changed)
+        used: Counter[Pick | Stick] = Counter()
+        for key, rules in changed.items():
+            old = self._fragments.pop(key, _EMPTY)
+            new = fragment(self.layout, rules, self._nodes)
+            self._rules.pop(key, None)
+            if rules.ports:
+                self._fragments[key], self._rules[key] = new, rules
+            for element, value in old.elements.items():
+                if self._owners.get(element) == key and new.elements.get(element, _ABSENT) != value:
+                    before.setdefault(element, value)
+                    del self._owners[element], programmed[element]
+                    claimants.update(dict.fromkeys(self._contested.pop(element, ())))
+            used.update(new.chains)
+            used.subtract(old.chains)
+            for element in old.shared - new.shared:
+                self._counts[element] -= 1
+                if not self._counts[element]:
+                    before.setdefault(element, None)
+                    del self._counts[element], programmed[element]
+            for element in new.shared - old.shared:
+                self._counts[element] += 1
+                if element not in programmed:
+                    before.setdefault(element, _ABSENT)
+                    programmed[element] = None
+        for key in claimants:
+            claimed = self._fragments.get(key, _EMPTY)
+            for element, value in claimed.elements.items():
+                owner = self._owners.setdefault(element, key)
+                if owner != key:
+                    rivals = self._contested.setdefault(element, set())
+                    if key not in rivals:
+                        rivals.add(key)
+                        log.warning("service %s has an address and port of service %s", key, owner)
+                elif element not in programmed:
+                    before.setdefault(element, _ABSENT)
+                    programmed[element] = value
+        return self._messages(used, before)
+
+    def _messages(self, used: Counter[Pick | Stick], before: dict[Element, object]) -> list[Message]:
+        deleted: dict[str, list[tuple[bytes, Value]]] = {}
+        added: dict[str, list[tuple[bytes, Value]]] = {}
+        for element, was in before.items():
+            name, key = element
+            now = self._programmed.get(element, _ABSENT)
+            if now == was:
+                continue
+            if was is not _ABSENT:
+                deleted.setdefault(name, []).append((key, None))
+            if now is not _ABSENT:
+                added.setdefault(name, []).append((key, cast(Value, now)))
+        found: list[Message] = []
+        idle = []
+        for chain, difference in used.items():
+            had = self._chains[chain]
+            self._chains[chain] = had + difference
+            if not had and difference:
+                found += self.layout.chain(chain)
+            elif had and not had + difference:
+                idle.append(chain)
+            if not had + difference:
+                del self._chains[chain]
+        for name, entries in deleted.items():
+            found += self.layout.elements(DELSETELEM, name, entries)
+        for name, entries in added.items():
+            found += self.layout.elements(NEWSETELEM, name, entries)
+        found += map(self.layout.without, idle)
+        return found
+
+    def _forget_clients(self, changed: Mapping[str, ServiceRules]) -> None:
+        """Remembered endpoints that are none any more: their clients must be free to go elsewhere."""
+        valid: dict[tuple[str, bytes], set[bytes]] = {}
+        for key in changed:
+            now = self._fragments.get(key, _EMPTY)
+            for name, place in now.elements:
+                if name.endswith("services"):
+                    valid.setdefault((name.removesuffix("services"), place), set())
+            for chain in now.chains:
+                if isinstance(chain, Stick):
+                    for (side, _), targets in valid.items():
+                        if side == chain.side:
+                            targets.add(self.layout.target(chain.target))
+        doomed: dict[str, list[tuple[bytes, Value]]] = {}
+        sides = {side for side, _ in valid}
+        for side in sides:
+            name = f"{side}affinity"
+            for entry, target in self._listed(name):
+                places = valid.get((side, entry[: self.layout.key_length]))
+                if places is not None and target not in places:
+                    doomed.setdefault(name, []).append((entry, None))
+        for name, gone in doomed.items():
+            for item in gone:
+                with contextlib.suppress(NetlinkError):  # its time was up meanwhile
+                    self.netlink.transact(self.layout.elements(DELSETELEM, name, [item]))
+
+    def _listed(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of the entries of a map."""
+        where = text(1, self.layout.table) + text(2, name)
+        for data in self.netlink.dump(_GETSETELEM, self.layout.family, where):
+            for kind, listed in attributes(data):
+                if kind == 3:
+                    for _, element in attributes(listed):
+                        parts = dict(attributes(element))
+                        if 1 in parts and 2 in parts:
+                            yield dict(attributes(parts[1]))[1], dict(attributes(parts[2]))[1]

@@ -1,0 +1,269 @@
+"""The component: follows Services and EndpointSlices, and keeps one node's rules equal to them.
+
+A change names its Service; what changed within a moment is programmed together, the first change at once. The pure
+part (`rules.py`) is asked again for the Services named and for nothing else; the backend finds the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pybernetes.aio import clock
+from pybernetes.aio.backoff import Backoff
+from pybernetes.aio.tasks import Ready
+from pybernetes.api.core_v1 import Node, Service
+from pybernetes.api.discovery_v1 import EndpointSlice
+from pybernetes.client.client import Client
+from pybernetes.client.factory import InformerFactory
+from pybernetes.client.informer import Informer
+from pybernetes.network.proxy import conntrack
+from pybernetes.network.proxy.health import HealthPorts
+from pybernetes.network.proxy.nftables import Nftables
+from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, service_rules
+
+log = logging.getLogger(__name__)
+
+BY_SERVICE = "service"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+class Backend(Protocol):
+    """One family's rules in the kernel. Calls block; they raise OSError."""
+
+    def replace(self, rules: Mapping[str, ServiceRules]) -> None:
+        """Everything anew: these Services and nothing else."""
+
+    def update(self, changed: Mapping[str, ServiceRules]) -> None:
+        """Changed Services, by namespace/name; one without ports is gone."""
+
+    def intact(self) -> bool:
+        """Whether what was programmed is still there."""
+
+    def remove(self) -> None:
+        """Nothing of ours is left."""
+
+    def close(self) -> None:
+        """Let go of resources; the rules stay."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One node's proxy."""
+
+    #: Names of cluster and node; the table's name derives from them.
+    cluster: str
+    node: str
+    #: Addresses of the node on which node ports are served: no others, so that clusters can share a machine.
+    node_addresses: tuple[str, ...] = ()
+    #: Ranges of the Pods of all nodes: their packets keep their source, others' are masqueraded.
+    pod_cidrs: tuple[str, ...] = ()
+    #: The packet filter: "nftables".
+    backend: str = "nftables"
+    #: Families with Service addresses.
+    families: tuple[str, ...] = ("IPv4",)
+    #: The node's network namespace; None: this process's.
+    netns: Path | None = None
+    #: Seconds between two transactions at least: a burst of changes is one.
+    interval: float = 0.02
+    #: Seconds between looks whether somebody else removed our rules.
+    check_interval: float = 60.0
+
+    @property
+    def table(self) -> str:
+        digest = hashlib.sha256(f"{self.cluster}/{self.node}".encode()).hexdigest()[:10]
+        return f"pybernetes-proxy-{digest}"
+
+
+def backend(config: Config, family: str) -> Backend:
+    """The configured backend for one family."""
+    if config.backend == "nftables":
+        return Nftables(config.table, family, config.pod_cidrs, config.node_addresses, config.netns)
+    raise ValueError(f"proxy backend {config.backend!r} is not supported: nftables")
+
+
+async def teardown(config: Config) -> None:
+    """Remove the rules of a node's proxy that runs no more. Safe to repeat."""
+    if config.netns is not None and not config.netns.exists():
+        return
+    for family in config.families:
+        await asyncio.to_thread(backend(config, family).remove)
+
+
+@dataclass
+class _State:
+    """What is programmed in one family."""
+
+    family: str
+    backend: Backend
+    rules: dict[str, ServiceRules] = field(default_factory=dict)
+
+
+class Proxy:
+    """`run()` until cancelled; `ready` once the first rules are there. The rules stay when it ends: see `teardown`."""
+
+    def __init__(self, config: Config, client: Client, informers: InformerFactory | None = None) -> None:
+        self.config = config
+        self.ready: Ready[str] = Ready()
+        self._own = informers is None
+        self._informers = informers or InformerFactory(client)
+        self._services: Informer[Service] = self._informers.informer(Service)
+        self._slices: Informer[EndpointSlice] = self._informers.informer(EndpointSlice)
+        self._nodes: Informer[Node] = self._informers.informer(Node, field_selector=f"metadata.name={config.node}")
+        self._slices.add_index(BY_SERVICE, _service_of)
+        self._states = [_State(family, backend(config, family)) for family in config.families]
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._view = NodeView(config.node)
+        self._health = HealthPorts(config.node_addresses)
+
+    async def run(self) -> None:
+        """See the class."""
+        services = self._services.on(self._service, lambda _, new: self._service(new), self._service)
+        slices = self._slices.on(self._slice, self._slice_changed, self._slice)
+        nodes = self._nodes.on(self._node, lambda _, new: self._node(new))
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._own:
+                    group.create_task(self._informers.run(), name="proxy/informers")
+                group.create_task(self._health.run(), name="proxy/health")
+                await self._synced()
+                await self._follow()
+        finally:
+            self._services.off(services)
+            self._slices.off(slices)
+            self._nodes.off(nodes)
+            for state in self._states:
+                state.backend.close()
+
+    async def _synced(self) -> None:
+        for informer in (self._services, self._slices, self._nodes):
+            await informer.synced()
+
+    async def _follow(self) -> None:
+        backoff = Backoff(0.1, 10.0)
+        everything = True
+        while True:
+            dirty, self._dirty = self._dirty, set()
+            self._wake.clear()
+            try:
+                if everything:
+                    await self._replace()
+                    everything = False
+                    self.ready.set(self.config.node)
+                elif dirty:
+                    await self._update(dirty)
+                elif not await asyncio.to_thread(self._intact):
+                    log.warning("somebody removed the rules; programming them anew")
+                    await self._replace()
+                backoff.reset()
+            except OSError as error:
+                log.error("programming the rules failed: %s", error)
+                everything = True
+                await backoff.wait()
+                continue
+            await clock.sleep(self.config.interval)
+            try:
+                async with asyncio.timeout(self.config.check_interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _intact(self) -> bool:
+        return all(state.backend.intact() for state in self._states)
+
+    async def _replace(self) -> None:
+        keys = {_key(service) for service in self._services.list()}
+        for state in self._states:
+            fresh = {key: rules for key in keys if (rules := self._rules(key, state.family)) is not NOTHING}
+            await asyncio.to_thread(state.backend.replace, fresh)
+            await self._clean(state.rules, fresh)
+            state.rules = fresh
+        self._publish_health()
+
+    async def _update(self, dirty: set[str]) -> None:
+        for state in self._states:
+            old = {key: state.rules.get(key, NOTHING) for key in dirty}
+            new = {key: self._rules(key, state.family) for key in dirty}
+            changed = {key: rules for key, rules in new.items() if rules != old[key]}
+            if not changed:
+                continue
+            if len(changed) > 50:
+                await asyncio.to_thread(state.backend.update, changed)
+            else:  # well under a millisecond: less than a thread costs
+                state.backend.update(changed)
+            for key, rules in changed.items():
+                if rules.ports:
+                    state.rules[key] = rules
+                else:
+                    state.rules.pop(key, None)
+            await self._clean({key: old[key] for key in changed}, changed)
+        self._publish_health()
+
+    async def _clean(self, old: Mapping[str, ServiceRules], new: Mapping[str, ServiceRules]) -> None:
+        """Delete the connections that the change made wrong."""
+        wrong = conntrack.stale(old, new, self.config.node_addresses)
+        if not wrong:
+            return
+        try:
+            count = await asyncio.to_thread(conntrack.clean, wrong, self.config.netns)
+            if count:
+                log.info("%d stale UDP flows removed", count)
+        except OSError as error:
+            log.warning("stale UDP flows could not be removed: %s", error)
+
+    def _rules(self, key: str, family: str) -> ServiceRules:
+        namespace, _, name = key.partition("/")
+        service = self._services.get(namespace, name)
+        return service_rules(service, self._slices.by_index(BY_SERVICE, key), self._view, family)
+
+    def _publish_health(self) -> None:
+        self._health.publish(
+            {
+                rules.health_check_port: (key, rules.local_count)
+                for state in self._states
+                for key, rules in state.rules.items()
+                if rules.health_check_port
+            }
+        )
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _mark(self, key: str) -> None:
+        self._dirty.add(key)
+        self._wake.set()
+
+    def _service(self, service: Service) -> None:
+        self._mark(_key(service))
+
+    def _slice(self, slice_: EndpointSlice) -> None:
+        for key in _service_of(slice_):
+            self._mark(key)
+
+    def _slice_changed(self, old: EndpointSlice, new: EndpointSlice) -> None:
+        self._slice(new)
+        if _service_of(old) != _service_of(new):
+            self._slice(old)
+
+    def _node(self, node: Node) -> None:
+        if node.metadata.name != self.config.node:
+            return
+        zone = (node.metadata.labels or {}).get(ZONE_LABEL, "")
+        if zone != self._view.zone:
+            self._view = NodeView(self.config.node, zone)
+            for service in self._services.list():
+                self._mark(_key(service))
+
+
+def _key(service: Service) -> str:
+    return f"{service.metadata.namespace}/{service.metadata.name}"
+
+
+def _service_of(slice_: EndpointSlice) -> tuple[str, ...]:
+    name = (slice_.metadata.labels or {}).get(SERVICE_LABEL)
+    return (f"{slice_.metadata.namespace}/{name}",) if name else ()
