@@ -282,12 +282,36 @@ def _all(value: Any, schema: Schema) -> Tree:
             deeper = item.__class__ is dict or item.__class__ is list
             tree[f"f:{key}"] = _all(item, properties.get(key) or additional) if deeper else _DOT
         return tree
-    items = schema.items or ANY
     for item in value:
-        step = item_step(item, schema)
+        step, below = _item(item, schema)
         if step is not None:
-            tree[step] = _all(item, items)
+            tree[step] = below
     return tree
+
+
+_items: dict[tuple[int, bytes], tuple[str | None, Tree]] = {}
+_schemas: list[Schema] = []  # those named by identity in `_items`: kept, so that no other gets their place
+_MAX_ITEMS: Final = 4096
+_MAX_ITEM: Final = 2048  # bytes
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def _item(item: Any, schema: Schema) -> tuple[str | None, Tree]:
+    """(step, set) of a list's entry. Remembered: Pods are made by the thousand with the same containers and volumes."""
+    if item.__class__ is not dict:
+        return item_step(item, schema), _all(item, schema.items or ANY)
+    packed = _pack(item)
+    key = (id(schema), packed)
+    known = _items.get(key)
+    if known is None:
+        if len(packed) > _MAX_ITEM:
+            return item_step(item, schema), _all(item, schema.items or ANY)
+        if len(_items) >= _MAX_ITEMS:
+            _items.clear()
+            _schemas.clear()
+        known = _items[key] = item_step(item, schema), _all(item, schema.items or ANY)
+        _schemas.append(schema)
+    return known
 
 
 def _plain(value: Any) -> Any:
@@ -323,10 +347,27 @@ def created(new: msgspec.Struct) -> Tree:
     On wire dicts, because they hold only what is set: of a struct's many fields all would have to be looked at.
     """
     struct = type(new)
-    return _created(_empty(struct), msgspec.to_builtins(new), of_struct(struct))
+    return _created(_empty(struct), msgspec.to_builtins(new), of_struct(struct), True)
 
 
-def _created(empty: dict[str, Any], new: dict[str, Any], schema: Schema) -> Tree:
+_parts: dict[tuple[int, bytes], Tree] = {}
+_MAX_PARTS: Final = 1024
+
+
+def _part(empty: dict[str, Any], new: dict[str, Any], schema: Schema) -> Tree:
+    """`_created` of a spec, remembered: the Pods of a workload have equal ones. Struct schemas live for ever."""
+    key = (id(schema), _pack(new))
+    known = _parts.get(key)
+    if known is None:
+        if len(_parts) >= _MAX_PARTS:
+            _parts.clear()
+        known = _created(empty, new, schema)
+        if len(key[1]) <= _MAX_ITEM:
+            _parts[key] = known
+    return known
+
+
+def _created(empty: dict[str, Any], new: dict[str, Any], schema: Schema, top: bool = False) -> Tree:
     tree: Tree = {}
     properties = schema.properties
     for key, value in new.items():
@@ -339,7 +380,7 @@ def _created(empty: dict[str, Any], new: dict[str, Any], schema: Schema) -> Tree
             continue
         child = properties.get(key) or ANY
         if before is not None and value.__class__ is dict and child.map_type != "atomic":
-            node = _created(before, value, child)
+            node = _part(before, value, child) if top and key == "spec" else _created(before, value, child)
         else:
             node = _all(value, child)
             if before is not None and node:

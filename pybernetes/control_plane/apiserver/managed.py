@@ -41,6 +41,7 @@ def reset_of(resource: Resource, subresource: str) -> Any:
 
 
 _trees: dict[bytes, Any] = {}
+_parts: dict[int, Any] = {}  # those whose trees are shared already
 _MAX_TREES = 2048
 _LEAF: dict[str, Any] = {}
 _pack = msgspec.msgpack.Encoder().encode
@@ -54,6 +55,11 @@ def shared(entries: list[Any]) -> list[Any] | None:
     """
     for entry in entries:
         for part in (entry.fields_v1 or {}).values():
+            if _parts.get(id(part)) is part:
+                continue
+            if len(_parts) >= _MAX_TREES:
+                _parts.clear()
+            _parts[id(part)] = part
             for key, tree in part.items():
                 part[key] = _shared(tree) if tree else _LEAF
     return entries or None

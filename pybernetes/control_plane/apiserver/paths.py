@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pybernetes import KUBERNETES_VERSION
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.discovery import Discovery
 from pybernetes.control_plane.apiserver.health import Health
@@ -16,12 +17,12 @@ Handler = Callable[[Call], Awaitable[Result | None]]
 #: What /version says: clients compare minor versions.
 VERSION = {
     "major": "1",
-    "minor": "36",
+    "minor": KUBERNETES_VERSION.split(".")[1],
     "emulationMajor": "1",
-    "emulationMinor": "36",
+    "emulationMinor": KUBERNETES_VERSION.split(".")[1],
     "minCompatibilityMajor": "1",
     "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.0",
+    "gitVersion": KUBERNETES_VERSION,
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",

@@ -79,6 +79,8 @@ class Plugin:
     name = ""
     mutates = False
     validates = False
+    #: `handles` looks at operation, kind and subresource only, so that the chain may remember its answer.
+    fixed = False
 
     def handles(self, attributes: Attributes) -> bool:
         """Whether this plugin looks at such a request; cheap, called for every write."""

@@ -39,6 +39,7 @@ def may(core: Core, attributes: Attributes, verb: str, signer: str) -> bool:
 
 class CertificateApproval(Plugin):
     name = "CertificateApproval"
+    fixed = True
     validates = True
 
     def __init__(self, core: Core) -> None:
@@ -55,6 +56,7 @@ class CertificateApproval(Plugin):
 
 class CertificateSigning(Plugin):
     name = "CertificateSigning"
+    fixed = True
     validates = True
 
     def __init__(self, core: Core) -> None:
@@ -79,6 +81,7 @@ def _failed(request: CertificateSigningRequest) -> list[Any]:
 
 class CertificateSubjectRestriction(Plugin):
     name = "CertificateSubjectRestriction"
+    fixed = True
     validates = True
 
     def handles(self, attributes: Attributes) -> bool:

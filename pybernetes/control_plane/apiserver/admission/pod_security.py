@@ -470,6 +470,7 @@ def evaluate(level: str, version: str, metadata: ObjectMeta, spec: PodSpec) -> s
 
 class PodSecurity(Plugin):
     name = "PodSecurity"
+    fixed = True
     validates = True
 
     def __init__(self, core: Core) -> None:

@@ -18,6 +18,7 @@ SYSTEM = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_00
 
 class Priority(Plugin):
     name = "Priority"
+    fixed = True
     mutates = True
     validates = True
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class RuntimeClass(Plugin):
     name = "RuntimeClass"
+    fixed = True
     mutates = True
     validates = True
 

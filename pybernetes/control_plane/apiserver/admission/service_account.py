@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
+#: Upstream has a random one in each Pod. Nobody can tell, for volumes are named within a Pod; but with this one the Pods
+#: of a workload are equal, and what was worked out for one of them (checks, owners of fields) holds for all.
+SUFFIX = names.safe_encode("token")
 #: An hour and seven seconds: the odd number tells tokens of this volume from those a user asked for.
 TOKEN_SECONDS = 3607
 ENFORCE = "kubernetes.io/enforce-mountable-secrets"
@@ -38,6 +41,7 @@ WAIT_STEP, WAIT_STEPS = 0.05, 20
 
 class ServiceAccount(Plugin):
     name = "ServiceAccount"
+    fixed = True
     mutates = True
     validates = True
 
@@ -128,7 +132,7 @@ def mount_token(pod: Pod) -> None:
     volume_name = next((name for name in taken if name.startswith(VOLUME_PREFIX)), "")
     existing = bool(volume_name)
     if not volume_name:
-        volume_name = VOLUME_PREFIX + names.random_suffix(clock.rng)
+        volume_name = VOLUME_PREFIX + SUFFIX
     mounted = False
     for containers in (spec.init_containers, spec.containers):
         for container in containers or ():

@@ -33,6 +33,7 @@ class TaintNodesByCondition(Plugin):
     """A new Node is not ready until its controller says so."""
 
     name = "TaintNodesByCondition"
+    fixed = True
     mutates = True
 
     def handles(self, attributes: Attributes) -> bool:
@@ -49,6 +50,7 @@ class DefaultTolerationSeconds(Plugin):
     """Pods stay five minutes on a node that is gone, unless they say otherwise."""
 
     name = "DefaultTolerationSeconds"
+    fixed = True
     mutates = True
 
     def handles(self, attributes: Attributes) -> bool:
@@ -83,6 +85,7 @@ def newest_default(found: Iterable[T], annotation: str) -> T | None:
 
 class DefaultStorageClass(Plugin):
     name = "DefaultStorageClass"
+    fixed = True
     mutates = True
 
     def __init__(self, core: Core) -> None:
@@ -109,6 +112,7 @@ class StorageObjectInUseProtection(Plugin):
     """Volumes, claims and attribute classes bear a finalizer until nobody uses them."""
 
     name = "StorageObjectInUseProtection"
+    fixed = True
     mutates = True
     _FINALIZERS = {
         "persistentvolumes": "kubernetes.io/pv-protection",
@@ -132,6 +136,7 @@ class StorageObjectInUseProtection(Plugin):
 
 class PersistentVolumeClaimResize(Plugin):
     name = "PersistentVolumeClaimResize"
+    fixed = True
     validates = True
 
     def __init__(self, core: Core) -> None:
@@ -160,6 +165,7 @@ class PersistentVolumeClaimResize(Plugin):
 
 class DefaultIngressClass(Plugin):
     name = "DefaultIngressClass"
+    fixed = True
     mutates = True
 
     def __init__(self, core: Core) -> None:

@@ -29,6 +29,7 @@ class RoleEscalation(Plugin):
     """The checks below as an admission plugin. (Upstream makes them when storing; nothing lies between.)"""
 
     name = "RoleEscalation"
+    fixed = True
     validates = True
 
     def __init__(self, core: Core) -> None:
