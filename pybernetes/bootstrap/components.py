@@ -109,7 +109,14 @@ def _agent(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
     return Agent(Config(_cluster(options.data_dir), options.node)), options
 
 
+def _dns(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
+    from pybernetes.bootstrap import dns
+
+    return dns.parse(arguments)
+
+
 _BUILDERS: dict[str, Callable[[list[str]], tuple[Component, argparse.Namespace]]] = {
     "control-plane": _control_plane,
     "agent": _agent,
+    "dns": _dns,
 }
