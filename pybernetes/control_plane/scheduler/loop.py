@@ -24,6 +24,7 @@ from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.control_plane.scheduler.config import Config
 from pybernetes.control_plane.scheduler.effects import Effects
+from pybernetes.control_plane.scheduler.volume_effects import VolumeEffects, VolumesNotBound
 from pybernetes.machinery.errors import StatusError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.scheduler.world import World
 
 log = logging.getLogger(__name__)
+
+#: A refusal with its search for victims takes about as long as so many placements.
+_REFUSAL_EFFORT = 8
 
 
 class Scheduler:
@@ -69,6 +73,8 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._world: World | None = None
         self._nursery = Nursery("scheduler")
+        self._volume_effects: VolumeEffects | None = None
+        self._in_flight = 0
         #: Pods bound since the start.
         self.bound = 0
 
@@ -129,6 +135,15 @@ class Scheduler:
         self._pods.on(added=world.pod_added, updated=world.pod_updated, deleted=world.pod_deleted)
         return world
 
+    async def _start_storage(self, world: World) -> None:
+        """The first Pod with volumes is here."""
+        from pybernetes.control_plane.scheduler.storage_informers import StorageInformers
+
+        objects = StorageInformers(self.informers, world.event)
+        self._volume_effects = VolumeEffects(self.client, objects.claims, self.config.volume_timeout)
+        await objects.synced()
+        world.snapshot.storage.objects = objects
+
     # The loop
 
     async def _schedule(self, world: World) -> None:
@@ -136,15 +151,18 @@ class Scheduler:
         while True:
             self._wake.clear()
             queue.advance(clock.monotonic())
-            if len(self._nursery) <= self.config.in_flight:
-                until = clock.monotonic() + self.config.slice
-                while (queued := queue.pop(clock.monotonic())) is not None:
-                    self._schedule_one(world, queued)
-                    if len(self._nursery) > self.config.in_flight:
-                        break
-                    if clock.monotonic() >= until:
-                        self._wake.set()
-                        break
+            effort = 0
+            while effort < self.config.batch and self._in_flight < self.config.in_flight:
+                queued = queue.pop(clock.monotonic())
+                if queued is None:
+                    break
+                if queued.pod.volumes and self._volume_effects is None:
+                    await self._start_storage(world)
+                if queue.pods.get(queued.pod.uid) is queued:  # else it went away meanwhile
+                    effort += 1 if self._schedule_one(world, queued) else _REFUSAL_EFFORT
+            else:
+                if effort >= self.config.batch:
+                    self._wake.set()
             self._set_timer(queue.next_due())
             if self._wake.is_set():
                 await clock.sleep(0)
@@ -152,39 +170,48 @@ class Scheduler:
                 await self._wake.wait()
 
     def _set_timer(self, due: float | None) -> None:
+        if self._timer is not None and self._timer.when() == due:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if due is not None:
             self._timer = asyncio.get_running_loop().call_at(due, self._wake.set)
 
-    def _schedule_one(self, world: World, queued: Queued) -> None:
+    def _schedule_one(self, world: World, queued: Queued) -> bool:
+        """Whether a node was found."""
         pod = queued.pod
         try:
             placement = world.plan(pod)
         except Exception as error:
             log.exception("planning %s failed", pod.key)
             self._start(self._error(world, queued, str(error)), "error")
-            return
+            return False
         if placement.node:
-            world.assume(pod, placement.node)
-            self._start(self._bind(world, queued, placement), "bind")
-        else:
-            assert placement.refusal is not None
-            world.queue.refused(queued, placement.refusal.plugins, clock.monotonic())
-            for victim in placement.victims:
-                self._start(self._evict(world, queued, placement, victim), "evict")
-            if placement.nominated:
-                for other in world.nominations.behind(pod, placement.nominated):
-                    world.nominations.pop(other.uid)
-                    self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
-            self._start(self._refuse(placement), "refuse")
+            world.assume(placement)
+            if placement.reservations:  # may take minutes, and must not stand in the way of others
+                self._nursery.start(self._bind(world, queued, placement), "bind with volumes")
+            else:
+                self._start(self._bind(world, queued, placement), "bind")
+            return True
+        assert placement.refusal is not None
+        world.queue.refused(queued, placement.refusal.plugins, clock.monotonic())
+        for victim in placement.victims:
+            self._start(self._evict(world, queued, placement, victim), "evict")
+        if placement.nominated:
+            for other in world.nominations.behind(pod, placement.nominated):
+                world.nominations.pop(other.uid)
+                self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
+        self._start(self._refuse(placement), "refuse")
+        return False
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._in_flight += 1
         self._nursery.start(work, name).add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if len(self._nursery) <= self.config.in_flight:
+        self._in_flight -= 1
+        if self._in_flight < self.config.in_flight:
             self._wake.set()
 
     # Carrying out
@@ -195,8 +222,18 @@ class Scheduler:
     async def _bind(self, world: World, queued: Queued, placement: Placement) -> None:
         pod = placement.pod
         try:
+            if (work := placement.reservations.get("VolumeBinding")) is not None:
+                assert self._volume_effects is not None
+                await self._volume_effects.carry_out(work, placement.node)
+        except (StatusError, Unavailable, VolumesNotBound) as error:
+            world.settled(placement)
+            world.forget(pod.uid)
+            await self._error(world, queued, f'running PreBind plugin "VolumeBinding": {error}')
+            return
+        try:
             await self._effects_of(pod).bind(pod, placement.node)
         except (StatusError, Unavailable) as error:
+            world.settled(placement)
             world.forget(pod.uid)
             if isinstance(error, StatusError) and error.code == 404:
                 world.queue.remove(pod.uid)  # it is gone
@@ -204,6 +241,7 @@ class Scheduler:
             await self._error(world, queued, f'binding rejected: running Bind plugin "DefaultBinder": {error}')
             return
         self.bound += 1
+        world.settled(placement)
         world.queue.remove(pod.uid)
 
     async def _error(self, world: World, queued: Queued, message: str) -> None:

@@ -15,6 +15,8 @@ from pybernetes.control_plane.scheduler.plugins.node_ports import NodePorts
 from pybernetes.control_plane.scheduler.plugins.resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from pybernetes.control_plane.scheduler.plugins.taints import NodeUnschedulable, TaintToleration
 from pybernetes.control_plane.scheduler.plugins.topology_spread import PodTopologySpread
+from pybernetes.control_plane.scheduler.plugins.volume_binding import VolumeBinding
+from pybernetes.control_plane.scheduler.plugins.volumes import NodeVolumeLimits, VolumeRestrictions, VolumeZone
 
 #: (plugin, weight of its score), in order.
 DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
@@ -24,6 +26,10 @@ DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
     (NodeAffinity, 2),
     (NodePorts, 0),
     (NodeResourcesFit, 1),
+    (VolumeRestrictions, 0),
+    (NodeVolumeLimits, 0),
+    (VolumeBinding, 0),
+    (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
     (NodeResourcesBalancedAllocation, 1),

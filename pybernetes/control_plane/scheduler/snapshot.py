@@ -13,6 +13,7 @@ from pybernetes.api.core_v1 import Node, Pod
 from pybernetes.control_plane.scheduler.facts import Interner, PodFacts
 from pybernetes.control_plane.scheduler.nodes import Nodes
 from pybernetes.control_plane.scheduler.selections import Selections
+from pybernetes.control_plane.scheduler.storage import Storage
 from pybernetes.control_plane.scheduler.terms import Terms
 
 
@@ -24,6 +25,7 @@ class Snapshot:
         self.interner = Interner()
         self.selections = Selections(self.nodes)
         self.terms = Terms(self.nodes)
+        self.storage = Storage()
         #: By uid, Pods on nodes: (facts, node name).
         self.placed: dict[str, tuple[PodFacts, str]] = {}
         #: By node name, the Pods there by uid. Also of nodes that are not known (yet).
@@ -66,6 +68,8 @@ class Snapshot:
             self.remove(pod.uid)
         self.placed[pod.uid] = (pod, node_name)
         self.on_node.setdefault(node_name, {})[pod.uid] = pod
+        if pod.volumes:
+            self.storage.account(node_name, pod, 1)
         row = self.nodes.rows.get(node_name)
         if row is not None:
             self._account(pod, row, 1)
@@ -80,6 +84,8 @@ class Snapshot:
         del there[uid]
         if not there:
             del self.on_node[node_name]
+        if pod.volumes:
+            self.storage.account(node_name, pod, -1)
         row = self.nodes.rows.get(node_name)
         if row is not None:
             self._account(pod, row, -1)

@@ -135,12 +135,20 @@ class World:
 
     # Assumptions
 
-    def assume(self, pod: PodFacts, node: str) -> None:
-        """A plan placed the Pod: it counts from now on, and leaves the queue."""
+    def assume(self, placement: Placement) -> None:
+        """A plan placed the Pod: it and its volumes count from now on."""
+        pod, node = placement.pod, placement.node
         self.assumed[pod.uid] = node
+        if (work := placement.reservations.get("VolumeBinding")) is not None:
+            self.snapshot.storage.promise(work, node)
         self._not_nominated(pod.uid)
         self.snapshot.place(pod, node)
         self.event("Pod/added", None, pod)
+
+    def settled(self, placement: Placement) -> None:
+        """What was reserved is written, or has failed."""
+        if (work := placement.reservations.get("VolumeBinding")) is not None:
+            self.snapshot.storage.release(work)
 
     def forget(self, uid: str) -> None:
         """The binding failed: the place is free again."""
