@@ -14,6 +14,7 @@ from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap.cluster import ClusterError
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
+from pybernetes.client.errors import ConfigError
 from pybernetes.client.http import HTTPTransport
 from pybernetes.network.dns import forward, wire
 from pybernetes.network.dns.server import DNS, Config
@@ -77,7 +78,7 @@ def parse(arguments: list[str]) -> tuple[Process, argparse.Namespace]:
             forward.split(text)
         wire.name(options.domain)
         connection = kubeconfig.load([Path(options.kubeconfig)], explicit=True).connection()
-    except (ValueError, OSError, kubeconfig.ConfigError) as error:
+    except (ValueError, OSError, ConfigError) as error:
         raise ClusterError(str(error)) from error
     config = Config(
         address=options.address,
