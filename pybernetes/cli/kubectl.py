@@ -11,7 +11,7 @@ import sys
 
 from pybernetes.cli import flags as flag_parser
 from pybernetes.cli.command import Command
-from pybernetes.cli.errors import APIError, CLIError, ConnectionFailed, ExitCode, lines
+from pybernetes.cli.errors import APIError, CLIError, ConnectionFailed, ExitCode, lines, not_implemented
 from pybernetes.cli.session import Session
 
 #: (title, commands in order: name -> (module in `verbs`, one line)).
@@ -146,7 +146,13 @@ def _fail(text: str, code: int) -> int:
 
 def load(name: str) -> Command:
     """The command of a name."""
-    found: Command = importlib.import_module(f"pybernetes.cli.verbs.{COMMANDS[name][0]}").COMMAND
+    module = f"pybernetes.cli.verbs.{COMMANDS[name][0]}"
+    try:
+        found: Command = importlib.import_module(module).COMMAND
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise not_implemented(f"kubectl {name}") from None
     return found
 
 

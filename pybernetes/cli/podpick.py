@@ -88,23 +88,24 @@ def containers(pod: dict[str, Any]) -> list[str]:
 def container(session: Session, pod: dict[str, Any], given: str, *, quiet: bool = False) -> str:
     """The container to use. Raises CLIError when there is no such one."""
     name = pod["metadata"]["name"]
-    every = containers(pod)
+    names = containers(pod)
     if given:
-        if given not in every:
+        if given not in names:
             raise CLIError(f"container {given} not found in pod {name}")
         return given
     preferred = (pod["metadata"].get("annotations") or {}).get(_DEFAULT_CONTAINER)
     if preferred:
-        if preferred in every:
+        if preferred in names:
             return str(preferred)
         session.warn(f'Default container name "{preferred}" not found in pod {name}')
     ordinary = [c["name"] for c in pod["spec"].get("containers") or ()]
-    if len(every) > 1 and not quiet:
-        session.warn(f'Defaulted container "{ordinary[0]}" out of: {_every(pod)}')
+    if len(names) > 1 and not quiet:
+        session.warn(f'Defaulted container "{ordinary[0]}" out of: {every(pod)}')
     return ordinary[0]
 
 
-def _every(pod: dict[str, Any]) -> str:
+def every(pod: dict[str, Any]) -> str:
+    """The names of all containers, as messages list them."""
     spec = pod["spec"]
     parts = [c["name"] for c in spec.get("containers") or ()]
     parts += [f"{c['name']} (ephem)" for c in spec.get("ephemeralContainers") or ()]

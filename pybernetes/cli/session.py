@@ -207,7 +207,10 @@ class Session:
         found = self.http.another().upgrade(_with_query(path, query), protocols)
         if isinstance(found, WebSocket):
             return found
-        raise self.error(found)
+        error = self.error(found)
+        if not error.reason:
+            raise CLIError(f"unable to upgrade connection: {error}")
+        raise error
 
     def get(self, resource: Resource, namespace: str, name: str, subresource: str = "") -> dict[str, Any]:
         """One object. Raises APIError."""

@@ -30,7 +30,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             'You must specify the type of resource to get. Use "kubectl api-resources" for a complete list of '
             "supported resources.\n"
         )
-        raise CLIError("Required resource not specified.\nSee 'kubectl get -h' for help and examples")
+        raise CLIError("Required resource not specified.\n"
+            'Use "kubectl explain <resource>" for a detailed description of that resource (e.g. kubectl explain pods).\n'
+            "See 'kubectl get -h' for help and examples")
     found = finder.targets(session, flags, arguments)
     for target in found:
         target.source = flags.text("subresource")

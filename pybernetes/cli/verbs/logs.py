@@ -40,7 +40,12 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             session.warn(f"No resources found in {session.namespace} namespace.")
             return None
     else:
-        _, value = podpick.find(session, arguments[0])
+        try:
+            _, value = podpick.find(session, arguments[0])
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
+            raise CLIError(f'error from server (NotFound): {error} in namespace "{session.namespace}"') from None
         if value["kind"] == "Pod":
             pods = [value]
         else:
@@ -57,6 +62,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             sources += [(pod, name) for name in podpick.containers(pod)]
         else:
             quiet = bool(selector)
+            given = flags.text("container")
+            if given and given not in podpick.containers(pod):
+                raise CLIError(f"container {given} is not valid for pod {pod['metadata']['name']} out of: {podpick.every(pod)}")
             sources.append((pod, podpick.container(session, pod, flags.text("container"), quiet=quiet)))
     limit = flags.number("max-log-requests")
     if flags.on("follow") and len(sources) > limit:

@@ -11,7 +11,7 @@ from pybernetes.cli.errors import CLIError, ExitCode
 from pybernetes.cli.finder import Found
 from pybernetes.cli.session import STRATEGIC_PATCH, seconds
 from pybernetes.cli.watching import Deadline, watch_one
-from pybernetes.cli.writing import Writer
+from pybernetes.cli.writing import LAST_APPLIED, Writer
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -313,6 +313,12 @@ def _history(session: Session, flags: Flags, arguments: list[str]) -> int | None
 def _undo(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     writer = Writer(session, flags, "kubectl-rollout")
     for f in _found(session, flags, arguments, "undo"):
+        if LAST_APPLIED in (f.object["metadata"].get("annotations") or {}):
+            session.warn(
+                f"Warning: resource {f.resource.plural}/{f.name} was previously managed with 'kubectl apply'. Rolling back will "
+                f"not update the {LAST_APPLIED} annotation, which may cause unexpected behavior on future 'kubectl apply' "
+                "operations. Consider using 'kubectl apply' with your previous configuration file instead."
+            )
         revisions = _revisions(session, f)
         wanted = flags.number("to-revision")
         if wanted:
@@ -321,8 +327,7 @@ def _undo(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             keeper = revisions[wanted]
         else:
             if len(revisions) < 2:
-                raise CLIError(f"no rollout history found for {f.resource.kind.lower()} {_quoted(f.name)}"
-                               if not revisions else "no last revision to roll back to")
+                raise CLIError(f"no rollout history found for {f.resource.kind.lower()} {_quoted(f.name)}")
             keeper = revisions[sorted(revisions)[-2]]
         if f.object["spec"].get("paused"):
             raise CLIError(

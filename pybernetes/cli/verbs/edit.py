@@ -1,0 +1,94 @@
+"""`kubectl edit`: the live object in an editor, and a patch of what was changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+from pybernetes.cli import finder
+from pybernetes.cli.command import FILES, PRINT, Command
+from pybernetes.cli.errors import APIError, CLIError, lines
+from pybernetes.cli.printers.objects import to_json, without_managed_fields
+from pybernetes.cli.writing import Writer, smart_patch
+
+if TYPE_CHECKING:
+    from pybernetes.cli.flags import Flags
+    from pybernetes.cli.session import Session
+
+_HEAD = (
+    "# Please edit the object below. Lines beginning with a '#' will be ignored,\n"
+    "# and an empty file will abort the edit. If an error occurs while saving this file will be\n"
+    "# reopened with the relevant failures.\n#\n"
+)
+
+
+def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
+    """See the module."""
+    from pybernetes.machinery import yaml
+
+    writer = Writer(session, flags, "kubectl-edit")
+    found = finder.fetch(session, flags, finder.targets(session, flags, arguments))
+    if not found:
+        raise CLIError("edit cancelled, no objects found")
+    as_json = flags.text("output") == "json"
+    writer._print, writer.output = None, ""
+    for f in found:
+        before = f.object if flags.on("show-managed-fields") else without_managed_fields(f.object)
+        text = to_json(before) + "\n" if as_json else yaml.dump(before)
+        head, problem, last = _HEAD if not as_json else "", "", ""
+        while True:
+            edited = _edit(head + problem + text, ".json" if as_json else ".yaml")
+            content = "\n".join(line for line in edited.split("\n") if not line.startswith("#") or as_json)
+            if not content.strip():
+                raise CLIError("Edit cancelled, saved file was empty.", plain=True)
+            if content.strip() == text.strip():
+                if problem:
+                    raise CLIError("Edit cancelled, no valid changes were saved.")
+                session.warn("Edit cancelled, no changes made.")
+                break
+            try:
+                after = yaml.load(content)
+                if not isinstance(after, dict):
+                    raise CLIError("not an object")
+                patch, kind = smart_patch(f.resource, before, after)
+                if not patch:
+                    session.warn("Edit cancelled, no changes made.")
+                    break
+                value = writer.patch(f.path(flags.text("subresource")), patch, kind)
+                writer.report(value, f.shown, "edited")
+                break
+            except (APIError, CLIError, yaml.YAMLError) as error:
+                if text == content or problem and content == last:
+                    raise
+                said = lines(error)
+                session.warn(said)
+                last = content
+                problem = "".join(f"# {line}\n" for line in said.splitlines()) + "#\n"
+                text = content
+    return None
+
+
+def _edit(text: str, suffix: str) -> str:
+    editor = os.environ.get("KUBE_EDITOR") or os.environ.get("EDITOR") or "vi"
+    descriptor, path = tempfile.mkstemp(prefix="kubectl-edit-", suffix=suffix)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        code = subprocess.call([os.environ.get("SHELL") or "/bin/sh", "-c", f'{editor} "$1"', "edit", path])
+        if code:
+            raise CLIError(f"there was a problem with the editor {editor!r}")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    finally:
+        os.unlink(path)
+
+
+COMMAND = Command(
+    "Edit a resource from the default editor.",
+    usage="kubectl edit (RESOURCE/NAME | -f FILENAME)",
+    flags=f"{FILES} {PRINT} field-manager= output-patch? save-config? subresource= validate~strict:strict "
+    "windows-line-endings?",
+    run=run,
+)
