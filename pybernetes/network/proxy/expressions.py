@@ -114,6 +114,11 @@ def reject() -> bytes:
     return _expression("reject", u32(1, 0), u8(2, 3))
 
 
+def reset() -> bytes:
+    """A TCP reset."""
+    return _expression("reject", u32(1, 1), u8(2, 0))
+
+
 def reject6() -> bytes:
     return _expression("reject", u32(1, 0), u8(2, 4))
 

@@ -186,6 +186,8 @@ class Layout:
         yield self.rule("refused-of", *self._key(), x.verdict_map("refused", 0))
         yield self.rule("refused-of", self._daddr(0), x.lookup("cluster-ips", 0), x.verdict(x.GOTO, "reject"))
         yield self.rule("refused-of", *self._key(), x.verdict_map(f"{OUTSIDE}refused", 0))
+        # TCP gets a reset, for the kernel limits the rate of ICMP errors to one a second.
+        yield self.rule("reject", x.meta(x.L4PROTO, 0), x.compare(0, b"\x06"), x.reset())
         yield self.rule("reject", x.reject() if self.words == 1 else x.reject6())
 
     def _source_addresses(self) -> Iterator[Message]:

@@ -1,7 +1,7 @@
 """The nftables backend: keeps a table equal to the rules, by difference, one atomic transaction per change.
 
 Each Service owns the elements that its rules make; a change of a Service deletes what it no longer has and adds what
-is new. What two Services both claim (the same external address and port) belongs to the first; what they share
+is new. A place (address and port) that two Services claim belongs to the first until it goes; what they share
 (addresses of endpoints) is counted. When the kernel refuses a transaction, because somebody else changed the table,
 everything is programmed anew.
 """
@@ -44,10 +44,11 @@ _DROP: Value = (x.DROP, "")
 class Fragment:
     """What one Service puts into the table."""
 
-    __slots__ = ("chains", "elements", "shared")
+    __slots__ = ("chains", "places", "shared")
 
     def __init__(self) -> None:
-        self.elements: dict[Element, Value] = {}
+        #: Address, protocol and port -> what stands there.
+        self.places: dict[bytes, dict[Element, Value]] = {}
         self.shared: set[Element] = set()
         self.chains: set[Pick | Stick] = set()
 
@@ -74,11 +75,12 @@ def fragment(layout: Layout, rules: ServiceRules, node_addresses: Iterable[str])
                 _serve(layout, made, port, ANY, place, port.outside, "always")
         for address in port.guarded_ips:
             key = layout.key(address, port.protocol, port.port)
-            made.elements["guarded", key] = None
+            elements = made.places.setdefault(key, {})
+            elements["guarded", key] = None
             for block in port.source_ranges:
                 network = ipaddress.ip_network(block, strict=False)
                 ends = network.network_address.packed, network.broadcast_address.packed
-                made.elements["allowed", key + ends[0] + key + ends[1]] = None
+                elements["allowed", key + ends[0] + key + ends[1]] = None
     for address in rules.local:
         packed = layout.address(address)
         made.shared.add(("local", packed + packed))
@@ -95,21 +97,22 @@ def _serve(
     masquerade: str = "",
 ) -> None:
     key = layout.key(place[0], port.protocol, place[1])
+    elements = made.places.setdefault(key, {})
     if not targets:
         # Refused, unless there are endpoints on other nodes: then the client may be luckier elsewhere.
         if side != INSIDE:
-            made.elements[f"{side}refused", key] = _DROP if port.elsewhere else _REJECT
+            elements[f"{side}refused", key] = _DROP if port.elsewhere else _REJECT
         return
     pick = Pick(side, len(targets), masquerade, port.affinity_seconds)
     made.chains.add(pick)
-    made.elements[f"{side}services", key] = (x.GOTO, pick.name)
+    elements[f"{side}services", key] = (x.GOTO, pick.name)
     for i, target in enumerate(targets):
         if port.affinity_seconds:
             stick = Stick(side, target, port.affinity_seconds)
             made.chains.add(stick)
-            made.elements[f"{side}sticky", key + x.host32(i)] = (x.GOTO, stick.name)
+            elements[f"{side}sticky", key + x.host32(i)] = (x.GOTO, stick.name)
         else:
-            made.elements[f"{side}endpoints", key + x.host32(i)] = layout.target(target)
+            elements[f"{side}endpoints", key + x.host32(i)] = layout.target(target)
 
 
 class Nftables:
@@ -131,8 +134,8 @@ class Nftables:
         self._rules: dict[str, ServiceRules] = {}
         #: What is in the table; whose it is; who would like to have it too; how many share it.
         self._programmed: dict[Element, Value] = {}
-        self._owners: dict[Element, str] = {}
-        self._contested: dict[Element, set[str]] = {}
+        self._owners: dict[bytes, str] = {}
+        self._contested: dict[bytes, set[str]] = {}
         self._counts: Counter[Element] = Counter()
         self._chains: Counter[Pick | Stick] = Counter()
 
@@ -192,11 +195,19 @@ class Nftables:
             self._rules.pop(key, None)
             if rules.ports:
                 self._fragments[key], self._rules[key] = new, rules
-            for element, value in old.elements.items():
-                if self._owners.get(element) == key and new.elements.get(element, _ABSENT) != value:
-                    before.setdefault(element, value)
-                    del self._owners[element], programmed[element]
-                    claimants.update(dict.fromkeys(self._contested.pop(element, ())))
+            for place, elements in old.places.items():
+                fresh = new.places.get(place)
+                if self._owners.get(place) != key:
+                    if fresh is None:
+                        self._contested.get(place, set()).discard(key)
+                    continue
+                for element, value in elements.items():
+                    if fresh is None or fresh.get(element, _ABSENT) != value:
+                        before.setdefault(element, value)
+                        del programmed[element]
+                if fresh is None:
+                    del self._owners[place]
+                    claimants.update(dict.fromkeys(sorted(self._contested.pop(place, ()))))
             used.update(new.chains)
             used.subtract(old.chains)
             for element in old.shared - new.shared:
@@ -211,16 +222,18 @@ class Nftables:
                     programmed[element] = None
         for key in claimants:
             claimed = self._fragments.get(key, _EMPTY)
-            for element, value in claimed.elements.items():
-                owner = self._owners.setdefault(element, key)
+            for place, elements in claimed.places.items():
+                owner = self._owners.setdefault(place, key)
                 if owner != key:
-                    rivals = self._contested.setdefault(element, set())
+                    rivals = self._contested.setdefault(place, set())
                     if key not in rivals:
                         rivals.add(key)
                         log.warning("service %s has an address and port of service %s", key, owner)
-                elif element not in programmed:
-                    before.setdefault(element, _ABSENT)
-                    programmed[element] = value
+                    continue
+                for element, value in elements.items():
+                    if element not in programmed:
+                        before.setdefault(element, _ABSENT)
+                        programmed[element] = value
         return self._messages(used, before)
 
     def _messages(self, used: Counter[Pick | Stick], before: dict[Element, object]) -> list[Message]:
@@ -258,14 +271,17 @@ class Nftables:
         valid: dict[tuple[str, bytes], set[bytes]] = {}
         for key in changed:
             now = self._fragments.get(key, _EMPTY)
-            for name, place in now.elements:
-                if name.endswith("services"):
-                    valid.setdefault((name.removesuffix("services"), place), set())
-            for chain in now.chains:
-                if isinstance(chain, Stick):
-                    for (side, _), targets in valid.items():
-                        if side == chain.side:
-                            targets.add(self.layout.target(chain.target))
+            sticks = {c.name: self.layout.target(c.target) for c in now.chains if isinstance(c, Stick)}
+            for place, elements in now.places.items():
+                if self._owners[place] != key:
+                    continue
+                for (name, _), value in elements.items():
+                    if name.endswith("services"):
+                        valid.setdefault((name.removesuffix("services"), place), set())
+                    elif name.endswith("sticky"):
+                        assert isinstance(value, tuple)
+                        targets = valid.setdefault((name.removesuffix("sticky"), place), set())
+                        targets.add(sticks[value[1]])
         doomed: dict[str, list[tuple[bytes, Value]]] = {}
         sides = {side for side, _ in valid}
         for side in sides:
