@@ -7,7 +7,9 @@ Each has its own identity and passes the same authorisation as over the network.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +22,16 @@ from pybernetes.control_plane.apiserver.admission.resource_quota import in_scope
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import APIServer
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
-from pybernetes.control_plane.controllers import certificates, node_ipam, resource_quota, serviceaccount_tokens
+from pybernetes.control_plane.controllers import (
+    certificates,
+    local_path,
+    node_ipam,
+    resource_quota,
+    serviceaccount_tokens,
+)
 from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
 from pybernetes.control_plane.controllers.manager import ControllerManager
+from pybernetes.machinery.errors import StatusError
 
 if TYPE_CHECKING:
     from pybernetes.api.core_v1 import Node, Secret, ServiceAccount
@@ -65,6 +74,8 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.apiserver.run(), name="apiserver")
             self.address = await self.apiserver.ready.wait()
+            if self.config.controllers.local_path is not None:
+                await self._ensure_standard_class()
             controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
             if self.config.scheduler:
@@ -79,6 +90,15 @@ class ControlPlane:
                 await fakes.ready.wait()
             await controllers.ready.wait()
             self.ready.set(self.address)
+
+    async def _ensure_standard_class(self) -> None:
+        from pybernetes.api.storage_v1 import StorageClass
+
+        try:
+            await self.client(ADMIN).resource(StorageClass).create(local_path.standard_class())
+        except StatusError as error:
+            if error.code != 409:
+                raise
 
     def _controllers(self) -> ControllerManagerConfig:
         """The controllers' configuration, with what only the API server of this process knows."""
@@ -134,6 +154,33 @@ def _is_fake(node: Node) -> bool:
     return (node.metadata.labels or {}).get("type") == "fake"
 
 
+def node_volumes(cluster: Cluster) -> local_path.Config:
+    """Volumes below the directories of this machine's nodes; those of fake nodes are nowhere."""
+    known = {node.name: cluster.node_directory(node.name) / "volumes" for node in cluster.state.nodes}
+
+    def directory(node: str) -> str:
+        if node in known:
+            return str(known[node])
+        if node.startswith("fake-"):
+            return f"{_NOWHERE}/{node}"
+        raise LookupError(f"node {node} is not on the machine of the control plane")
+
+    def make(path: str) -> None:
+        if not path.startswith(_NOWHERE):
+            Path(path).mkdir(parents=True, exist_ok=True)
+            Path(path).chmod(0o777)
+
+    def remove(path: str) -> None:
+        if not path.startswith(_NOWHERE):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
+
+    return local_path.Config(directory, make, remove)
+
+
+_NOWHERE = "/nowhere"
+
+
 def configure(cluster: Cluster) -> Config:
     """The configuration of the control plane of a cluster on this machine."""
     state, pki = cluster.state, cluster.pki
@@ -149,5 +196,6 @@ def configure(cluster: Cluster) -> Config:
         root_ca=(pki / "ca.crt").read_text(),
         certificates=certificates.Config(sign=signer(pki)),
         node_ipam=node_ranges(cluster),
+        local_path=node_volumes(cluster),
     )
     return Config(apiserver=server, controllers=controllers, fake_nodes=state.fake_nodes)

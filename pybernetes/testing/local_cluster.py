@@ -21,6 +21,7 @@ from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
 from pybernetes.control_plane.controllers import certificates as signing
+from pybernetes.control_plane.controllers import local_path
 from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class LocalCluster:
                     controllers=options.controllers,
                     root_ca=(pki / "ca.crt").read_text() if pki else _PLACEHOLDER_CA,
                     certificates=signing.Config(sign=signer(pki)) if pki else None,
+                    local_path=local_path.Config(lambda node: f"/{node}", lambda path: None, lambda path: None),
                 ),
                 scheduler=options.scheduler,
                 fake_nodes=options.nodes,

@@ -19,6 +19,7 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.client.manager import Manager
 from pybernetes.control_plane.controllers import (
     certificates,
+    local_path,
     node_ipam,
     node_lifecycle,
     pod_gc,
@@ -44,10 +45,12 @@ from pybernetes.control_plane.controllers.endpointslice_mirroring import Endpoin
 from pybernetes.control_plane.controllers.ephemeral_volumes import EphemeralVolumeController
 from pybernetes.control_plane.controllers.garbage import GarbageCollector
 from pybernetes.control_plane.controllers.job import JobController
+from pybernetes.control_plane.controllers.local_path import LocalPathProvisioner
 from pybernetes.control_plane.controllers.namespace import NamespaceController
 from pybernetes.control_plane.controllers.node_ipam import NodeIPAMController
 from pybernetes.control_plane.controllers.node_lifecycle import NodeLifecycleController
 from pybernetes.control_plane.controllers.pod_gc import PodGarbageCollector
+from pybernetes.control_plane.controllers.reload import ReloadController
 from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
 from pybernetes.control_plane.controllers.replication import ReplicationManager
 from pybernetes.control_plane.controllers.resource_quota import ResourceQuotaController
@@ -55,6 +58,7 @@ from pybernetes.control_plane.controllers.root_ca import RootCAPublisher
 from pybernetes.control_plane.controllers.service_cidrs import ServiceCIDRController
 from pybernetes.control_plane.controllers.serviceaccount import ServiceAccountController
 from pybernetes.control_plane.controllers.serviceaccount_tokens import ServiceAccountTokenController
+from pybernetes.control_plane.controllers.stale_disruption import StaleDisruptionController
 from pybernetes.control_plane.controllers.statefulset import StatefulSetController
 from pybernetes.control_plane.controllers.taint_eviction import TaintEvictionController
 from pybernetes.control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -70,6 +74,7 @@ PLAIN: tuple[type[Controller], ...] = (
     DeploymentController,
     StatefulSetController,
     DaemonSetController,
+    ReloadController,
     JobController,
     CronJobController,
     EndpointsController,
@@ -77,6 +82,7 @@ PLAIN: tuple[type[Controller], ...] = (
     EndpointSliceMirroringController,
     ServiceCIDRController,
     DisruptionController,
+    StaleDisruptionController,
     HorizontalPodAutoscalerController,
     TaintEvictionController,
     TTLAfterFinishedController,
@@ -112,6 +118,8 @@ class Config:
     serviceaccount_tokens: serviceaccount_tokens.Config | None = None
     #: How quotas count, as admission does. None: quotas are not recounted.
     resource_quota: resource_quota.Config | None = None
+    #: Volumes of the built-in StorageClass. None: nobody makes them.
+    local_path: local_path.Config | None = None
 
 
 class ControllerManager:
@@ -148,6 +156,7 @@ class ControllerManager:
             (PodGarbageCollector, config.pod_gc),
             (CSRSigningController, config.certificates),
             (ResourceQuotaController, config.resource_quota),
+            (LocalPathProvisioner, config.local_path),
         ]
         for kind, own in configured:
             if own is not None and self._wanted(kind.name):
