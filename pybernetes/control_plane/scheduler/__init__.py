@@ -5,7 +5,7 @@ Importing this package is cheap; numpy comes with the first Pod that needs a nod
 
 from __future__ import annotations
 
-from pybernetes.control_plane.scheduler.config import Config
+from pybernetes.control_plane.scheduler.config import Config, Enabled, ProfileConfig
 from pybernetes.control_plane.scheduler.loop import Scheduler
 
-__all__ = ["Config", "Scheduler"]
+__all__ = ["Config", "Enabled", "ProfileConfig", "Scheduler"]

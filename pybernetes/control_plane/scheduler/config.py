@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.scheduler.plugins.base import Plugin
 
 DEFAULT_SCHEDULER = "default-scheduler"
+
+
+@dataclass(frozen=True)
+class Enabled:
+    """A plugin added to a profile, or one of the default ones with another weight."""
+
+    #: A default plugin's name, `module:Class` of one of your own, or the class itself.
+    plugin: str | type[Plugin]
+    #: Of its score; 0: as by default (1 for your own).
+    weight: int = 0
+    #: `filter`, `score`, or "" for both.
+    point: str = ""
+
+
+@dataclass(frozen=True)
+class ProfileConfig:
+    """The rules for Pods of one scheduler name: the default plugins, less `disabled`, plus `enabled`."""
+
+    name: str = DEFAULT_SCHEDULER
+    enabled: tuple[Enabled, ...] = ()
+    #: (name or `*`, `filter`, `score` or "" for both).
+    disabled: tuple[tuple[str, str], ...] = ()
+    #: Arguments by plugin name, as in `pluginConfig` of a KubeSchedulerConfiguration.
+    args: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Config:
     """Beside the API."""
 
-    #: Names of the schedulers this one answers to (`spec.schedulerName`).
-    scheduler_names: tuple[str, ...] = (DEFAULT_SCHEDULER,)
+    #: One per scheduler name this scheduler answers to (`spec.schedulerName`).
+    profiles: tuple[ProfileConfig, ...] = (ProfileConfig(),)
     #: Bindings and status writes under way at once; planning pauses beyond. More helps a store that commits in groups.
     in_flight: int = 128
     #: Pods planned at a stretch (some milliseconds) before others on the loop have their turn.
@@ -22,3 +51,7 @@ class Config:
     max_backoff: float = 10.0
     #: Seconds a Pod's volumes may take to be bound or made.
     volume_timeout: float = 600.0
+
+    @property
+    def scheduler_names(self) -> tuple[str, ...]:
+        return tuple(profile.name for profile in self.profiles)

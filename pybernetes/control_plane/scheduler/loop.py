@@ -111,12 +111,12 @@ class Scheduler:
 
     def _begin(self) -> World:
         from pybernetes.control_plane.scheduler.plugins.topology_spread import PodTopologySpread
-        from pybernetes.control_plane.scheduler.profiles import default_profile
+        from pybernetes.control_plane.scheduler.profiles import build
         from pybernetes.control_plane.scheduler.spread_defaults import SpreadDefaults
         from pybernetes.control_plane.scheduler.world import World
 
         config = self.config
-        profiles = [default_profile(name) for name in config.scheduler_names]
+        profiles = [build(profile) for profile in config.profiles]
         world = World(profiles, self._wake.set, config.first_backoff, config.max_backoff)
         world.budgets = self._budgets.list
         defaults = SpreadDefaults(

@@ -39,6 +39,9 @@ class Profile:
     scores: tuple[tuple[Plugin, int], ...]
     #: Whether Pods may push out others of lower priority.
     preempts: bool = True
+    #: Nodes tried for that: a percentage of those it might help on, and no fewer than.
+    preemption_percent: int = 10
+    preemption_least: int = 100
 
 
 @dataclass(slots=True)

@@ -23,7 +23,6 @@ NEVER = "not eligible due to preemptionPolicy=Never."
 TERMINATING = "not eligible due to a terminating pod on the nominated node."
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NO_HELP = "Preemption is not helpful for scheduling"
-_LEAST_TRIED, _PERCENT_TRIED = 100, 10
 
 
 @dataclass(slots=True)
@@ -50,16 +49,15 @@ def preempt(
     refusal: Refusal,
     budgets: Sequence[PodDisruptionBudget],
     rng: random.Random,
-    percent: int = _PERCENT_TRIED,
-    least: int = _LEAST_TRIED,
 ) -> Outcome:
     """Find victims for a Pod that fits nowhere. The snapshot is unchanged afterwards."""
     if ineligible := _ineligible(planner, pod, refusal):
         return Outcome(message=ineligible, keeps=True)
+    profile = planner.profile
     total = refusal.total
     rows = refusal.resolvable
     reasons: Counter[str] = Counter({NO_HELP: total - len(rows)}) if total > len(rows) else Counter()
-    wanted = min(len(rows), max(least, len(rows) * percent // 100))
+    wanted = min(len(rows), max(profile.preemption_least, len(rows) * profile.preemption_percent // 100))
     candidates: list[Candidate] = []
     protected = False
     start = int(rng.random() * len(rows)) if rows else 0
