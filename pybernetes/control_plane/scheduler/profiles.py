@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pybernetes.api.core_v1 import NodeAffinity as NodeAffinityStruct
 from pybernetes.api.core_v1 import TopologySpreadConstraint
