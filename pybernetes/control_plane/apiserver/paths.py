@@ -48,6 +48,10 @@ class Paths:
         """Serve one path (and the same with a slash behind)."""
         self._exact[path] = handler
 
+    def unmount(self, path: str) -> None:
+        """Serve a path no more."""
+        self._exact.pop(path, None)
+
     def mount_below(self, prefix: str, handler: Handler) -> None:
         """Serve `prefix` and everything below it."""
         self._below[prefix] = handler

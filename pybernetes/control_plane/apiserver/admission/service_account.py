@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
-#: Upstream has a random one in each Pod. Nobody can tell, for volumes are named within a Pod; but with this one the Pods
-#: of a workload are equal, and what was worked out for one of them (checks, owners of fields) holds for all.
+#: Upstream has a random one in each Pod. Nobody can tell, for volumes are named within a Pod; but with this one the
+#: Pods of a workload are equal, and what was worked out for one of them (checks, owners of fields) holds for all.
 SUFFIX = names.safe_encode("token")
 #: An hour and seven seconds: the odd number tells tokens of this volume from those a user asked for.
 TOKEN_SECONDS = 3607

@@ -20,17 +20,23 @@ from pybernetes.machinery import errors
 
 _HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 _NOT_FORWARDED = _HOP | {b"host", b"content-length", b"authorization", b"expect"}
+#: What only we may say about who asks.
+_IDENTITY = (b"impersonate-", b"x-remote-")
 _CONNECT_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where to connect; tls None is plain. host_header: what the backend sees as Host ("" is host:port)."""
+    """Where to connect; tls None is plain. host_header: what the backend sees as Host ("" is host:port).
+
+    server_name: the name that its certificate must be for, if `tls` checks that.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     host_header: str = ""
+    server_name: str = ""
 
     @property
     def authority(self) -> str:
@@ -59,7 +65,10 @@ async def relay(
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             reader, writer = await asyncio.open_connection(
-                backend.host, backend.port, ssl=backend.tls, server_hostname="" if backend.tls else None
+                backend.host,
+                backend.port,
+                ssl=backend.tls,
+                server_hostname=backend.server_name if backend.tls else None,
             )
     except (OSError, TimeoutError) as error:
         raise unreachable(error) from None
@@ -84,7 +93,7 @@ async def relay(
 def _head(request: Request, backend: Backend, target: bytes, method: str, extra: tuple[Header, ...]) -> bytes:
     headers: list[Header] = [(b"Host", backend.authority.encode())]
     for name, value in request.raw_headers:
-        if name not in _NOT_FORWARDED and not name.startswith(b"impersonate-"):
+        if name not in _NOT_FORWARDED and not name.startswith(_IDENTITY):
             headers.append((name, value))
     if request.header(b"upgrade"):
         headers.append((b"Connection", b"Upgrade"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from pybernetes.aio import clock
 from pybernetes.api import meta_validation
 from pybernetes.api.certificates_v1 import CertificateSigningRequest
 from pybernetes.control_plane.apiserver.authorization import escalation
@@ -15,6 +16,9 @@ from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Strategy
 from pybernetes.machinery import names
 from pybernetes.machinery.field import FieldError
+
+if TYPE_CHECKING:
+    from pybernetes.api.apiregistration_v1 import APIService
 
 
 @cache
@@ -145,6 +149,18 @@ class Csr(Strategy):
         csr.status.conditions = [*kept, *others] or None
 
 
+class APIServiceStrategy(StrictWithStatus):
+    """Those without a Service are ours, and there from the start."""
+
+    def prepare_create(self, obj: AnyObject, call: Call) -> None:
+        from pybernetes.control_plane.apiserver.aggregation.local import condition
+
+        super().prepare_create(obj, call)
+        api = cast("APIService", obj)
+        if api.spec.service is None:
+            api.status.conditions = [condition(clock.rfc3339())]
+
+
 #: By module of the kinds table.
 STRATEGIES_BY_MODULE: dict[str, dict[str, type[Strategy]]] = {
     "networking_v1": {
@@ -168,7 +184,7 @@ STRATEGIES_BY_MODULE: dict[str, dict[str, type[Strategy]]] = {
         "MutatingAdmissionPolicyBinding": CountedStrict,
     },
     "apiextensions_v1": {"CustomResourceDefinition": CountedStrictWithStatus},
-    "apiregistration_v1": {"APIService": StrictWithStatus},
+    "apiregistration_v1": {"APIService": APIServiceStrategy},
     "certificates_v1": {"CertificateSigningRequest": Csr},
     "storage_v1": {
         "StorageClass": ReturnsDeleted,
