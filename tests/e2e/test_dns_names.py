@@ -82,11 +82,11 @@ class Asker:
         self.address = state["pod_cidr"].replace("0.0/16", "255.1")
         self.namespace = namespace
 
-    def ask(self, name: str, type_: str = "A", *, tcp: bool = False) -> list[str]:
+    def ask(self, name: str, type_: str = "A", *, tcp: bool = False, at: str = "") -> list[str]:
         """The data of the answers, sorted, or the code; `name` is completed by namespace and zone, unless absolute."""
         full = name if name.endswith(".") else f"{name}.{self.namespace}.svc.cluster.local."
         query = dns.message.make_query(full, type_)
-        message = (dns.query.tcp if tcp else dns.query.udp)(query, self.address, timeout=5)
+        message = (dns.query.tcp if tcp else dns.query.udp)(query, at or self.address, timeout=5)
         found = sorted(item.to_text() for rrset in message.answer for item in rrset)
         return found or [dns.rcode.to_text(message.rcode())]
 
@@ -184,7 +184,8 @@ def test_the_clusters_own_services(cluster: RealCluster, asker: Asker) -> None:
     service = cluster.get("service", "kube-dns", "-n", "kube-system")
     address = service["spec"]["clusterIP"]
     assert address.endswith(".10")
-    assert asker.ask("kube-dns.kube-system.svc.cluster.local.") == [address]
+    for tcp in (False, True):  # from the node's own network, too, the Service leads there
+        assert asker.ask("kube-dns.kube-system.svc.cluster.local.", tcp=tcp, at=address) == [address]
     assert asker.ask("ns.dns.cluster.local.") == [address]
     assert asker.ask("dns-version.cluster.local.", "TXT") == ['"1.1.0"']
     assert asker.ask("kubernetes.default.svc.cluster.local.") == [

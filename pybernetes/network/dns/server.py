@@ -31,6 +31,10 @@ from pybernetes.network.dns.resolver import Resolver, Response
 
 log = logging.getLogger(__name__)
 
+#: Bytes of requests that wait to be read: some thousand. The option is Linux's, and not in the socket module.
+_BUFFER = 2 << 20
+_SO_RCVBUFFORCE = 33
+
 
 @dataclass(frozen=True)
 class Config:
@@ -223,7 +227,10 @@ def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind((address, port))
         udp.bind((address, tcp.getsockname()[1]))
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # a burst waits here, and is not lost
+        # A burst waits here, and is not lost; root may have more than the system's limit for others.
+        with contextlib.suppress(PermissionError):
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         tcp.listen(128)
     except OSError:
         udp.close()

@@ -290,3 +290,16 @@ async def test_stopping_ends_open_connections_and_waiting_questions() -> None:
         writer.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", found.port)
+
+
+async def test_a_burst_while_the_loop_is_busy_is_not_lost() -> None:
+    async with running() as found:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            packet = dns.message.make_query("kubernetes.default.svc.cluster.local", "A").to_wire()[2:]
+            for number in range(200):  # nobody reads meanwhile: this does not yield to the loop
+                sock.sendto(number.to_bytes(2, "big") + packet, ("127.0.0.1", found.port))
+            await found.ask("last.default.svc.cluster.local")
+            sock.setblocking(False)
+            answered = {sock.recv(512)[:2] for _ in range(200)}
+    assert answered == {number.to_bytes(2, "big") for number in range(200)}
