@@ -1,7 +1,8 @@
 """DELETE: at once, gracefully (Pods), or as soon as the finalizers are done.
 
-`plan` decides, without effects; `delete_item` carries it out and tries again when the object changed meanwhile. An
-update that only says "delete now, grace 0" is not written before the deletion itself: nobody could act on it.
+`plan` decides, without effects; `delete_item` carries it out and tries again when the object changed meanwhile. Where
+a deletion under way only becomes "now, grace 0" (every Pod that a kubelet has stopped), that update is not written
+before the deletion itself: nobody could act on it.
 """
 
 from __future__ import annotations
@@ -107,6 +108,12 @@ async def delete_item(
                 return (written.obj if resource.served is None else resource.served(written.obj)), False
             if dry_run:
                 return new, True
+            if new.metadata.deletion_timestamp is not None and old.metadata.deletion_timestamp is None:
+                # A Pod that runs is deleted at once: who watches sees that it is being deleted before it is gone.
+                new.metadata.resource_version = old.metadata.resource_version
+                item = await storage.update(
+                    item.key, new if resource.stored is None else resource.stored(new), item.revision
+                )
             last = await storage.delete(item.key, item.revision)
             strategy.after_delete(old)
             return (last.obj if resource.served is None else resource.served(last.obj)), True

@@ -187,3 +187,17 @@ async def test_eviction_asks_the_budget() -> None:
         assert any(c.type == "DisruptionTarget" for c in going.status.conditions or ())
         left = await budgets.get("b", "default")
         assert left.status.disruptions_allowed == 0 and "p" in (left.status.disrupted_pods or {})
+
+
+async def test_a_pod_that_is_deleted_at_once_is_seen_as_being_deleted_before() -> None:
+    async with running() as server:
+        client = client_of(server)
+        pods = client.resource(Pod)
+        made = await pod(client, node="n1")
+        stream = pods.watch("default", resource_version=made.metadata.resource_version)
+        await pods.delete("p", "default", grace_period=0)
+        first, second = await anext(stream), await anext(stream)
+        assert (first.type, second.type) == ("MODIFIED", "DELETED")
+        for event in (first, second):
+            assert event.object.metadata.deletion_timestamp and event.object.metadata.deletion_grace_period_seconds == 0
+        await stream.aclose()  # type: ignore[attr-defined]
