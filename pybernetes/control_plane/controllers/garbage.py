@@ -16,11 +16,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api import kinds as built_in
 from pybernetes.api.core_v1 import ObjectReference
 from pybernetes.api.kinds import Kind
 from pybernetes.client.controller import Controller
+from pybernetes.client.errors import Unavailable
 from pybernetes.client.informer import Handler, Informer
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _IGNORED = {("", "events"), ("events.k8s.io", "events")}
+_AGAIN = 30.0  # seconds until a discovery that failed in parts is asked again
 _ABSENT = 500  # uids remembered as gone, so that a hundred dependents ask once
 
 
@@ -79,8 +82,17 @@ class GarbageCollector(Controller):
 
     async def _keep_following(self) -> None:
         while True:
-            await self._resources_changed.wait()
-            await self._follow()
+            try:
+                async with asyncio.timeout(_AGAIN if self._discovered.failed else None):
+                    await self._resources_changed.wait()
+            except TimeoutError:
+                pass  # what did not answer may do so now
+            try:
+                await self._follow()
+            except (StatusError, Unavailable) as error:
+                log.warning("discovery: %s", error)
+                await clock.sleep(1)
+                self._resources_changed.set()
 
     async def _follow(self) -> None:
         """One monitor for each resource that can be listed, watched and deleted."""
