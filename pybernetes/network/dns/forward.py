@@ -171,6 +171,7 @@ class Forwarder:
                 len(data) >= size
                 and data[:2] == packet[:2]
                 and data[2] & 0x80 != 0
+                and data[4:6] == b"\0\1"
                 and (data[12:size].lower() == packet[12:size].lower())
             )
 

@@ -102,15 +102,17 @@ class DNS:
             async with asyncio.TaskGroup() as group, self._nursery:
                 if self._own_informers:
                     group.create_task(self._informers.run(), name="dns-informers")
-                loop.add_reader(udp.fileno(), self._readable)
                 server = await asyncio.start_server(self._connected, sock=tcp)
-                async with server, self._connections:
-                    await self._objects.synced()
-                    self._synced = True
-                    self.ready.set(udp.getsockname()[:2])
-                    await loop.create_future()
+                loop.add_reader(udp.fileno(), self._readable)
+                try:
+                    async with server, self._connections:
+                        await self._objects.synced()
+                        self._synced = True
+                        self.ready.set(udp.getsockname()[:2])
+                        await loop.create_future()
+                finally:  # before the nursery closes: no query may start a task in it afterwards
+                    loop.remove_reader(udp.fileno())
         finally:
-            loop.remove_reader(udp.fileno())
             udp.close()
             tcp.close()
 
