@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -88,6 +89,13 @@ class RealCluster:
         return done
 
 
+def free_port() -> int:
+    """A port nobody uses: other clusters on this machine take the usual ones."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def machine_state() -> dict[str, set[str]]:
     """What a cluster could leave behind, as comparable sets."""
 
@@ -125,7 +133,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     home = tmp_path_factory.mktemp("home")
     found = RealCluster("e2e", home / "e2e", home)
     try:
-        found.pybernetes("up", "--no-merge")
+        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()))
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         environment = {**os.environ, "PYBERNETES_HOME": str(home)}
         command = [sys.executable, "-m", "pybernetes", "image", "--name", "e2e", "import", *map(str, archives)]

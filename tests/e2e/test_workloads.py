@@ -156,11 +156,13 @@ def test_rolling_update_under_requests(kubectl: Kubectl) -> None:
         f"if printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80 | grep -q Hello; "
         "then echo ok; else echo failed; fi; done"
     )
-    kubectl("run", "asker", "--image=busybox:latest", "--image-pull-policy=IfNotPresent", "--", "sh", "-c", loop)
+    image = ("--image=busybox:latest", "--image-pull-policy=IfNotPresent", "--restart=Never")
+    kubectl("run", "asker", *image, "--", "sh", "-c", loop)
     kubectl("wait", "--for=condition=Ready", "pod/asker", "--timeout=30s")
     kubectl("apply", "-f", "-", stdin=deployment("roll", 3, "two"))
     kubectl("rollout", "status", "deployment/roll", "--timeout=90s", timeout=100)
     kubectl("exec", "asker", "--", "touch", "/tmp/stop")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/asker", "--timeout=30s")
     answers = kubectl("logs", "asker").split()
     assert answers.count("ok") > 20
     assert answers.count("failed") == 0
