@@ -178,7 +178,9 @@ def test_terminal(cluster: RealCluster, kubectl: Kubectl, namespace: str) -> Non
     tmux = ["tmux", "-L", f"pybernetes-{namespace}"]
     subprocess.run([*tmux, "new-session", "-d", "-x", "100", "-y", "30", command], check=True)
     try:
-        subprocess.run([*tmux, "send-keys", "echo $((6*7)) $(tty); stty size; touch /tmp/typed", "Enter"], check=True)
+        # The size of the terminal arrives a moment after the shell has started.
+        typed = "echo $((6*7)) $(tty); until stty size; do usleep 50000; done; touch /tmp/typed"
+        subprocess.run([*tmux, "send-keys", typed, "Enter"], check=True)
         kubectl("exec", "shell", "--", "sh", "-c", "while [ ! -e /tmp/typed ]; do usleep 50000; done")
         screen = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=True).stdout
         assert "42 /dev/pts/0" in screen
