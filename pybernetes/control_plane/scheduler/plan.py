@@ -133,13 +133,14 @@ class Nominations:
 class _Answers:
     """What is known about one class, for all rows."""
 
-    __slots__ = ("capacity", "codes", "filters", "generation", "node_codes", "node_refused", "points", "position",
-                 "raw", "refused", "scores")  # fmt: skip
+    __slots__ = ("capacity", "codes", "contexts", "filters", "generation", "node_codes", "node_refused", "points",
+                 "position", "raw", "refused", "scores")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.position = -1
-        self.generation = -1
+        self.generation = -1  #: of nodes, when the contexts were looked at
+        self.contexts: Any = ()
         self.filters: list[tuple[int, Plugin, Any]] = []  #: (number, plugin, state) of NODE and PODS scope
         self.scores: list[tuple[Plugin, int, Any]] = []  #: those that need no normalising
         self.raw: list[tuple[Plugin, int, Any, Floats]] = []  #: those that do, with their points
@@ -170,6 +171,8 @@ class Planner:
             p for p in (*profile.filters, *(p for p, _ in profile.scores)) if isinstance(p, PerNode)
         ]
         self.nominations = nominations or Nominations()
+        mine = {*(p for _, p in self._local), *(p for p, _ in local_scores)}
+        self._contextual = [p for p in mine if type(p).context is not Plugin.context]
         self._narrowing = [p for _, p in self._local if type(p).narrow is not Plugin.narrow]
 
     # Planning
@@ -304,7 +307,7 @@ class Planner:
         nodes = self.snapshot.nodes
         key = self._key(pod)
         answers = self._answers.get(key)
-        if answers is None or answers.capacity != nodes.capacity:
+        if answers is None or answers.capacity != nodes.capacity or not self._valid(answers, pod):
             answers = self._prepare(pod)
             self._answers[key] = answers
             if len(self._answers) > _CLASSES:
@@ -324,6 +327,16 @@ class Planner:
         answers.position = position
         return answers
 
+    def _valid(self, answers: _Answers, pod: PodFacts) -> bool:
+        if answers.generation == self.snapshot.nodes.generation:
+            return True
+        answers.generation = self.snapshot.nodes.generation
+        before, answers.contexts = answers.contexts, self._contexts(pod)
+        return bool(before == answers.contexts)
+
+    def _contexts(self, pod: PodFacts) -> Any:
+        return [plugin.context(pod, self.snapshot) for plugin in self._contextual]
+
     def _fresh(self, pod: PodFacts, rows: Any) -> _Answers:
         """Answers for a few rows only, not kept."""
         answers = self._prepare(pod)
@@ -334,6 +347,7 @@ class Planner:
     def _prepare(self, pod: PodFacts) -> _Answers:
         snapshot = self.snapshot
         answers = _Answers(snapshot.nodes.capacity)
+        answers.generation, answers.contexts = snapshot.nodes.generation, self._contexts(pod)
         for number, plugin in self._local:
             state = plugin.prepare(pod, snapshot)
             if state is not None:

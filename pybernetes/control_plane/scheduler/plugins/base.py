@@ -88,6 +88,10 @@ class Plugin:
         """As `prepare`; None: this plugin gives all nodes the same."""
         return pod
 
+    def context(self, pod: PodFacts, snapshot: Snapshot) -> Hashable:
+        """For NODE and PODS plugins: what answers for all rows depend on beside the rows. A change voids them."""
+        return None
+
     def score(self, state: Any, snapshot: Snapshot, rows: Rows) -> Floats | Ints:
         """Points per row: 0 to 100, or anything when `normalise` brings it there."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ class ImageLocality(Plugin):
     def prepare_score(self, pod: PodFacts, snapshot: Snapshot) -> Any:
         images = pod.pod_class.images
         return images if any(snapshot.nodes.image(name).any() for name in images) else None
+
+    def context(self, pod: PodFacts, snapshot: Snapshot) -> Hashable:
+        nodes = snapshot.nodes
+        spread = tuple(int(np.count_nonzero(nodes.image(name))) for name in pod.pod_class.images)
+        return (nodes.count, *spread) if any(spread) else None
 
     def score(self, state: Any, snapshot: Snapshot, rows: Rows) -> Floats:
         nodes = snapshot.nodes
