@@ -2,7 +2,8 @@
 
 It has no Pods behind it: every node agent answers DNS at its own address, so the EndpointSlice is written here, with
 the address that carries this server's node. Without such an address (no real nodes) nobody could ask, and there is no
-Service.
+Service. A Service that was given a selector has Pods behind it, somebody's own DNS: then the EndpointSlice is not
+written, and one from before is removed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ async def run(setup: Setup) -> None:
         ],
         ports=[EndpointPort(name=name, protocol=protocol, port=53) for name, protocol in _PORTS],
     )
+    present_service = setup.find(service)
+    if isinstance(present_service, Service) and present_service.spec.selector:
+        if setup.find(slice_) is not None:
+            await setup.write("DELETE", slice_)
+        return
     await setup.ensure([service, slice_])
     present = setup.find(slice_)
     if isinstance(present, EndpointSlice) and (present.endpoints, present.ports) != (slice_.endpoints, slice_.ports):
