@@ -102,7 +102,7 @@ class JobController(Controller):
         owned = self.pods.by_index(OWNER, job.metadata.uid)
         active = [pod for pod in owned if pod_state.is_active(pod)]
         terminating = [p for p in owned if pod_state.is_terminating(p) and not pod_state.is_terminal(p)]
-        job.status.active = len(active)
+        job.status.active = len(active) or None
         job.status.ready = sum(map(pod_state.is_ready, active))
         job.status.terminating = len(terminating)
         if not active and not terminating:
@@ -166,12 +166,12 @@ class JobController(Controller):
                 self._index_status(job, tally)
                 await self._write_interim(job)
             await self._release(done)
-            status.succeeded = (status.succeeded or 0) + len(succeeded_uids)
-            status.failed = (status.failed or 0) + len(failed_uids)
+            status.succeeded = (status.succeeded or 0) + len(succeeded_uids) or None
+            status.failed = (status.failed or 0) + len(failed_uids) or None
             status.uncounted_terminated_pods = UncountedTerminatedPods()
         self._index_status(job, tally)
         if indexed:
-            status.succeeded = len(tally.completed)
+            status.succeeded = len(tally.completed) or None
         tally.succeeded, tally.failed = status.succeeded or 0, status.failed or 0
         return tally
 
