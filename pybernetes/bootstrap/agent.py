@@ -59,6 +59,8 @@ class Agent:
                 group.create_task(names.run(), name="dns")
                 services = proxy.Proxy(node_host.proxy_config(cluster, node), informers.client, informers)
                 group.create_task(services.run(), name="proxy")
+                policies = proxy.policy.Policies(node_host.policy_config(cluster, node), informers.client, informers)
+                group.create_task(policies.run(), name="network-policy")
                 group.create_task(informers.run(), name="network-informers")
                 network = group.create_task(
                     cni.PodNetwork(node_host.network_config(cluster, node)).setup(), name="pod-network"

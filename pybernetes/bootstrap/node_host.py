@@ -53,12 +53,18 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
     )
 
 
+def policy_config(cluster: Cluster, node: str) -> proxy.policy.Config:
+    """The settings of the node's network policies."""
+    return proxy.policy.Config(cluster=cluster.state.name, node=node)
+
+
 def teardown(cluster: Cluster, node: str) -> None:
     """Remove the node's containers, network, mounts and cgroups. The agent must have ended. Safe to repeat."""
 
     async def run() -> None:
         await remove_containerd(containerd_config(cluster, node))
         await proxy.teardown(proxy_config(cluster, node))
+        await proxy.policy.teardown(policy_config(cluster, node))
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())

@@ -14,6 +14,7 @@ from pybernetes.control_plane.apiserver.poststart import (
     flowcontrol,
     kubernetes_service,
     namespaces,
+    node_network,
     priority_classes,
     rbac,
     service_cidr,
@@ -30,4 +31,5 @@ HOOKS: tuple[tuple[str, Callable[[Setup], Awaitable[None]]], ...] = (
     ("start-kubernetes-service-cidr-controller", service_cidr.run),
     ("bootstrap-controller", kubernetes_service.run),
     ("cluster-dns", cluster_dns.run),
+    ("node-network", node_network.run),
 )
