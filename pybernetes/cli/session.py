@@ -46,6 +46,8 @@ class Session:
         self.flags = flags
         self.out = sys.stdout
         self.err = sys.stderr
+        #: False when `describe` shows several objects.
+        self.show_events = True
 
     @cached_property
     def kubeconfig(self) -> Kubeconfig:
@@ -199,7 +201,7 @@ class Session:
         return APIError({"message": data.decode("utf-8", "replace").strip(), "code": reply.code}, reply.code)
 
     def upgrade(
-        self, path: str, query: list[tuple[str, str]], protocols: tuple[str, ...] = ("v5.channel.k8s.io",)
+        self, path: str, query: list[tuple[str, str]], protocols: tuple[str, ...] = ("v5.channel.k8s.io", "v4.channel.k8s.io")
     ) -> WebSocket:
         """A WebSocket on a connection of its own. Raises APIError."""
         from pybernetes.cli.websocket import WebSocket

@@ -295,7 +295,9 @@ def _history(session: Session, flags: Flags, arguments: list[str]) -> int | None
 
                 session.out.write(objects.printer(flags)(revisions[wanted]))
                 continue
-            text = describe.pod_template(_template(f, revisions[wanted]))
+            kept = revisions[wanted]
+            whole = kept["spec"]["template"] if f.resource.kind == "Deployment" else _template(f, kept)
+            text = describe.pod_template(whole)
             session.say(f"{f.shown} with revision #{wanted}")
             session.out.write(text)
             continue

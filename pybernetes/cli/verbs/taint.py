@@ -57,7 +57,10 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             wanted.append(taint)
         patch = {"spec": {"taints": wanted or None}, "metadata": {"resourceVersion": f.object["metadata"]["resourceVersion"]}}
         value = f.object if writer.dry_run == "client" else writer.patch(f.path(), patch, MERGE_PATCH)
-        writer.report(value, f.shown, what)
+        if writer.output:
+            writer.report(value, f.shown, what)
+        else:
+            session.say(f"{f.shown} {what}{' (server dry run)' if writer.dry_run == 'server' else ''}")
     return None
 
 
