@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "controller-manager": ("pybernetes.bootstrap.components", "one component: all controllers"),
     "scheduler": ("pybernetes.bootstrap.components", "one component: the scheduler"),
     "kubelet": ("pybernetes.bootstrap.components", "one component: the kubelet with its container runtime"),
+    "proxy": ("pybernetes.bootstrap.components", "one component: kube-proxy"),
     "dns": ("pybernetes.bootstrap.components", "one component: the cluster DNS"),
     "control-plane": ("pybernetes.bootstrap.components", "API server, controllers and scheduler in one process"),
     "agent": ("pybernetes.bootstrap.components", "everything that runs on one node, in one process"),

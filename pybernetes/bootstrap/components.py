@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import processes
+from pybernetes.bootstrap import processes, standalone
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
 
 
@@ -118,5 +118,10 @@ def _dns(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
 _BUILDERS: dict[str, Callable[[list[str]], tuple[Component, argparse.Namespace]]] = {
     "control-plane": _control_plane,
     "agent": _agent,
+    "apiserver": standalone.apiserver,
+    "controller-manager": standalone.controller_manager,
+    "scheduler": standalone.scheduler,
+    "kubelet": standalone.kubelet,
+    "proxy": standalone.proxy,
     "dns": _dns,
 }

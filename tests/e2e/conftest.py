@@ -129,14 +129,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     """The cluster, with the images `hello` and `busybox` on its node."""
     from pybernetes.bootstrap import images
 
+    name = f"e2e-{os.getpid()}"  # links and tables are named after it
     before = machine_state()
     home = tmp_path_factory.mktemp("home")
-    found = RealCluster("e2e", home / "e2e", home)
+    found = RealCluster(name, home / name, home)
     try:
         found.pybernetes("up", "--no-merge", "--api-port", str(free_port()))
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         environment = {**os.environ, "PYBERNETES_HOME": str(home)}
-        command = [sys.executable, "-m", "pybernetes", "image", "--name", "e2e", "import", *map(str, archives)]
+        command = [sys.executable, "-m", "pybernetes", "image", "--name", name, "import", *map(str, archives)]
         subprocess.run(command, check=True, env=environment, cwd=ROOT, capture_output=True, timeout=60)
         yield found
         # `down` must cope with Pods that run.
@@ -144,7 +145,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
         found.kubectl("run", "left-running", *image, "--", "sleep", "3600")
         found.wait("--for=condition=Ready", "pod/left-running")
     finally:
-        logs = {path.name: path.read_text() for path in (home / "e2e" / "logs").glob("*.log")}
+        logs = {path.name: path.read_text() for path in (home / name / "logs").glob("*.log")}
         found.pybernetes("down", check=False)
         for name, text in logs.items():
             print(f"--- {name}\n{text[-4000:]}")

@@ -57,5 +57,5 @@ def test_nodes(cluster: RealCluster) -> None:
 def test_cluster_info_and_contexts(cluster: RealCluster) -> None:
     assert "Kubernetes control plane" in cluster.kubectl("cluster-info").stdout
     context = cluster.kubectl("config", "current-context").stdout.strip()
-    assert context == "pybernetes-e2e"
+    assert context == f"pybernetes-{cluster.name}"
     assert "Switched to context" in cluster.kubectl("config", "use-context", context).stdout
