@@ -71,6 +71,7 @@ class Scheduler:
         self._stateful_sets = informer(StatefulSet)
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._world: World | None = None
         self._nursery = Nursery("scheduler")
         self._volume_effects: VolumeEffects | None = None
@@ -170,13 +171,18 @@ class Scheduler:
                 await self._wake.wait()
 
     def _set_timer(self, due: float | None) -> None:
-        if self._timer is not None and self._timer.when() == due:
+        if due == self._due:
             return
+        self._due = due
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if due is not None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._wake.set)
+            self._timer = asyncio.get_running_loop().call_at(due, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._due = None
+        self._wake.set()
 
     def _schedule_one(self, world: World, queued: Queued) -> bool:
         """Whether a node was found."""

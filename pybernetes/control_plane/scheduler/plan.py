@@ -28,6 +28,7 @@ NO_NODES = "no nodes available to schedule pods"
 _PASSES = 127  # "refused by filter number": none
 _CLASSES = 256  # classes whose answers are kept
 _NOWHERE = -np.inf
+_FEW = 4  # rows that are faster one by one than as an array
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ class Nominations:
 class _Answers:
     """What is known about one class, for all rows."""
 
-    __slots__ = ("capacity", "codes", "contexts", "filters", "generation", "node_codes", "node_refused", "points",
-                 "position", "raw", "refused", "scores")  # fmt: skip
+    __slots__ = ("capacity", "codes", "contexts", "filters", "generation", "node_codes", "node_refused", "of_pods",
+                 "points", "position", "raw", "refused", "scores", "uneven")  # fmt: skip
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -142,8 +143,10 @@ class _Answers:
         self.generation = -1  #: of nodes, when the contexts were looked at
         self.contexts: Any = ()
         self.filters: list[tuple[int, Plugin, Any]] = []  #: (number, plugin, state) of NODE and PODS scope
+        self.of_pods: list[tuple[int, Plugin, Any]] = []  #: of these, those that depend on Pods
         self.scores: list[tuple[Plugin, int, Any]] = []  #: those that need no normalising
         self.raw: list[tuple[Plugin, int, Any, Floats]] = []  #: those that do, with their points
+        self.uneven: list[tuple[Plugin, int, Any, Floats]] = []  #: of these, those that make a difference
         self.node_refused: Any = np.full(capacity, _PASSES, np.int8)
         self.node_codes: Ints = np.zeros(capacity, np.int64)
         self.refused: Any = np.full(capacity, _PASSES, np.int8)  #: number of the first filter that refuses
@@ -276,7 +279,7 @@ class Planner:
     def _normalised(self, pod: PodFacts, answers: _Answers, feasible: Bools, rows: Rows) -> Floats:
         """The weighted points that depend on which nodes are feasible, and those asked per Pod."""
         total = np.zeros(len(feasible))
-        for plugin, weight, state, raw in answers.raw:
+        for plugin, weight, state, raw in answers.uneven:
             total += plugin.normalise(state, raw[rows], feasible, self.snapshot, rows) * weight
         for plugin, weight in self._wide_scores:
             state = plugin.prepare_score(pod, self.snapshot)
@@ -322,7 +325,10 @@ class Planner:
             pods_changed, nodes_changed = changed
             if nodes_changed:
                 self._update(answers, np.array([*nodes_changed]), nodes_too=True)
-            if pods_changed:
+            if len(pods_changed) <= _FEW:
+                for row in pods_changed:
+                    self._update_one(answers, row)
+            else:
                 self._update(answers, np.array([*pods_changed]), nodes_too=False)
         answers.position = position
         return answers
@@ -352,6 +358,8 @@ class Planner:
             state = plugin.prepare(pod, snapshot)
             if state is not None:
                 answers.filters.append((number, plugin, state))
+                if plugin.scope is not Scope.NODE:
+                    answers.of_pods.append((number, plugin, state))
         self._prepare_scores(answers, pod)
         return answers
 
@@ -374,6 +382,10 @@ class Planner:
             answers.node_refused[rows], answers.node_codes[rows] = refused, codes
             for plugin, _, state, raw in answers.raw:
                 raw[rows] = plugin.score(state, snapshot, rows)
+            alive = nodes.alive[nodes.everything]
+            answers.uneven = (
+                [one for one in answers.raw if np.ptp(one[3][nodes.everything][alive])] if alive.any() else []
+            )
         refused, codes = self._ask(answers, rows, Scope.PODS)
         static = answers.node_refused[rows]
         first = static < refused
@@ -384,6 +396,22 @@ class Planner:
         for plugin, weight, state in answers.scores:
             points += plugin.score(state, snapshot, rows) * weight
         answers.points[rows] = np.where((refused == _PASSES) & nodes.alive[rows], points, _NOWHERE)
+
+    def _update_one(self, answers: _Answers, row: int) -> None:
+        """As `_update` for one row whose Pods changed."""
+        snapshot = self.snapshot
+        refused, code = int(answers.node_refused[row]), int(answers.node_codes[row])
+        for number, plugin, state in answers.of_pods:
+            if number > refused:
+                break
+            if asked := plugin.filter_one(state, snapshot, row):
+                refused, code = number, asked
+                break
+        answers.refused[row], answers.codes[row] = refused, code
+        points = _NOWHERE
+        if refused == _PASSES and snapshot.nodes.alive[row]:
+            points = sum(plugin.score_one(state, snapshot, row) * weight for plugin, weight, state in answers.scores)
+        answers.points[row] = points
 
     def _ask(self, answers: _Answers, rows: Rows, scope: Scope) -> tuple[Any, Ints]:
         size = len(self.snapshot.nodes.alive[rows])

@@ -74,6 +74,10 @@ class Plugin:
         """A code per row: 0 fits, else anything `reasons` understands, with UNRESOLVABLE set if that is so."""
         raise NotImplementedError
 
+    def filter_one(self, state: Any, snapshot: Snapshot, row: int) -> int:
+        """The code of one row. Override where it is often asked: arrays of one element are slow."""
+        return int(self.filter(state, snapshot, np.array([row]))[0])
+
     def reasons(self, state: Any, code: int) -> Sequence[str]:
         """The texts of a code, as they are counted in `0/5 nodes are available: ...`. UNRESOLVABLE is not set in it."""
         raise NotImplementedError
@@ -95,6 +99,10 @@ class Plugin:
     def score(self, state: Any, snapshot: Snapshot, rows: Rows) -> Floats | Ints:
         """Points per row: 0 to 100, or anything when `normalise` brings it there."""
         raise NotImplementedError
+
+    def score_one(self, state: Any, snapshot: Snapshot, row: int) -> float:
+        """The points of one row, as `filter_one`."""
+        return float(self.score(state, snapshot, np.array([row]))[0])
 
     #: Override together with `normalises = True`.
     normalises: ClassVar[bool] = False

@@ -33,6 +33,13 @@ class NodePorts(Plugin):
                     codes[row] = 1
         return codes[rows]
 
+    def filter_one(self, state: Any, snapshot: Snapshot, row: int) -> int:
+        for address, protocol, port in state:
+            addresses = snapshot.nodes.ports.get((protocol, port), {}).get(row)
+            if addresses and (address == _ALL or address in addresses or _ALL in addresses):
+                return 1
+        return 0
+
     def reasons(self, state: Any, code: int) -> Sequence[str]:
         return ["node(s) didn't have free ports for the requested pod ports"]
 

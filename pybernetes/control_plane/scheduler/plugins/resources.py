@@ -29,7 +29,6 @@ class _Wanted:
     names: tuple[str, ...]
     indices: tuple[int, ...]
     amounts: tuple[int, ...]
-    pod: PodFacts
 
 
 class NodeResourcesFit(Plugin):
@@ -63,7 +62,7 @@ class NodeResourcesFit(Plugin):
         for name in names:
             index = snapshot.nodes.resource(name)
             indices.append(index)
-        return _Wanted(tuple(names), tuple(indices), tuple(requests[name] for name in names), pod)
+        return _Wanted(tuple(names), tuple(indices), tuple(requests[name] for name in names))
 
     def filter(self, state: Any, snapshot: Snapshot, rows: Rows) -> Ints:
         nodes = snapshot.nodes
@@ -79,6 +78,21 @@ class NodeResourcesFit(Plugin):
                 codes |= (amount > there) * UNRESOLVABLE
             bit <<= 1
         return codes
+
+    def filter_one(self, state: Any, snapshot: Snapshot, row: int) -> int:
+        nodes = snapshot.nodes
+        allocatable, requested = nodes.allocatable, nodes.requested
+        code = 1 if requested.item(PODS, row) + 1 > allocatable.item(PODS, row) else 0
+        bit = 2
+        for name, index, amount in zip(state.names, state.indices, state.amounts, strict=True):
+            if index < 0 and (index := nodes.resource(name)) < 0:
+                code |= bit | UNRESOLVABLE
+            else:
+                there = allocatable.item(index, row)
+                if amount > there - requested.item(index, row):
+                    code |= bit if amount <= there else bit | UNRESOLVABLE
+            bit <<= 1
+        return code
 
     def reasons(self, state: Any, code: int) -> Sequence[str]:
         found = ["Too many pods"] if code & 1 else []
@@ -108,6 +122,20 @@ class NodeResourcesFit(Plugin):
         divisor = np.maximum(weights, 1)
         return np.floor(total / divisor + 0.5) if ratio else total // divisor
 
+    def score_one(self, state: Any, snapshot: Snapshot, row: int) -> float:
+        if self._strategy != "LeastAllocated" or self._resources != _CPU_AND_MEMORY:
+            return super().score_one(state, snapshot, row)
+        nodes = snapshot.nodes
+        nonzero = state.pod_class.nonzero
+        total = weight = 0
+        for index in (CPU, MEMORY):
+            if capacity := nodes.allocatable.item(index, row):
+                weight += 1
+                used = nodes.nonzero.item(index, row) + nonzero[index]
+                if used <= capacity:
+                    total += (capacity - used) * MAX_SCORE // capacity
+        return total // weight if weight else 0
+
     def _by_shape(self, utilisation: Ints) -> Ints:
         shape = self._shape
         result = np.full(len(utilisation), shape[-1][1], np.int64)
@@ -118,11 +146,6 @@ class NodeResourcesFit(Plugin):
 
     def _is_ignored(self, name: str) -> bool:
         return "/" in name and (name in self._ignored or name.partition("/")[0] in self._ignored_groups)
-
-    def helps(self, event: str, pod: PodFacts, old: Any, new: Any) -> bool:
-        if event == "Pod/removed":
-            return True  # a Pod less is room for a Pod, and nearly always room
-        return True
 
 
 class NodeResourcesBalancedAllocation(Plugin):
@@ -167,10 +190,21 @@ class NodeResourcesBalancedAllocation(Plugin):
         balanced: Floats = np.floor((1 - deviation) * MAX_SCORE)
         return balanced
 
+    def score_one(self, state: Any, snapshot: Snapshot, row: int) -> float:
+        if self._resources != ("cpu", "memory"):
+            return super().score_one(state, snapshot, row)
+        nodes, requests = snapshot.nodes, state.pod_class.requests
+        cpu, memory = nodes.allocatable.item(CPU, row), nodes.allocatable.item(MEMORY, row)
+        if not (cpu and memory):
+            return MAX_SCORE
+        a = min((nodes.requested.item(CPU, row) + requests.get("cpu", 0)) / cpu, 1.0)
+        b = min((nodes.requested.item(MEMORY, row) + requests.get("memory", 0)) / memory, 1.0)
+        return int((1 - abs(a - b) / 2) * MAX_SCORE)
+
 
 def _use(state: Any, nodes: Nodes, name: str, rows: Rows, *, nonzero: bool) -> tuple[Ints, Ints] | None:
     """(allocatable, requested with the Pod) of a resource; None when it does not count for this Pod."""
-    pod: PodFacts = state.pod if isinstance(state, _Wanted) else state
+    pod: PodFacts = state
     request = pod.pod_class.requests.get(name, 0)
     index = nodes.resource(name)
     if index < 0 or (request == 0 and name not in _NATIVE):

@@ -159,7 +159,7 @@ def fit_scores(args: dict[str, Any], used: list[str]) -> list[float]:
         )
         snapshot.place(snapshot.facts(one_pod(f"p{i}", cpus)), f"n{i}")
     facts = snapshot.facts(one_pod("new", "1"))
-    state = plugin.prepare(facts, snapshot)
+    state = plugin.prepare_score(facts, snapshot)
     return [float(x) for x in np.asarray(plugin.score(state, snapshot, snapshot.nodes.everything))]
 
 
