@@ -18,9 +18,7 @@ def options(cascade: str, grace: int, dry_run: bool = False) -> dict[str, Any]:
     """DeleteOptions. Raises CLIError for an unknown cascade."""
     policy = {"true": "background", "false": "orphan"}.get(cascade, cascade)
     if policy not in PROPAGATION:
-        raise CLIError(
-            f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"'
-        )
+        raise CLIError(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
     found: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": PROPAGATION[policy]}
     if grace >= 0:
         found["gracePeriodSeconds"] = grace

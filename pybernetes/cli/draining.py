@@ -66,9 +66,8 @@ def drain(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             session.out.flush()
             text = ", ".join(errors)
             session.warn(
-                f"error: unable to drain node \"{f.name}\" due to error: {text if len(errors) == 1 else f'[{text}]'}, "
-                f"continuing command...\nThere are pending nodes to be drained:\n {f.name}\n"
-                + "\n".join(errors)
+                f'error: unable to drain node "{f.name}" due to error: {text if len(errors) == 1 else f"[{text}]"}, '
+                f"continuing command...\nThere are pending nodes to be drained:\n {f.name}\n" + "\n".join(errors)
             )
             return 1
         if warnings:
@@ -113,9 +112,13 @@ def _choose(
         if flags.on("ignore-daemonsets"):
             warnings.append(f"ignoring DaemonSet-managed Pods: {', '.join(daemons)}")
         else:
-            errors.append(f"cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): {', '.join(daemons)}")
+            errors.append(
+                f"cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): {', '.join(daemons)}"
+            )
     if local:
-        errors.append("cannot delete Pods with local storage (use --delete-emptydir-data to override): " + ", ".join(local))
+        errors.append(
+            "cannot delete Pods with local storage (use --delete-emptydir-data to override): " + ", ".join(local)
+        )
     if bare:
         errors.append("cannot delete Pods that declare no controller (use --force to override): " + ", ".join(bare))
     return chosen, warnings, errors

@@ -95,8 +95,10 @@ def types(session: Session, word: str) -> list[Resource]:
     found: list[Resource] = []
     for part in word.split(","):
         if not part:
-            raise CLIError("arguments in resource/name form must have a single resource and name") if False else CLIError(
-                f'the server doesn\'t have a resource type "{part}"'
+            raise (
+                CLIError("arguments in resource/name form must have a single resource and name")
+                if False
+                else CLIError(f'the server doesn\'t have a resource type "{part}"')
             )
         listed = session.resources.category(part) if part in ("all", "api-extensions") else []
         if not listed and "." not in part and session.resources._find(part) is None:
@@ -118,8 +120,11 @@ def _slashed(session: Session, arguments: list[str], namespace: str) -> list[Tar
             )
         kind, _, name = word.partition("/")
         if not kind or not name or "/" in name:
-            raise CLIError("arguments in resource/name form may not have more than one slash"
-                           if "/" in name else "arguments in resource/name form must have a single resource and name")
+            raise CLIError(
+                "arguments in resource/name form may not have more than one slash"
+                if "/" in name
+                else "arguments in resource/name form must have a single resource and name"
+            )
         for resource in types(session, kind):
             found.append(Target(resource, namespace if resource.namespaced else "", name))
     return found
@@ -162,9 +167,7 @@ class NoMatch(CLIError):
     """The server has no such kind (yet)."""
 
 
-def fetch(
-    session: Session, flags: Flags, found: list[Target], *, ignore_not_found: bool = False
-) -> list[Found]:
+def fetch(session: Session, flags: Flags, found: list[Target], *, ignore_not_found: bool = False) -> list[Found]:
     """The objects of the targets, collections listed with the command's selectors. Raises APIError."""
     out = []
     selector = flags.text("selector") if "selector" in flags.declared else ""

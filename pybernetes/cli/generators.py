@@ -203,9 +203,9 @@ def _secret_docker(session: Session, flags: Flags, name: str, rest: list[str]) -
         raise CLIError(
             "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required"
         )
-    from pybernetes.cli.printers.objects import _escaped
-
     import json
+
+    from pybernetes.cli.printers.objects import _escaped
 
     entry = {"username": user, "password": password}
     if flags.text("docker-email"):
@@ -223,9 +223,7 @@ def _ports(flags: Flags, *, allow_none: bool) -> list[Object]:
         if not port.isdigit() or not 0 < int(port) < 65536:
             raise CLIError(f"invalid port: {given}" if False else f"invalid port value: {port}")
         goal: Any = int(target) if target.isdigit() else target or int(port)
-        found.append(
-            {"name": given.replace(":", "-"), "protocol": "TCP", "port": int(port), "targetPort": goal}
-        )
+        found.append({"name": given.replace(":", "-"), "protocol": "TCP", "port": int(port), "targetPort": goal})
     if not found and not allow_none:
         raise CLIError("at least one tcp port specifier must be provided")
     return found
@@ -265,17 +263,25 @@ def _job(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
         raise CLIError("cannot specify --from and command")
     target = finder._slashed(session, [source], session.namespace)[0]
     if target.resource.kind != "CronJob":
-        raise CLIError(f"from must be an existing cronjob")
+        raise CLIError("from must be an existing cronjob")
     live = session.get(target.resource, target.namespace, target.name)
     template = live["spec"]["jobTemplate"]
     found = _object("batch/v1", "Job", name, spec=template["spec"], status={})
     metadata = template.get("metadata") or {}
-    found["metadata"]["annotations"] = {"cronjob.kubernetes.io/instantiate": "manual", **(metadata.get("annotations") or {})}
+    found["metadata"]["annotations"] = {
+        "cronjob.kubernetes.io/instantiate": "manual",
+        **(metadata.get("annotations") or {}),
+    }
     if metadata.get("labels"):
         found["metadata"]["labels"] = metadata["labels"]
     found["metadata"]["ownerReferences"] = [
-        {"apiVersion": "batch/v1", "kind": "CronJob", "name": live["metadata"]["name"], "uid": live["metadata"]["uid"],
-         "controller": True}
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "name": live["metadata"]["name"],
+            "uid": live["metadata"]["uid"],
+            "controller": True,
+        }
     ]
     return found
 
@@ -286,7 +292,9 @@ def _cronjob(session: Session, flags: Flags, name: str, rest: list[str]) -> Obje
         "restartPolicy": flags.text("restart") or "OnFailure",
     }
     template = {"metadata": {"name": name}, "spec": {"template": {"metadata": {}, "spec": pod}}}
-    return _object("batch/v1", "CronJob", name, spec={"jobTemplate": template, "schedule": flags.text("schedule")}, status={})
+    return _object(
+        "batch/v1", "CronJob", name, spec={"jobTemplate": template, "schedule": flags.text("schedule")}, status={}
+    )
 
 
 def _serviceaccount(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
@@ -357,7 +365,9 @@ def _binding(kind: str) -> Callable[[Session, Flags, str, list[str]], Object]:
         cluster_role = flags.text("clusterrole")
         if bool(role) == bool(cluster_role):
             raise CLIError(
-                "exactly one of clusterrole or role must be specified" if kind == "RoleBinding" else "clusterrole must be specified"
+                "exactly one of clusterrole or role must be specified"
+                if kind == "RoleBinding"
+                else "clusterrole must be specified"
             )
         group = "rbac.authorization.k8s.io"
         subjects: list[Object] = [{"apiGroup": group, "kind": "User", "name": u} for u in flags.many("user")]
@@ -425,8 +435,10 @@ def _backend(text: str) -> Object:
 def _ingress(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
     given = flags.many("rule")
     if not given and not flags.text("default-backend"):
-        raise CLIError("not enough information provided: every ingress has to either specify a default-backend (which "
-                       "catches all traffic) or a list of rules (which catch specific paths)")
+        raise CLIError(
+            "not enough information provided: every ingress has to either specify a default-backend (which "
+            "catches all traffic) or a list of rules (which catch specific paths)"
+        )
     spec: Object = {}
     if flags.text("class"):
         spec["ingressClassName"] = flags.text("class")
@@ -495,51 +507,113 @@ _FROM = "from-literal* from-file* from-env-file* append-hash?"
 
 GENERATORS: dict[str, Generator] = {
     "namespace": Generator("Create a namespace with the specified name.", _namespace),
-    "deployment": Generator("Create a deployment with the specified name.", _deployment,
-                            "image* r:replicas#1 port#-1", "NAME --image=image -- [COMMAND] [args...]", ("image",), True,
-                            said="deployment"),
-    "configmap": Generator("Create a config map based on a file, directory, or literal value.", _configmap, _FROM,
-                           said="configmap"),
-    "secret generic": Generator("Create a secret from a local file, directory, or literal value.", _secret,
-                                f"{_FROM} type=", said="secret"),
+    "deployment": Generator(
+        "Create a deployment with the specified name.",
+        _deployment,
+        "image* r:replicas#1 port#-1",
+        "NAME --image=image -- [COMMAND] [args...]",
+        ("image",),
+        True,
+        said="deployment",
+    ),
+    "configmap": Generator(
+        "Create a config map based on a file, directory, or literal value.", _configmap, _FROM, said="configmap"
+    ),
+    "secret generic": Generator(
+        "Create a secret from a local file, directory, or literal value.", _secret, f"{_FROM} type=", said="secret"
+    ),
     "secret tls": Generator("Create a TLS secret.", _secret_tls, "cert= key= append-hash?", said="secret"),
     "secret docker-registry": Generator(
-        "Create a secret for use with a Docker registry.", _secret_docker,
+        "Create a secret for use with a Docker registry.",
+        _secret_docker,
         "docker-username= docker-password= docker-email= docker-server=https://index.docker.io/v1/ from-file* append-hash? "
-        "from-literal* from-env-file*", said="secret docker-registry"),
-    "service clusterip": Generator("Create a ClusterIP service.", _service("ClusterIP"), "tcp* clusterip=",
-                                   said="ClusterIP service"),
-    "service nodeport": Generator("Create a NodePort service.", _service("NodePort"), "tcp* node-port#0",
-                                  said="NodePort service"),
-    "service loadbalancer": Generator("Create a LoadBalancer service.", _service("LoadBalancer"), "tcp*",
-                                      said="LoadBalancer service"),
-    "service externalname": Generator("Create an ExternalName service.", _service("ExternalName"), "tcp* external-name=",
-                                      required=("external-name",), said="ExternalName service"),
-    "job": Generator("Create a job with the specified name.", _job, "image= from=",
-                     "NAME --image=image [--from=cronjob/name] -- [COMMAND] [args...]", takes_command=True, said="job"),
-    "cronjob": Generator("Create a cron job with the specified name.", _cronjob, "image= schedule= restart=",
-                         "NAME --image=image --schedule='0/5 * * * ?' -- [COMMAND] [args...]", ("image", "schedule"), True,
-                         said="cronjob"),
-    "serviceaccount": Generator("Create a service account with the specified name.", _serviceaccount,
-                                said="serviceaccount"),
+        "from-literal* from-env-file*",
+        said="secret docker-registry",
+    ),
+    "service clusterip": Generator(
+        "Create a ClusterIP service.", _service("ClusterIP"), "tcp* clusterip=", said="ClusterIP service"
+    ),
+    "service nodeport": Generator(
+        "Create a NodePort service.", _service("NodePort"), "tcp* node-port#0", said="NodePort service"
+    ),
+    "service loadbalancer": Generator(
+        "Create a LoadBalancer service.", _service("LoadBalancer"), "tcp*", said="LoadBalancer service"
+    ),
+    "service externalname": Generator(
+        "Create an ExternalName service.",
+        _service("ExternalName"),
+        "tcp* external-name=",
+        required=("external-name",),
+        said="ExternalName service",
+    ),
+    "job": Generator(
+        "Create a job with the specified name.",
+        _job,
+        "image= from=",
+        "NAME --image=image [--from=cronjob/name] -- [COMMAND] [args...]",
+        takes_command=True,
+        said="job",
+    ),
+    "cronjob": Generator(
+        "Create a cron job with the specified name.",
+        _cronjob,
+        "image= schedule= restart=",
+        "NAME --image=image --schedule='0/5 * * * ?' -- [COMMAND] [args...]",
+        ("image", "schedule"),
+        True,
+        said="cronjob",
+    ),
+    "serviceaccount": Generator(
+        "Create a service account with the specified name.", _serviceaccount, said="serviceaccount"
+    ),
     "role": Generator("Create a role with single rule.", _role, "verb* resource* resource-name*", said="role"),
-    "clusterrole": Generator("Create a cluster role.", _clusterrole,
-                             "verb* resource* resource-name* non-resource-url* aggregation-rule=", said="clusterrole"),
-    "rolebinding": Generator("Create a role binding for a particular role or cluster role.", _binding("RoleBinding"),
-                             "role= clusterrole= user* group* serviceaccount*", said="rolebinding"),
-    "clusterrolebinding": Generator("Create a cluster role binding for a particular cluster role.",
-                                    _binding("ClusterRoleBinding"), "clusterrole= user* group* serviceaccount*",
-                                    said="clusterrolebinding"),
-    "quota": Generator("Create a quota with the specified name, hard limits, and optional scopes.", _quota, "hard= scopes=",
-                       said="quota"),
-    "pdb": Generator("Create a pod disruption budget with the specified name, selector, and desired minimum available pods.",
-                     _pdb, "selector= min-available= max-unavailable=", said="pdb"),
-    "priorityclass": Generator("Create a priority class with the specified name, value, globalDefault and description.",
-                               _priorityclass, "value#0 description= global-default? preemption-policy=PreemptLowerPriority",
-                               said="priorityclass"),
-    "ingress": Generator("Create an ingress with the specified name.", _ingress,
-                         "rule* class= annotation* default-backend=", said="ingress"),
-    "token": Generator("Request a service account token.", _token,
-                       "o:output= template= allow-missing-template-keys?true show-managed-fields? audience* duration=0s "
-                       "bound-object-kind= bound-object-name= bound-object-uid=", prints=False),
+    "clusterrole": Generator(
+        "Create a cluster role.",
+        _clusterrole,
+        "verb* resource* resource-name* non-resource-url* aggregation-rule=",
+        said="clusterrole",
+    ),
+    "rolebinding": Generator(
+        "Create a role binding for a particular role or cluster role.",
+        _binding("RoleBinding"),
+        "role= clusterrole= user* group* serviceaccount*",
+        said="rolebinding",
+    ),
+    "clusterrolebinding": Generator(
+        "Create a cluster role binding for a particular cluster role.",
+        _binding("ClusterRoleBinding"),
+        "clusterrole= user* group* serviceaccount*",
+        said="clusterrolebinding",
+    ),
+    "quota": Generator(
+        "Create a quota with the specified name, hard limits, and optional scopes.",
+        _quota,
+        "hard= scopes=",
+        said="quota",
+    ),
+    "pdb": Generator(
+        "Create a pod disruption budget with the specified name, selector, and desired minimum available pods.",
+        _pdb,
+        "selector= min-available= max-unavailable=",
+        said="pdb",
+    ),
+    "priorityclass": Generator(
+        "Create a priority class with the specified name, value, globalDefault and description.",
+        _priorityclass,
+        "value#0 description= global-default? preemption-policy=PreemptLowerPriority",
+        said="priorityclass",
+    ),
+    "ingress": Generator(
+        "Create an ingress with the specified name.",
+        _ingress,
+        "rule* class= annotation* default-backend=",
+        said="ingress",
+    ),
+    "token": Generator(
+        "Request a service account token.",
+        _token,
+        "o:output= template= allow-missing-template-keys?true show-managed-fields? audience* duration=0s "
+        "bound-object-kind= bound-object-name= bound-object-uid=",
+        prints=False,
+    ),
 }

@@ -11,7 +11,12 @@ def overview() -> str:
     """`kubectl`, `kubectl help`."""
     from pybernetes.cli.kubectl import GROUPS
 
-    out = ["kubectl controls the Kubernetes cluster manager.", "", " Find more information at: https://kubernetes.io/docs/reference/kubectl/", ""]
+    out = [
+        "kubectl controls the Kubernetes cluster manager.",
+        "",
+        " Find more information at: https://kubernetes.io/docs/reference/kubectl/",
+        "",
+    ]
     for title, commands in GROUPS:
         out.append(title)
         out += [f"  {name:<15} {summary}" for name, (_, summary) in commands.items()]

@@ -29,15 +29,20 @@ def runner(what: str) -> Run:
             raise CLIError(f"at least one {what.removesuffix('s')} update is required")
         both = [k for k in removing if k in setting]
         if both:
-            raise CLIError(f"can not both modify and remove {'a label' if what == 'labels' else 'an annotation'} in the same command")
+            raise CLIError(
+                f"can not both modify and remove {'a label' if what == 'labels' else 'an annotation'} in the same command"
+            )
         targets = finder.targets(session, flags, names)
         if not targets:
             raise CLIError(
-                "resource(s) were provided, but no name was specified" if names else "one or more resources must be "
-                "specified as <resource> <name> or <resource>/<name>"
+                "resource(s) were provided, but no name was specified"
+                if names
+                else "one or more resources must be specified as <resource> <name> or <resource>/<name>"
             )
         unnamed = [t for t in targets if not t.name]
-        if unnamed and not (flags.on("all") or flags.text("selector") or flags.text("field-selector") or flags.on("list")):
+        if unnamed and not (
+            flags.on("all") or flags.text("selector") or flags.text("field-selector") or flags.on("list")
+        ):
             raise CLIError("resource(s) were provided, but no name was specified")
         failed = False
         for f in finder.fetch(session, flags, targets):
@@ -64,12 +69,12 @@ def _changes(arguments: list[str], what: str, verb: str) -> tuple[list[str], dic
         is_change = "=" in word or (word.endswith("-") and len(word) > 1)
         if not is_change:
             if setting or removing:
-                raise CLIError(f'all resources must be specified before {what.removesuffix("s")} changes: {word}')
+                raise CLIError(f"all resources must be specified before {what.removesuffix('s')} changes: {word}")
             names.append(word)
         elif "=" in word:
             key, _, value = word.partition("=")
             if not key:
-                raise CLIError(f"invalid {what.removesuffix('s')} spec: {word}") 
+                raise CLIError(f"invalid {what.removesuffix('s')} spec: {word}")
             setting[key] = value
         else:
             removing.append(word[:-1])
@@ -103,7 +108,7 @@ def _one(
         changed = [key for key, value in setting.items() if key in have and have[key] != value]
         if changed:
             raise CLIError(
-                f"--overwrite is false but found the following declared annotation(s): "
+                "--overwrite is false but found the following declared annotation(s): "
                 + "; ".join(f"'{key}' already has a value ({have[key]})" for key in changed)
             )
     changes: dict[str, Any] = {key: value for key, value in setting.items() if have.get(key) != value}
@@ -111,7 +116,7 @@ def _one(
     for key in removing:
         if key not in have:
             session.say(f'{what.removesuffix("s")} "{key}" not found.')
-    changes.update({key: None for key in gone})
+    changes.update(dict.fromkeys(gone))
     if what == "labels":
         if gone and not [k for k in setting if have.get(k) != setting[k]]:
             message = undone
@@ -121,8 +126,9 @@ def _one(
             message = done
     else:
         message = done
+    result: dict[str, Any]
     if not changes and what == "labels":
-        value = f.object
+        result = f.object
     else:
         patch: dict[str, Any] = {"metadata": {what: changes}}
         if version := flags.text("resource-version"):
@@ -130,7 +136,7 @@ def _one(
         if writer.dry_run == "client" or flags.on("local"):
             from pybernetes.machinery.patch import merge_patch
 
-            value = merge_patch(f.object, patch)
+            result = merge_patch(f.object, patch)
         else:
-            value = writer.patch(f.path(), patch, MERGE_PATCH)
-    writer.report(value, f.shown, message)
+            result = writer.patch(f.path(), patch, MERGE_PATCH)
+    writer.report(result, f.shown, message)

@@ -35,7 +35,7 @@ def selector_of(value: dict[str, Any]) -> str:
     if kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"):
         return selector_text(spec.get("selector") or {})
     if kind == "CronJob":
-        raise CLIError(f"cannot get the logs from *v1.CronJob: selector for *v1.CronJob not implemented")
+        raise CLIError("cannot get the logs from *v1.CronJob: selector for *v1.CronJob not implemented")
     raise CLIError(f"selector for {kind} not implemented")
 
 
@@ -64,7 +64,7 @@ def one(session: Session, word: str, timeout: float = 60.0) -> dict[str, Any]:
 def _rank(pod: dict[str, Any]) -> tuple[Any, ...]:
     """Upstream's ActivePods, best first: bound, running, ready, longest so."""
     status = pod.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     phase = {"Pending": 1, "Unknown": 1, "Running": 0}.get(status.get("phase", ""), 2)
     restarts = max((c.get("restartCount", 0) for c in status.get("containerStatuses") or ()), default=0)
     return (
@@ -80,9 +80,7 @@ def _rank(pod: dict[str, Any]) -> tuple[Any, ...]:
 def containers(pod: dict[str, Any]) -> list[str]:
     """Names of all containers: init, ordinary, ephemeral."""
     spec = pod["spec"]
-    return [
-        c["name"] for part in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(part) or ()
-    ]
+    return [c["name"] for part in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(part) or ()]
 
 
 def container(session: Session, pod: dict[str, Any], given: str, *, quiet: bool = False) -> str:
@@ -101,7 +99,7 @@ def container(session: Session, pod: dict[str, Any], given: str, *, quiet: bool 
     ordinary = [c["name"] for c in pod["spec"].get("containers") or ()]
     if len(names) > 1 and not quiet:
         session.warn(f'Defaulted container "{ordinary[0]}" out of: {every(pod)}')
-    return ordinary[0]
+    return str(ordinary[0])
 
 
 def every(pod: dict[str, Any]) -> str:

@@ -265,9 +265,7 @@ class HTTP:
             if self.secure:
                 if self._tls is None:
                     self._tls = _context(self._connection)
-                sock = self._tls.wrap_socket(
-                    plain, server_hostname=self._connection.tls_server_name or self.host
-                )
+                sock = self._tls.wrap_socket(plain, server_hostname=self._connection.tls_server_name or self.host)
         except ConnectionRefusedError:
             raise ConnectionFailed(
                 f"The connection to the server {self.host}:{self.port} was refused - "

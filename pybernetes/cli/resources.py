@@ -110,12 +110,6 @@ class Resources:
             self.refresh()
             if found := self._find(name):
                 return found
-        if "." in name and name.count(".") >= 2:
-            resource, version, group = name.split(".", 2)
-            known = {r.group for r in self.all()}
-            if group in known and not any(r.version == version and r.group == group for r in self.all()):
-                raise CLIError(f"the server doesn't have a resource type {_quoted(resource)} in group {_quoted(group)}"
-                               f" and version {_quoted(version)}") if False else CLIError(_unknown(name))
         raise CLIError(_unknown(name))
 
     def of_kind(self, api_version: str, kind: str) -> Resource | None:
@@ -175,7 +169,7 @@ class Resources:
             rows = json.loads(self._file.read_bytes())
         except (OSError, ValueError):
             return None
-        return [Resource(*(tuple(v) if isinstance(v, list) else v for v in row)) for row in rows]
+        return [_of_row(row) for row in rows]
 
     def _remember(self, found: list[Resource]) -> None:
         rows = [list(vars(r).values()) for r in found]
@@ -188,8 +182,9 @@ class Resources:
             pass  # a cache is a convenience
 
 
-def _quoted(text: str) -> str:
-    return f'"{text}"'
+def _of_row(row: list[Any]) -> Resource:
+    values: list[Any] = [tuple(v) if isinstance(v, list) else v for v in row]
+    return Resource(*values)
 
 
 def _unknown(name: str) -> str:

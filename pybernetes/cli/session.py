@@ -201,7 +201,10 @@ class Session:
         return APIError({"message": data.decode("utf-8", "replace").strip(), "code": reply.code}, reply.code)
 
     def upgrade(
-        self, path: str, query: list[tuple[str, str]], protocols: tuple[str, ...] = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+        self,
+        path: str,
+        query: list[tuple[str, str]],
+        protocols: tuple[str, ...] = ("v5.channel.k8s.io", "v4.channel.k8s.io"),
     ) -> WebSocket:
         """A WebSocket on a connection of its own. Raises APIError."""
         from pybernetes.cli.websocket import WebSocket
@@ -234,9 +237,7 @@ class Session:
                 return items
             query["continue"] = token
 
-    def watch(
-        self, path: str, query: dict[str, str], *, accept: str = JSON
-    ) -> Iterator[dict[str, Any]]:
+    def watch(self, path: str, query: dict[str, str], *, accept: str = JSON) -> Iterator[dict[str, Any]]:
         """The events of a watch until the server ends it. Raises APIError."""
         http = self.http.another()
         try:

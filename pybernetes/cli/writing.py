@@ -79,9 +79,7 @@ def validation(flags: Flags) -> str:
     word = flags.text("validate").lower()
     found = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}.get(word)
     if found is None:
-        raise CLIError(
-            f'invalid - validate option "{word}"; must be one of: strict (or true), warn, ignore (or false)'
-        )
+        raise CLIError(f'invalid - validate option "{word}"; must be one of: strict (or true), warn, ignore (or false)')
     return found
 
 

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.describe.text import Lines, age, annotations, events, moment, pairs
+from pybernetes.cli.describe.text import Lines, age, annotation_lines, events, moment, pairs
 from pybernetes.cli.errors import APIError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def service(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     chosen = ",".join(f"{k}={v}" for k, v in sorted((spec.get("selector") or {}).items()))
     w.add(0, f"Selector:\t{chosen or '<none>'}")
     w.add(0, f"Type:\t{spec.get('type', '')}")
@@ -61,7 +61,8 @@ def service(session: Session, value: Object) -> str:
 def _endpoints(slices: list[Object], name: str) -> str:
     if not slices:
         return "<none>"
-    found, more = [], 0
+    found: list[str] = []
+    more = 0
     for s in slices:
         for port in s.get("ports") or ():
             if (port.get("name") or "") != name:
@@ -83,7 +84,7 @@ def namespace(session: Session, value: Object) -> str:
     w = Lines()
     w.add(0, f"Name:\t{metadata['name']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, f"Status:\t{(value.get('status') or {}).get('phase', '')}")
     quotas = session.list(session.resources.find("resourcequotas"), metadata["name"])
     limits = session.list(session.resources.find("limitranges"), metadata["name"])
@@ -125,7 +126,7 @@ def secret(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.raw(f"\nType:\t{value.get('type', '')}\n\nData\n====")
     for key, data in sorted((value.get("data") or {}).items()):
         content = base64.b64decode(data or "")
@@ -143,7 +144,7 @@ def config_map(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.raw("\nData\n====")
     for key, text in sorted((value.get("data") or {}).items()):
         w.raw(f"{key}:\n----\n{text}\n")
@@ -162,7 +163,7 @@ def service_account(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     names = [s["name"] for s in value.get("imagePullSecrets") or ()]
     for index, name in enumerate(names or ["<none>"]):
         w.add(0, f"Image pull secrets:\t{name}" if not index else f"                   \t{name}")
@@ -182,10 +183,11 @@ def node(session: Session, value: Object) -> str:
     )
     w.add(0, f"Roles:\t{','.join(roles) or '<none>'}")
     pairs(w, 0, "Labels", labels)
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, f"CreationTimestamp:\t{moment(metadata['creationTimestamp'])}")
     taints = [
-        f"{t['key']}={t['value']}:{t['effect']}" if t.get("value") else f"{t['key']}:{t['effect']}" for t in spec.get("taints") or ()
+        f"{t['key']}={t['value']}:{t['effect']}" if t.get("value") else f"{t['key']}:{t['effect']}"
+        for t in spec.get("taints") or ()
     ]
     for index, text in enumerate(sorted(taints) or ["<none>"]):
         w.add(0, f"Taints:\t{text}" if not index else f"\t{text}")
@@ -204,8 +206,11 @@ def node(session: Session, value: Object) -> str:
         w.add(1, "Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage")
         w.add(1, "----\t------\t-----------------\t------------------\t------\t-------")
         for c in status["conditions"]:
-            w.add(1, f"{c['type']} \t{c['status']} \t{moment(c.get('lastHeartbeatTime'))} \t"
-                  f"{moment(c.get('lastTransitionTime'))} \t{c.get('reason', '')} \t{c.get('message', '')}")
+            w.add(
+                1,
+                f"{c['type']} \t{c['status']} \t{moment(c.get('lastHeartbeatTime'))} \t"
+                f"{moment(c.get('lastTransitionTime'))} \t{c.get('reason', '')} \t{c.get('message', '')}",
+            )
     w.add(0, "Addresses:")
     for a in status.get("addresses") or ():
         w.add(1, f"{a['type']}:\t{a['address']}")
@@ -217,9 +222,15 @@ def node(session: Session, value: Object) -> str:
     info = status.get("nodeInfo") or {}
     w.add(0, "System Info:")
     for title, key in (
-        ("Machine ID", "machineID"), ("System UUID", "systemUUID"), ("Boot ID", "bootID"), ("Kernel Version", "kernelVersion"),
-        ("OS Image", "osImage"), ("Operating System", "operatingSystem"), ("Architecture", "architecture"),
-        ("Container Runtime Version", "containerRuntimeVersion"), ("Kubelet Version", "kubeletVersion"),
+        ("Machine ID", "machineID"),
+        ("System UUID", "systemUUID"),
+        ("Boot ID", "bootID"),
+        ("Kernel Version", "kernelVersion"),
+        ("OS Image", "osImage"),
+        ("Operating System", "operatingSystem"),
+        ("Architecture", "architecture"),
+        ("Container Runtime Version", "containerRuntimeVersion"),
+        ("Kubelet Version", "kubeletVersion"),
     ):
         w.add(1, f"{title}:\t{info.get(key, '')}")
     if spec.get("podCIDR"):
@@ -252,8 +263,11 @@ def _node_pods(session: Session, w: Lines, value: Object) -> None:
                 totals[resource, part] = quantity.add(totals.get((resource, part), "0"), amount)
                 if resource != "ephemeral-storage":
                     cells.append(f"{amount} ({_percent(amount, room.get(resource, '0'))}%)")
-        w.add(1, f"{p['metadata']['namespace']}\t{p['metadata']['name']}\t\t{cells[0]}\t{cells[1]}\t{cells[2]}\t{cells[3]}\t"
-              f"{age(p['metadata']['creationTimestamp'])}")
+        w.add(
+            1,
+            f"{p['metadata']['namespace']}\t{p['metadata']['name']}\t\t{cells[0]}\t{cells[1]}\t{cells[2]}\t{cells[3]}\t"
+            f"{age(p['metadata']['creationTimestamp'])}",
+        )
     w.add(0, "Allocated resources:\n  (Total limits may be over 100 percent, i.e., overcommitted.)")
     w.add(1, "Resource\tRequests\tLimits")
     w.add(1, "--------\t--------\t------")
@@ -293,7 +307,7 @@ def rules(session: Session, value: Object) -> str:
     w = Lines()
     w.add(0, f"Name:\t{metadata['name']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, "PolicyRule:")
     w.add(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
     w.add(1, "---------\t-----------------\t--------------\t-----")
@@ -331,7 +345,7 @@ def priority_class(session: Session, value: Object) -> str:
     w.add(0, f"GlobalDefault:\t{'true' if value.get('globalDefault') else 'false'}")
     w.add(0, f"PreemptionPolicy:\t{value.get('preemptionPolicy', '')}")
     w.add(0, f"Description:\t{value.get('description', '')}")
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     events(session, w, value)
     return w.render()
 
@@ -342,7 +356,7 @@ def binding(session: Session, value: Object) -> str:
     w = Lines()
     w.add(0, f"Name:\t{metadata['name']}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, "Role:")
     w.add(1, f"Kind:\t{value['roleRef']['kind']}")
     w.add(1, f"Name:\t{value['roleRef']['name']}")
@@ -361,7 +375,7 @@ def generic(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata.get('namespace', '')}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     shown = {k: v for k, v in value.items() if k != "metadata"}
     hidden = {"managedFields", "name", "namespace", "labels", "annotations"}
     shown["metadata"] = {k: v for k, v in metadata.items() if k not in hidden}
@@ -396,7 +410,25 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-_SHORT = ("API", "CIDR", "CPU", "DNS", "GID", "GUID", "HTTP", "HTTPS", "ID", "IP", "SQL", "TCP", "TLS", "UDP", "UID", "URI", "URL")
+_SHORT = (
+    "API",
+    "CIDR",
+    "CPU",
+    "DNS",
+    "GID",
+    "GUID",
+    "HTTP",
+    "HTTPS",
+    "ID",
+    "IP",
+    "SQL",
+    "TCP",
+    "TLS",
+    "UDP",
+    "UID",
+    "URI",
+    "URL",
+)
 
 
 def smart_label(name: str) -> str:

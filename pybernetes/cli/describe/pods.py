@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.describe.text import Lines, annotations, controller, events, moment, pairs
+from pybernetes.cli.describe.text import Lines, annotation_lines, controller, events, moment, pairs
 
 if TYPE_CHECKING:
     from pybernetes.cli.session import Session
@@ -29,7 +29,7 @@ def pod(session: Session, value: Object) -> str:
     if status.get("startTime"):
         w.add(0, f"Start Time:\t{moment(status['startTime'])}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     if metadata.get("deletionTimestamp"):
         from pybernetes.cli.describe.text import age
 
@@ -77,8 +77,11 @@ def pod(session: Session, value: Object) -> str:
     for constraint in spec.get("topologySpreadConstraints") or ():
         from pybernetes.cli.describe.text import selector
 
-        w.add(0, f"Topology Spread Constraints:\t{constraint['topologyKey']}:{constraint['whenUnsatisfiable']} when max skew "
-              f"{constraint['maxSkew']} is exceeded for selector {selector(constraint.get('labelSelector'))}")
+        w.add(
+            0,
+            f"Topology Spread Constraints:\t{constraint['topologyKey']}:{constraint['whenUnsatisfiable']} when max skew "
+            f"{constraint['maxSkew']} is exceeded for selector {selector(constraint.get('labelSelector'))}",
+        )
     events(session, w, value)
     return w.render()
 
@@ -89,7 +92,7 @@ def template_lines(w: Lines, template: Object) -> None:
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     pairs(w, 1, "Labels", metadata.get("labels"))
     if metadata.get("annotations"):
-        annotations(w, metadata["annotations"], 1)
+        annotation_lines(w, metadata["annotations"], 1)
     if spec.get("serviceAccountName"):
         w.add(1, f"Service Account:\t{spec['serviceAccountName']}")
     if spec.get("initContainers"):
@@ -177,7 +180,7 @@ def _container(w: Lines, c: Object, status: Object | None, pad: str) -> None:
         for m in sorted(c["volumeMounts"], key=lambda m: str(m["mountPath"])):
             flags = "ro" if m.get("readOnly") else "rw"
             if m.get("subPath"):
-                flags += f",path=\"{m['subPath']}\""
+                flags += f',path="{m["subPath"]}"'
             line(f"{m['mountPath']} from {m['name']} ({flags})", 1)
     if c.get("volumeDevices"):
         line("Devices:")
@@ -193,7 +196,11 @@ def _env(e: Object) -> str:
         return f" ({ref.get('apiVersion', 'v1')}:{ref['fieldPath']})"
     if ref := source.get("resourceFieldRef"):
         return f" ({ref['resource']})"
-    kind, ref = ("secret", source.get("secretKeyRef")) if "secretKeyRef" in source else ("config map", source.get("configMapKeyRef"))
+    kind, ref = (
+        ("secret", source.get("secretKeyRef"))
+        if "secretKeyRef" in source
+        else ("config map", source.get("configMapKeyRef"))
+    )
     ref = ref or {}
     return f"<set to the key '{ref.get('key')}' of {kind} '{ref.get('name')}'>\tOptional: {'true' if ref.get('optional') else 'false'}"
 
@@ -276,24 +283,42 @@ def volumes(w: Lines, items: list[Object] | None, space: str, level: int) -> Non
 
 
 def _volume(v: Object) -> list[str]:
-    optional = lambda s: "true" if s.get("optional") else "false"  # noqa: E731
+
+    def optional(s: Object) -> str:
+        return "true" if s.get("optional") else "false"
+
     if "emptyDir" in v:
         e = v["emptyDir"] or {}
-        return ["Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)", f"Medium:\t{e.get('medium', '')}",
-                f"SizeLimit:\t{e.get('sizeLimit', '<unset>')}"]
+        return [
+            "Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)",
+            f"Medium:\t{e.get('medium', '')}",
+            f"SizeLimit:\t{e.get('sizeLimit', '<unset>')}",
+        ]
     if "hostPath" in v:
-        return ["Type:\tHostPath (bare host directory volume)", f"Path:\t{v['hostPath']['path']}",
-                f"HostPathType:\t{v['hostPath'].get('type', '')}"]
+        return [
+            "Type:\tHostPath (bare host directory volume)",
+            f"Path:\t{v['hostPath']['path']}",
+            f"HostPathType:\t{v['hostPath'].get('type', '')}",
+        ]
     if "configMap" in v:
-        return ["Type:\tConfigMap (a volume populated by a ConfigMap)", f"Name:\t{v['configMap'].get('name', '')}",
-                f"Optional:\t{optional(v['configMap'])}"]
+        return [
+            "Type:\tConfigMap (a volume populated by a ConfigMap)",
+            f"Name:\t{v['configMap'].get('name', '')}",
+            f"Optional:\t{optional(v['configMap'])}",
+        ]
     if "secret" in v:
-        return ["Type:\tSecret (a volume populated by a Secret)", f"SecretName:\t{v['secret'].get('secretName', '')}",
-                f"Optional:\t{optional(v['secret'])}"]
+        return [
+            "Type:\tSecret (a volume populated by a Secret)",
+            f"SecretName:\t{v['secret'].get('secretName', '')}",
+            f"Optional:\t{optional(v['secret'])}",
+        ]
     if "persistentVolumeClaim" in v:
         p = v["persistentVolumeClaim"]
-        return ["Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
-                f"ClaimName:\t{p['claimName']}", f"ReadOnly:\t{'true' if p.get('readOnly') else 'false'}"]
+        return [
+            "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
+            f"ClaimName:\t{p['claimName']}",
+            f"ReadOnly:\t{'true' if p.get('readOnly') else 'false'}",
+        ]
     if "projected" in v:
         out = ["Type:\tProjected (a volume that contains injected data from multiple sources)"]
         for s in v["projected"].get("sources") or ():

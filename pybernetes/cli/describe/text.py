@@ -50,7 +50,9 @@ def age(text: str | None) -> str:
     return duration(clock.timestamp() - clock.parse_rfc3339(text)) if text else "<unknown>"
 
 
-def pairs(lines: Lines, level: int, title: str, values: dict[str, str] | None, skip: frozenset[str] = frozenset()) -> None:
+def pairs(
+    lines: Lines, level: int, title: str, values: dict[str, str] | None, skip: frozenset[str] = frozenset()
+) -> None:
     """Labels and the like: one per line, the title before the first."""
     shown = [(k, v) for k, v in sorted((values or {}).items()) if k not in skip]
     if not shown:
@@ -66,7 +68,7 @@ def pairs(lines: Lines, level: int, title: str, values: dict[str, str] | None, s
 _SKIPPED = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 
 
-def annotations(lines: Lines, values: dict[str, str] | None, level: int = 0) -> None:
+def annotation_lines(lines: Lines, values: dict[str, str] | None, level: int = 0) -> None:
     """Annotations: long values on lines of their own, shortened."""
     shown = [(k, v) for k, v in sorted((values or {}).items()) if k not in _SKIPPED]
     if not shown:
@@ -100,7 +102,9 @@ def events_of(session: Session, value: dict[str, Any]) -> list[dict[str, Any]]:
     if metadata.get("uid"):
         fields.append(f"involvedObject.uid={metadata['uid']}")
     found = session.list(session.resources.find("events"), metadata.get("namespace", ""), fields=",".join(fields))
-    return sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"])
+    return sorted(
+        found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]
+    )
 
 
 def events(session: Session, lines: Lines, value: dict[str, Any], level: int = 0) -> None:
@@ -123,8 +127,12 @@ def events(session: Session, lines: Lines, value: dict[str, Any], level: int = 0
             shown = f"{age(last)} (x{e['count']} over {age(first)})"
         else:
             shown = age(first)
-        source = (e.get("source") or {}).get("component") or e.get("reportingComponent") or e.get("reportingController", "")
-        lines.add(level + 1, f"{e.get('type', '')}\t{e.get('reason', '')}\t{shown}\t{source}\t{e.get('message', '').strip()}")
+        source = (
+            (e.get("source") or {}).get("component") or e.get("reportingComponent") or e.get("reportingController", "")
+        )
+        lines.add(
+            level + 1, f"{e.get('type', '')}\t{e.get('reason', '')}\t{shown}\t{source}\t{e.get('message', '').strip()}"
+        )
 
 
 def selector(value: dict[str, Any] | None) -> str:

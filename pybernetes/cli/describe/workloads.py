@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli.describe.pods import template_lines
-from pybernetes.cli.describe.text import Lines, annotations, controller, events, moment, pairs, selector
+from pybernetes.cli.describe.text import Lines, annotation_lines, controller, events, moment, pairs, selector
 
 if TYPE_CHECKING:
     from pybernetes.cli.session import Session
@@ -23,9 +23,7 @@ def _owned_pods(session: Session, value: Object) -> str:
             phase = (pod.get("status") or {}).get("phase", "")
             if phase in counts:
                 counts[phase] += 1
-    return (
-        f"{counts['Running']} Running / {counts['Pending']} Waiting / {counts['Succeeded']} Succeeded / {counts['Failed']} Failed"
-    )
+    return f"{counts['Running']} Running / {counts['Pending']} Waiting / {counts['Succeeded']} Succeeded / {counts['Failed']} Failed"
 
 
 def deployment(session: Session, value: Object) -> str:
@@ -36,16 +34,22 @@ def deployment(session: Session, value: Object) -> str:
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"CreationTimestamp:\t{moment(metadata['creationTimestamp'])}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     s = status.get
-    w.add(0, f"Replicas:\t{spec.get('replicas', 1)} desired | {s('updatedReplicas', 0)} updated | {s('replicas', 0)} total | "
-          f"{s('availableReplicas', 0)} available | {s('unavailableReplicas', 0)} unavailable")
+    w.add(
+        0,
+        f"Replicas:\t{spec.get('replicas', 1)} desired | {s('updatedReplicas', 0)} updated | {s('replicas', 0)} total | "
+        f"{s('availableReplicas', 0)} available | {s('unavailableReplicas', 0)} unavailable",
+    )
     strategy = spec.get("strategy") or {}
     w.add(0, f"StrategyType:\t{strategy.get('type', '')}")
     w.add(0, f"MinReadySeconds:\t{spec.get('minReadySeconds', 0)}")
     if rolling := strategy.get("rollingUpdate"):
-        w.add(0, f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, {rolling.get('maxSurge')} max surge")
+        w.add(
+            0,
+            f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, {rolling.get('maxSurge')} max surge",
+        )
     template_lines(w, spec["template"])
     if status.get("conditions"):
         w.add(0, "Conditions:")
@@ -74,10 +78,13 @@ def _replica_sets(session: Session, w: Lines, value: Object) -> None:
     old = [r for r in found if r not in new and True]
 
     def shown(items: list[Object]) -> str:
-        return ", ".join(
-            f"{r['metadata']['name']} ({(r.get('status') or {}).get('replicas', 0)}/{r['spec'].get('replicas', 1)} replicas created)"
-            for r in items
-        ) or "<none>"
+        return (
+            ", ".join(
+                f"{r['metadata']['name']} ({(r.get('status') or {}).get('replicas', 0)}/{r['spec'].get('replicas', 1)} replicas created)"
+                for r in items
+            )
+            or "<none>"
+        )
 
     w.add(0, f"OldReplicaSets:\t{shown(old)}")
     w.add(0, f"NewReplicaSet:\t{shown(new)}")
@@ -93,7 +100,7 @@ def replica_set(session: Session, value: Object) -> str:
     chosen = {"matchLabels": spec.get("selector")} if plain else spec.get("selector")
     w.add(0, f"Selector:\t{selector(chosen)}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     if owner := controller(metadata):
         w.add(0, f"Controlled By:\t{owner}")
     w.add(0, f"Replicas:\t{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
@@ -118,7 +125,7 @@ def stateful_set(session: Session, value: Object) -> str:
     w.add(0, f"CreationTimestamp:\t{moment(metadata['creationTimestamp'])}")
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     w.add(0, f"Replicas:\t{spec.get('replicas', 1)} desired | {status.get('replicas', 0)} total")
     strategy = spec.get("updateStrategy") or {}
     w.add(0, f"Update Strategy:\t{strategy.get('type', '')}")
@@ -132,7 +139,7 @@ def stateful_set(session: Session, value: Object) -> str:
         w.add(1, f"Name:\t{c['metadata']['name']}")
         w.add(1, f"StorageClass:\t{c['spec'].get('storageClassName', '')}")
         pairs(w, 1, "Labels", c["metadata"].get("labels"))
-        annotations(w, c["metadata"].get("annotations"), 1)
+        annotation_lines(w, c["metadata"].get("annotations"), 1)
         w.add(1, f"Capacity:\t{((c['spec'].get('resources') or {}).get('requests') or {}).get('storage', '<default>')}")
         w.add(1, f"Access Modes:\t[{' '.join(c['spec'].get('accessModes') or ())}]")
     events(session, w, value)
@@ -148,7 +155,7 @@ def daemon_set(session: Session, value: Object) -> str:
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     pairs(w, 0, "Node-Selector", spec["template"]["spec"].get("nodeSelector"))
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     for title, key in (
         ("Desired Number of Nodes Scheduled", "desiredNumberScheduled"),
         ("Current Number of Nodes Scheduled", "currentNumberScheduled"),
@@ -171,7 +178,7 @@ def job(session: Session, value: Object) -> str:
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     pairs(w, 0, "Labels", metadata.get("labels"))
-    annotations(w, metadata.get("annotations"))
+    annotation_lines(w, metadata.get("annotations"))
     if owner := controller(metadata):
         w.add(0, f"Controlled By:\t{owner}")
     if spec.get("parallelism") is not None:
@@ -195,8 +202,11 @@ def job(session: Session, value: Object) -> str:
     if spec.get("activeDeadlineSeconds"):
         w.add(0, f"Active Deadline Seconds:\t{spec['activeDeadlineSeconds']}s")
     ready = f" ({status['ready']} Ready)" if status.get("ready") is not None else ""
-    w.add(0, f"Pods Statuses:\t{status.get('active', 0)} Active{ready} / {status.get('succeeded', 0)} Succeeded / "
-          f"{status.get('failed', 0)} Failed")
+    w.add(
+        0,
+        f"Pods Statuses:\t{status.get('active', 0)} Active{ready} / {status.get('succeeded', 0)} Succeeded / "
+        f"{status.get('failed', 0)} Failed",
+    )
     template_lines(w, spec["template"])
     events(session, w, value)
     return w.render()

@@ -45,7 +45,7 @@ class Path:
         return out
 
 
-def compile(text: str) -> Path:  # noqa: A001 - as re.compile
+def compile(text: str) -> Path:
     """Parse a template. Raises CLIError."""
     parts, rest = _template(text, 0, False)
     if rest != len(text):
@@ -60,8 +60,9 @@ def relaxed(text: str) -> str:
     if not inner:
         return text
     if "{" in inner.replace("{", "", 0) and inner.count("{") != inner.count("}"):
-        raise CLIError(f"unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or "
-                       f"'{{.name1.name2}}'")
+        raise CLIError(
+            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'"
+        )
     if inner[0] not in ".[@$":
         inner = f".{inner}"
     return f"{{{inner}}}"
@@ -233,9 +234,10 @@ def _path(text: str) -> list[_Step]:
         else:
             match = _NAME.match(text, index)
             if match is None or index != 0:
-                raise CLIError(f"error parsing jsonpath {{{text}}}, unrecognized character in action: U+{ord(char):04X} "
-                               f"'{char}'")
-            raise CLIError(f'error parsing jsonpath {{{text}}}, unrecognized identifier {match[0]}')
+                raise CLIError(
+                    f"error parsing jsonpath {{{text}}}, unrecognized character in action: U+{ord(char):04X} '{char}'"
+                )
+            raise CLIError(f"error parsing jsonpath {{{text}}}, unrecognized identifier {match[0]}")
     return steps
 
 
@@ -305,7 +307,7 @@ def _subscript(inner: str) -> _Step:
         steps = [_subscript(p.strip()) for p in parts]
         return lambda values, root, strict: [r for v in values for s in steps for r in s([v], root, strict)]
     if inner[:1] in "'\"":
-        return _key_or_all(inner[1:-1]) if inner[1:-1] != "*" else _key_or_all("*")
+        return _key_or_all(_plain(inner[1:-1]))
     if re.fullmatch(r"-?\d*(:-?\d*){0,2}", inner) and inner:
         return _slice(inner)
     return _key_or_all(_plain(inner))
@@ -327,10 +329,12 @@ def _slice(inner: str) -> _Step:
             index = bounds[0] or 0
             if -len(value) <= index < len(value):
                 out.append(value[index])
-            elif strict or value or True:
+            elif True:
                 if not value and not strict:
                     continue
-                raise CLIError(f"error executing jsonpath: array index out of bounds: index {index}, length {len(value)}")
+                raise CLIError(
+                    f"error executing jsonpath: array index out of bounds: index {index}, length {len(value)}"
+                )
         return out
 
     return step

@@ -87,19 +87,13 @@ def printer(flags: Flags, output: str | None = None, *, extra: tuple[str, ...] =
     if word in ("jsonpath", "jsonpath-file", "jsonpath-as-json"):
         return _jsonpath(word, argument or flags.text("template"), strict, keep)
     if word in ("go-template", "go-template-file", "template", "templatefile"):
-        from pybernetes.cli.printers import gotemplate
-
-        text = argument or flags.text("template")
-        if not text:
-            raise CLIError(f"template format specified but no template given")
-        if word.endswith("file"):
-            text = read_template(text)
-        template = gotemplate.compile(text)
-        return lambda value: template.render(value, strict=strict)
+        raise not_implemented(f"the output format {word}")
     if word == "kyaml":
         raise not_implemented("the output format kyaml")
     allowed = ",".join(sorted({*FORMATS, *extra}))
-    raise CLIError(f'unable to match a printer suitable for the output format "{output}", allowed formats are: {allowed}')
+    raise CLIError(
+        f'unable to match a printer suitable for the output format "{output}", allowed formats are: {allowed}'
+    )
 
 
 def read_template(path: str) -> str:
@@ -134,7 +128,7 @@ def _jsonpath(word: str, argument: str, strict: bool, keep: bool) -> Printer:
     from pybernetes.cli.printers import jsonpath
 
     if not argument:
-        raise CLIError(f"template format specified but no template given")
+        raise CLIError("template format specified but no template given")
     text = read_template(argument) if word == "jsonpath-file" else argument
     path = jsonpath.compile(text)
 

@@ -23,7 +23,7 @@ def _sorted(pairs: list[tuple[dict[str, Any], Any]], path: str) -> list[tuple[di
     compiled = jsonpath.compile(jsonpath.relaxed(path))
     keyed = [(compiled.find(value), value, item) for value, item in pairs]
     if keyed and not any(found for found, _, _ in keyed):
-        raise CLIError(f"couldn't find any field with path \"{jsonpath.relaxed(path)}\" in the list of objects")
+        raise CLIError(f'couldn\'t find any field with path "{jsonpath.relaxed(path)}" in the list of objects')
     keyed.sort(key=lambda k: _key(k[0][0] if k[0] else None))
     return [(value, item) for _, value, item in keyed]
 

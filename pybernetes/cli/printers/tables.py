@@ -29,9 +29,7 @@ class TablePrinter:
         """The lines to print, header first when it is due."""
         if got.get("columnDefinitions"):
             self._columns = got["columnDefinitions"]
-        columns = [
-            (index, c) for index, c in enumerate(self._columns) if self._wide or not c.get("priority")
-        ]
+        columns = [(index, c) for index, c in enumerate(self._columns) if self._wide or not c.get("priority")]
         labels = [label for given in self._flags.many("label-columns") for label in given.split(",")]
         out = []
         if self._headers:

@@ -32,9 +32,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             continue
         if flags.given("api-group") and flags.text("api-group") != r.group:
             continue
-        if not set(v for given in flags.many("verbs") for v in given.split(",")) <= set(r.verbs):
+        if not {v for given in flags.many("verbs") for v in given.split(",")} <= set(r.verbs):
             continue
-        if not set(c for given in flags.many("categories") for c in given.split(",")) <= set(r.categories):
+        if not {c for given in flags.many("categories") for c in given.split(",")} <= set(r.categories):
             continue
         found.append(r)
     order = flags.text("sort-by")
@@ -43,7 +43,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     elif order == "name":
         found.sort(key=lambda r: r.plural)
     elif order:
-        raise CLIError(f"--sort-by accepts only name or kind")
+        raise CLIError("--sort-by accepts only name or kind")
     else:
         found.sort(key=lambda r: (r.group, r.plural))
     if output == "name":

@@ -59,7 +59,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         if writer.output and writer.output != "name":
             objects.append(value)
         else:
-            writer.report(value, target.shown if target.name else f"{target.resource.shown}/{value['metadata']['name']}", what)
+            writer.report(
+                value, target.shown if target.name else f"{target.resource.shown}/{value['metadata']['name']}", what
+            )
     if objects:
         from pybernetes.cli.printers import objects as printers
 
@@ -131,18 +133,19 @@ def _client_side(session: Session, writer: Writer, target: Target) -> tuple[dict
     assert manifest is not None
     if not target.name:
         if (manifest.get("metadata") or {}).get("generateName"):
-            raise CLIError(
-                f'from {manifest["metadata"]["generateName"]}: cannot use generate name with apply'
-            )
-        raise CLIError(f'error when retrieving current configuration of:\n'
-                       f'Resource: "{target.resource.plural}", GroupVersionKind: "{target.resource.api_version}, Kind='
-                       f'{target.resource.kind}"\nName: "", Namespace: "{target.namespace}"\nfrom server for: '
-                       f'"{target.source}": resource name may not be empty')
+            raise CLIError(f"from {manifest['metadata']['generateName']}: cannot use generate name with apply")
+        raise CLIError(
+            f"error when retrieving current configuration of:\n"
+            f'Resource: "{target.resource.plural}", GroupVersionKind: "{target.resource.api_version}, Kind='
+            f'{target.resource.kind}"\nName: "", Namespace: "{target.namespace}"\nfrom server for: '
+            f'"{target.source}": resource name may not be empty'
+        )
     try:
         live = session.get(target.resource, target.namespace, target.name)
     except APIError as error:
-        if error.reason != "NotFound" or "namespaces" in str((error.status.get("details") or {}).get("kind", "")) and (
-            target.resource.plural != "namespaces"
+        if error.reason != "NotFound" or (
+            "namespaces" in str((error.status.get("details") or {}).get("kind", ""))
+            and (target.resource.plural != "namespaces")
         ):
             raise error.within(f"error when retrieving current configuration of {target.shown}") from None
         try:
@@ -180,8 +183,10 @@ def _applying(patch: dict[str, Any], target: Target) -> str:
     from pybernetes.cli.printers.objects import compact_json
 
     resource = target.resource
-    gvr = f"{resource.group}/{resource.version}, Resource={resource.plural}".removeprefix("/") if resource.group else (
-        f"/{resource.version}, Resource={resource.plural}"
+    gvr = (
+        f"{resource.group}/{resource.version}, Resource={resource.plural}".removeprefix("/")
+        if resource.group
+        else (f"/{resource.version}, Resource={resource.plural}")
     )
     gvk = f"{resource.group}/{resource.version}, Kind={resource.kind}"
     return (

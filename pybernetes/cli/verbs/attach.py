@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
-    from pybernetes.cli import streaming
 
     if not arguments:
         raise CLIError("at least 1 argument is required for attach")
     if len(arguments) > 1:
-        raise CLIError("expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw "
-                       f"{len(arguments)}: {arguments}") if len(arguments) > 2 else CLIError("expected POD or TYPE/NAME")
+        raise (
+            CLIError(f"expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {len(arguments)}: {arguments}")
+            if len(arguments) > 2
+            else CLIError("expected POD or TYPE/NAME")
+        )
     pod = podpick.one(session, arguments[0], seconds(flags.text("pod-running-timeout")))
     return attach(session, pod, flags.text("container"), flags.on("stdin"), flags.on("tty"), flags.on("quiet"))
 
@@ -38,8 +40,12 @@ def attach(session: Session, pod: dict[str, object], container: str, stdin: bool
         phase = value["status"]["phase"]
         raise CLIError(f"cannot attach a container in a completed pod; current phase is {phase}")
     name = podpick.container(session, value, container, quiet=quiet)
-    found = next(c for part in ("containers", "initContainers", "ephemeralContainers")
-                 for c in value["spec"].get(part) or () if c["name"] == name)
+    found = next(
+        c
+        for part in ("containers", "initContainers", "ephemeralContainers")
+        for c in value["spec"].get(part) or ()
+        if c["name"] == name
+    )
     if tty and not found.get("tty"):
         if not quiet:
             session.warn(f"error: Unable to use a TTY - container {name} did not allocate one")

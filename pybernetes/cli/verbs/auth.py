@@ -18,16 +18,20 @@ def _can_i(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if flags.on("list"):
         return _list(session, flags)
     if len(arguments) not in (1, 2):
-        raise CLIError("you must specify two arguments: verb resource or verb resource/resourceName.\n"
-                       "See 'kubectl auth can-i -h' for help and examples.")
+        raise CLIError(
+            "you must specify two arguments: verb resource or verb resource/resourceName.\n"
+            "See 'kubectl auth can-i -h' for help and examples."
+        )
     verb = arguments[0]
     namespace = "" if flags.on("all-namespaces") else session.namespace
     spec: dict[str, Any]
     warning = ""
     if len(arguments) == 1 or arguments[1].startswith("/"):
         if len(arguments) == 1:
-            raise CLIError("you must specify two arguments: verb resource or verb resource/resourceName.\n"
-                           "See 'kubectl auth can-i -h' for help and examples.")
+            raise CLIError(
+                "you must specify two arguments: verb resource or verb resource/resourceName.\n"
+                "See 'kubectl auth can-i -h' for help and examples."
+            )
         spec = {"nonResourceAttributes": {"verb": verb, "path": arguments[1]}}
     else:
         word, _, name = arguments[1].partition("/")
@@ -129,10 +133,17 @@ COMMAND = Command(
     "Inspect authorization.",
     usage="kubectl auth SUBCOMMAND",
     subcommands={
-        "can-i": Command("Check whether an action is allowed.", usage="kubectl auth can-i VERB [TYPE | TYPE/NAME | NONRESOURCEURL]",
-                         flags="A:all-namespaces? list? no-headers? q:quiet? subresource=", run=_can_i),
-        "reconcile": Command("Reconcile rules for RBAC.", flags=f"{FILES} {PRINT} dry-run~unchanged:none "
-                             "remove-extra-permissions? remove-extra-subjects?", run=_reconcile),
+        "can-i": Command(
+            "Check whether an action is allowed.",
+            usage="kubectl auth can-i VERB [TYPE | TYPE/NAME | NONRESOURCEURL]",
+            flags="A:all-namespaces? list? no-headers? q:quiet? subresource=",
+            run=_can_i,
+        ),
+        "reconcile": Command(
+            "Reconcile rules for RBAC.",
+            flags=f"{FILES} {PRINT} dry-run~unchanged:none remove-extra-permissions? remove-extra-subjects?",
+            run=_reconcile,
+        ),
         "whoami": Command("Experimental: Check self subject attributes.", flags=PRINT, run=_whoami),
     },
 )

@@ -55,6 +55,11 @@ COMMAND = Command(
     "Display addresses of the control plane and services with label kubernetes.io/cluster-service=true.",
     usage="kubectl cluster-info",
     run=run,
-    subcommands={"dump": Command("Dump relevant information for debugging and diagnosis.", run=_dump,
-                                 flags="A:all-namespaces? namespaces* output-directory= o:output=json")},
+    subcommands={
+        "dump": Command(
+            "Dump relevant information for debugging and diagnosis.",
+            run=_dump,
+            flags="A:all-namespaces? namespaces* output-directory= o:output=json",
+        )
+    },
 )

@@ -35,7 +35,7 @@ def _load(flags: Flags) -> dict[str, Any]:
     except FileNotFoundError:
         found = None
     except yaml.YAMLError as error:
-        raise CLIError(f"error loading config file \"{path}\": {error}") from None
+        raise CLIError(f'error loading config file "{path}": {error}') from None
     config = found if isinstance(found, dict) else {}
     for name in _LISTS:
         config[name] = config.get(name) or []
@@ -74,7 +74,9 @@ def _view(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if flags.on("minify"):
         context = next((c for c in config["contexts"] or () if c["name"] == current), None)
         if context is None:
-            raise CLIError(f'cannot locate context {current}' if current else "current-context must exist in order to minify")
+            raise CLIError(
+                f"cannot locate context {current}" if current else "current-context must exist in order to minify"
+            )
         config["current-context"] = current
         config["contexts"] = [context]
         for part, key in (("clusters", "cluster"), ("users", "user")):
@@ -248,7 +250,9 @@ def _deleter(part: str, word: str) -> Run:
             raise CLIError(f"cannot delete {word} {name}, not in {_file(flags)}")
         config[part] = kept
         if part == "contexts" and config["current-context"] == name:
-            session.warn("warning: this removed your active context, use \"kubectl config use-context\" to select a different one")
+            session.warn(
+                'warning: this removed your active context, use "kubectl config use-context" to select a different one'
+            )
         _save(flags, config)
         session.say(f"deleted {word} {name} from {_file(flags)}")
         return None
@@ -328,25 +332,36 @@ COMMAND = Command(
     usage="kubectl config SUBCOMMAND",
     subcommands={
         "current-context": Command("Display the current-context.", run=_current),
-        "delete-cluster": Command("Delete the specified cluster from the kubeconfig.", run=_deleter("clusters", "cluster")),
-        "delete-context": Command("Delete the specified context from the kubeconfig.", run=_deleter("contexts", "context")),
+        "delete-cluster": Command(
+            "Delete the specified cluster from the kubeconfig.", run=_deleter("clusters", "cluster")
+        ),
+        "delete-context": Command(
+            "Delete the specified context from the kubeconfig.", run=_deleter("contexts", "context")
+        ),
         "delete-user": Command("Delete the specified user from the kubeconfig.", run=_deleter("users", "user")),
         "get-clusters": Command("Display clusters defined in the kubeconfig.", run=_names("clusters")),
         "get-contexts": Command("Describe one or many contexts.", flags="no-headers? o:output=", run=_get_contexts),
         "get-users": Command("Display users defined in the kubeconfig.", run=_names("users")),
         "rename-context": Command("Rename a context from the kubeconfig file.", run=_rename),
         "set": Command("Set an individual value in a kubeconfig file.", flags="set-raw-bytes?", run=_set),
-        "set-cluster": Command("Set a cluster entry in kubeconfig.", flags="embed-certs?",
-                               run=_setter("clusters", "Cluster", _set_cluster)),
-        "set-context": Command("Set a context entry in kubeconfig.", flags="current?",
-                               run=_setter("contexts", "Context", _set_context)),
-        "set-credentials": Command("Set a user entry in kubeconfig.",
-                                   flags="embed-certs? exec-command= exec-api-version= exec-arg* exec-env*",
-                                   run=_setter("users", "User", _set_user)),
+        "set-cluster": Command(
+            "Set a cluster entry in kubeconfig.", flags="embed-certs?", run=_setter("clusters", "Cluster", _set_cluster)
+        ),
+        "set-context": Command(
+            "Set a context entry in kubeconfig.", flags="current?", run=_setter("contexts", "Context", _set_context)
+        ),
+        "set-credentials": Command(
+            "Set a user entry in kubeconfig.",
+            flags="embed-certs? exec-command= exec-api-version= exec-arg* exec-env*",
+            run=_setter("users", "User", _set_user),
+        ),
         "unset": Command("Unset an individual value in a kubeconfig file.", run=_unset),
         "use-context": Command("Set the current-context in a kubeconfig file.", run=_use),
         "use": Command("Set the current-context in a kubeconfig file.", run=_use),
-        "view": Command("Display merged kubeconfig settings or a specified kubeconfig file.",
-                        flags=f"{_PRINT} flatten? merge?true minify? raw?", run=_view),
+        "view": Command(
+            "Display merged kubeconfig settings or a specified kubeconfig file.",
+            flags=f"{_PRINT} flatten? merge?true minify? raw?",
+            run=_view,
+        ),
     },
 )

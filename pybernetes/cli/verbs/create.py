@@ -55,7 +55,11 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         except finder.NoMatch as error:
             errors.append(lines(error))
             continue
-        writer.report(made, f"{target.resource.shown}/{made['metadata'].get('name') or made['metadata'].get('generateName', '')}", "created")
+        writer.report(
+            made,
+            f"{target.resource.shown}/{made['metadata'].get('name') or made['metadata'].get('generateName', '')}",
+            "created",
+        )
     for line in errors:
         session.warn(line)
     if errors:
@@ -74,7 +78,9 @@ def _generating(generator: Generator, path: str) -> Run:
         if missing:
             raise CLIError("required flag(s) " + ", ".join(f'"{name}"' for name in missing) + " not set")
         if len(names) != 1:
-            raise CLIError(f"exactly one NAME is required, got {len(names)}\nSee 'kubectl create {path} -h' for help and examples")
+            raise CLIError(
+                f"exactly one NAME is required, got {len(names)}\nSee 'kubectl create {path} -h' for help and examples"
+            )
         writer = Writer(session, flags, "kubectl-create")
         try:
             value = generator.make(session, flags, names[0], rest)
@@ -112,17 +118,33 @@ def _subcommands() -> dict[str, Command]:
     for path, generator in GENERATORS.items():
         word, _, second = path.partition(" ")
         flags = f"{_WRITE} {generator.flags}" if generator.prints else generator.flags
-        command = Command(generator.summary, usage=f"kubectl create {path} {generator.usage}", flags=flags,
-                          run=_generating(generator, path))
+        command = Command(
+            generator.summary,
+            usage=f"kubectl create {path} {generator.usage}",
+            flags=flags,
+            run=_generating(generator, path),
+        )
         if not second:
             found[word] = command
         else:
             if word not in found:
-                found[word] = Command(f"Create a {word} using a specified subcommand.", usage=f"kubectl create {word} SUBCOMMAND")
+                found[word] = Command(
+                    f"Create a {word} using a specified subcommand.", usage=f"kubectl create {word} SUBCOMMAND"
+                )
             found[word].subcommands[second] = command
-    for short, word in {"ns": "namespace", "cm": "configmap", "deploy": "deployment", "svc": "service", "sa": "serviceaccount",
-                        "ing": "ingress", "cj": "cronjob", "pc": "priorityclass", "resourcequota": "quota",
-                        "poddisruptionbudget": "pdb", "dep": "deployment"}.items():
+    for short, word in {
+        "ns": "namespace",
+        "cm": "configmap",
+        "deploy": "deployment",
+        "svc": "service",
+        "sa": "serviceaccount",
+        "ing": "ingress",
+        "cj": "cronjob",
+        "pc": "priorityclass",
+        "resourcequota": "quota",
+        "poddisruptionbudget": "pdb",
+        "dep": "deployment",
+    }.items():
         found[short] = found[word]
     return found
 
@@ -135,5 +157,3 @@ COMMAND = Command(
     subcommands=_subcommands(),
     examples="kubectl create -f ./pod.json\ncat pod.json | kubectl create -f -\nkubectl create deployment web --image=nginx",
 )
-
-

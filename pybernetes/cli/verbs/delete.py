@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pybernetes.cli import finder
 from pybernetes.cli.command import FILES, Command
 from pybernetes.cli.deletion import options, uid_of, wait_gone
-from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines, not_implemented
+from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.finder import Found, Target
 from pybernetes.cli.session import seconds
 from pybernetes.cli.writing import Writer
@@ -41,7 +41,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     wait = flags.on("wait") and not (force and not flags.given("wait"))
     cascade = flags.text("cascade")
     if flags.text("output") not in ("", "name"):
-        raise CLIError('unexpected -o output mode: %v. We only support \'-o name\'' % flags.text("output"))
+        raise CLIError(f"unexpected -o output mode: {flags.text('output')}. We only support '-o name'")
     found, missing = _found(session, flags, arguments)
     if flags.on("interactive"):
         found = _confirmed(session, found)
@@ -58,7 +58,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 body = options(cascade, grace, writer.dry_run == "server")
                 answer = session.call("DELETE", target.path(), body)
         except APIError as error:
-            if error.reason == "NotFound" and (flags.on("ignore-not-found") or flags.on("all") or flags.text("selector")):
+            if error.reason == "NotFound" and (
+                flags.on("ignore-not-found") or flags.on("all") or flags.text("selector")
+            ):
                 continue
             errors.append(lines(error.within(f'error when deleting "{target.source}"') if target.source else error))
             continue
@@ -127,8 +129,6 @@ def _confirmed(session: Session, found: list[Found | Target]) -> list[Found | Ta
         raise ExitCode(0)
     return found
 
-
-_ = not_implemented
 
 COMMAND = Command(
     "Delete resources by file names, stdin, resources and names, or by resources and label selector.",

@@ -41,8 +41,11 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     targets = finder.targets(session, flags, arguments)
     if not targets:
-        raise CLIError('You must specify the type of resource to describe. Use "kubectl api-resources" for a complete list of '
-                       "supported resources.", plain=True)
+        raise CLIError(
+            'You must specify the type of resource to describe. Use "kubectl api-resources" for a complete list of '
+            "supported resources.",
+            plain=True,
+        )
     found: list[finder.Found] = []
     errors: list[str] = []
     for target in targets:
@@ -51,7 +54,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         except APIError as error:
             if error.reason == "NotFound" and target.name and not target.source:
                 matching = [
-                    f for f in finder.fetch(session, flags, [finder.Target(target.resource, target.namespace)])
+                    f
+                    for f in finder.fetch(session, flags, [finder.Target(target.resource, target.namespace)])
                     if f.name.startswith(target.name)
                 ]
                 if matching:
@@ -62,7 +66,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     for index, f in enumerate(found):
         place = REGISTRY.get((f.resource.group, f.resource.kind), "others:generic")
         module, _, name = place.partition(":")
-        show: Callable[[Session, dict[str, Any]], str] = getattr(import_module(f"pybernetes.cli.describe.{module}"), name)
+        show: Callable[[Session, dict[str, Any]], str] = getattr(
+            import_module(f"pybernetes.cli.describe.{module}"), name
+        )
         session.out.write(("\n\n" if index else "") + show(session, f.object))
     if not found and not errors:
         if flags.on("all-namespaces"):

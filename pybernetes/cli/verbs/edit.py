@@ -60,7 +60,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 writer.report(value, f.shown, "edited")
                 break
             except (APIError, CLIError, yaml.YAMLError) as error:
-                if text == content or problem and content == last:
+                if text == content or (problem and content == last):
                     raise
                 said = lines(error)
                 session.warn(said)

@@ -18,15 +18,19 @@ Schema = dict[str, Any]
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if not arguments:
-        raise CLIError("You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of "
-                       "supported resources.\n")
+        raise CLIError(
+            'You must specify the type of resource to explain. Use "kubectl api-resources" for a complete list of '
+            "supported resources.\n"
+        )
     if len(arguments) > 1:
         raise CLIError("We accept only this format: explain RESOURCE\nSee 'kubectl explain -h' for help and examples")
     word, *fields = arguments[0].split(".")
     resource = session.resources.find(word)
     version = flags.text("api-version")
     if version:
-        wanted = next((r for r in session.resources.all() if r.api_version == version and r.plural == resource.plural), None)
+        wanted = next(
+            (r for r in session.resources.all() if r.api_version == version and r.plural == resource.plural), None
+        )
         if wanted is None:
             raise CLIError(f'couldn\'t find resource for "{version}, Kind={resource.kind}"')
         resource = wanted
@@ -35,7 +39,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     schemas: dict[str, Schema] = (document.get("components") or {}).get("schemas") or {}
     schema = _of_kind(schemas, resource.group, resource.version, resource.kind)
     if schema is None:
-        raise CLIError(f"couldn't find resource for \"{resource.api_version}, Kind={resource.kind}\"")
+        raise CLIError(f'couldn\'t find resource for "{resource.api_version}, Kind={resource.kind}"')
     kind_of_field = ""
     description = schema.get("description", "")
     for name in fields:
@@ -90,7 +94,7 @@ def _type(schemas: dict[str, Schema], schema: Schema) -> str:
         name = str(ref).rsplit(".", 1)[-1]
         target = _resolve(schemas, schema)
         if target.get("type") not in (None, "object") or target.get("oneOf"):
-            return name if target.get("oneOf") or target.get("format") else str(target["type"])
+            return name if target.get("oneOf") else str(target["type"])
         return name
     kind = schema.get("type", "Object")
     if kind == "array":
@@ -102,8 +106,14 @@ def _type(schemas: dict[str, Schema], schema: Schema) -> str:
 
 
 def _print(
-    session: Session, flags: Flags, resource: Any, fields: list[str], kind: str, description: str,
-    schemas: dict[str, Schema], schema: Schema,
+    session: Session,
+    flags: Flags,
+    resource: Any,
+    fields: list[str],
+    kind: str,
+    description: str,
+    schemas: dict[str, Schema],
+    schema: Schema,
 ) -> None:
     if resource.group:
         session.say(f"GROUP:      {resource.group}")
@@ -111,19 +121,21 @@ def _print(
     session.say(f"VERSION:    {resource.version}\n")
     inner = _object(schemas, schema)
     if fields:
-        session.say(f"FIELD: {fields[-1]} <{kind}>{_enum(schema, inner)}\n")
+        session.say(f"FIELD: {fields[-1]} <{kind}>{_enum(schema, inner)}\n\n")
     session.say("DESCRIPTION:")
     session.out.write(_wrapped(description or "<empty>", 4))
     if inner.get("properties"):
         session.say("    ")
         session.say("FIELDS:")
         _fields(session, flags, schemas, inner, 1, set())
+    elif fields:
+        session.say("    ")
     session.say("")
 
 
 def _enum(schema: Schema, inner: Schema) -> str:
     values = schema.get("enum") or inner.get("enum")
-    return f"\nENUM:\n    " + "\n    ".join(str(v) or '""' for v in values) if values else ""
+    return "\nENUM:\n    " + "\n    ".join(str(v) or '""' for v in values) if values else ""
 
 
 def _wrapped(text: str, indent: int) -> str:
@@ -134,7 +146,9 @@ def _wrapped(text: str, indent: int) -> str:
     return "".join(f"{pad}{line}\n" for line in out)
 
 
-def _fields(session: Session, flags: Flags, schemas: dict[str, Schema], schema: Schema, level: int, seen: set[int]) -> None:
+def _fields(
+    session: Session, flags: Flags, schemas: dict[str, Schema], schema: Schema, level: int, seen: set[int]
+) -> None:
     required = set(schema.get("required") or ())
     for name, field in sorted((schema.get("properties") or {}).items()):
         needed = " -required-" if name in required else ""

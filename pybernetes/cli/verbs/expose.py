@@ -37,14 +37,18 @@ def _service(flags: Flags, f: finder.Found) -> dict[str, Any]:
     elif kind == "Pod":
         selector = f.object["metadata"].get("labels") or {}
         if not selector:
-            raise CLIError("couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and "
-                           "cannot be exposed")
+            raise CLIError(
+                "couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and "
+                "cannot be exposed"
+            )
     elif kind in ("Service", "ReplicationController"):
         selector = spec.get("selector") or {}
     elif kind in ("Deployment", "ReplicaSet"):
         if (spec.get("selector") or {}).get("matchExpressions"):
-            raise CLIError("couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - "
-                           f'"{spec["selector"]["matchExpressions"]}" to map-based selector format')
+            raise CLIError(
+                "couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - "
+                f'"{spec["selector"]["matchExpressions"]}" to map-based selector format'
+            )
         selector = (spec.get("selector") or {}).get("matchLabels") or {}
     else:
         group = f".{f.resource.group}" if f.resource.group else ""
@@ -92,17 +96,25 @@ def _ports(flags: Flags, f: finder.Found) -> list[dict[str, Any]]:
     else:
         spec = f.object.get("spec") or {}
         if f.resource.kind == "Service":
-            found = [{"port": p["port"], "protocol": p.get("protocol", "TCP"), "targetPort": goal or p["port"]}
-                     for p in spec.get("ports") or ()]
+            found = [
+                {"port": p["port"], "protocol": p.get("protocol", "TCP"), "targetPort": goal or p["port"]}
+                for p in spec.get("ports") or ()
+            ]
         else:
             pod = spec if f.resource.kind == "Pod" else (spec.get("template") or {}).get("spec") or {}
             found = [
-                {"port": p["containerPort"], "protocol": flags.text("protocol") or p.get("protocol", "TCP"),
-                 "targetPort": goal or p["containerPort"]}
-                for c in pod.get("containers") or () for p in c.get("ports") or ()
+                {
+                    "port": p["containerPort"],
+                    "protocol": flags.text("protocol") or p.get("protocol", "TCP"),
+                    "targetPort": goal or p["containerPort"],
+                }
+                for c in pod.get("containers") or ()
+                for p in c.get("ports") or ()
             ]
         if not found:
-            raise CLIError("couldn't find port via --port flag or introspection\nSee 'kubectl expose -h' for help and examples")
+            raise CLIError(
+                "couldn't find port via --port flag or introspection\nSee 'kubectl expose -h' for help and examples"
+            )
     if len(found) > 1:
         for number, port in enumerate(found, 1):
             port["name"] = f"port-{number}"

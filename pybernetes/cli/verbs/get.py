@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import finder
@@ -22,17 +23,18 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         session.out.write(session.open("GET", raw, accept="*/*").read().decode("utf-8", "replace"))
         return None
     output = flags.text("output")
-    if output == "wide" or not output:
-        if flags.text("template"):
-            output = "go-template"
+    if (output == "wide" or not output) and flags.text("template"):
+        output = "go-template"
     if not arguments and not flags.many("filename") and not flags.text("kustomize"):
         session.warn(
             'You must specify the type of resource to get. Use "kubectl api-resources" for a complete list of '
             "supported resources.\n"
         )
-        raise CLIError("Required resource not specified.\n"
+        raise CLIError(
+            "Required resource not specified.\n"
             'Use "kubectl explain <resource>" for a detailed description of that resource (e.g. kubectl explain pods).\n'
-            "See 'kubectl get -h' for help and examples")
+            "See 'kubectl get -h' for help and examples"
+        )
     found = finder.targets(session, flags, arguments)
     for target in found:
         target.source = flags.text("subresource")
@@ -190,17 +192,17 @@ def as_table(got: dict[str, Any]) -> dict[str, Any]:
 
 
 def _watch(session: Session, flags: Flags, found: list[Target], output: str) -> int | None:
-    if len(found) != 1 and len({t.resource for t in found}) > 1 or len(found) > 1:
+    if (len(found) != 1 and len({t.resource for t in found}) > 1) or len(found) > 1:
         raise CLIError("you may only specify a single resource type")
     target = found[0]
     tables = output in ("", "wide")
+    text: Callable[[dict[str, Any]], str] = str
     if not tables and output.startswith("custom-columns"):
         from pybernetes.cli.printers import custom_columns
 
         columns = custom_columns.printer(flags, output)
 
-        def text(value: dict[str, Any]) -> str:
-            return columns([value])
+        text = lambda value: columns([value])  # noqa: E731
     elif not tables:
         from pybernetes.cli.printers import objects as printers
 

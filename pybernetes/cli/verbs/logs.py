@@ -20,15 +20,20 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     selector = flags.text("selector")
     if not arguments and not selector:
-        raise CLIError("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required "
-                       "argument for the logs command\nSee 'kubectl logs -h' for help and examples")
+        raise CLIError(
+            "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required "
+            "argument for the logs command\nSee 'kubectl logs -h' for help and examples"
+        )
     if len(arguments) == 2:
         if "/" not in arguments[0] and flags.text("container"):
             raise CLIError("only one of -c or an inline [CONTAINER] arg is allowed")
         flags.set("container", arguments[1])
     elif len(arguments) > 2 or (selector and arguments):
-        raise CLIError("only a selector (-l) or a POD name is allowed" if selector else
-                       "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nSee 'kubectl logs -h' for help and examples")
+        raise CLIError(
+            "only a selector (-l) or a POD name is allowed"
+            if selector
+            else "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nSee 'kubectl logs -h' for help and examples"
+        )
     if flags.given("since") and flags.given("since-time"):
         raise CLIError("at most one of `sinceTime` or `sinceSeconds` may be specified")
     if flags.on("all-containers") and flags.text("container"):
@@ -64,7 +69,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             quiet = bool(selector)
             given = flags.text("container")
             if given and given not in podpick.containers(pod):
-                raise CLIError(f"container {given} is not valid for pod {pod['metadata']['name']} out of: {podpick.every(pod)}")
+                raise CLIError(
+                    f"container {given} is not valid for pod {pod['metadata']['name']} out of: {podpick.every(pod)}"
+                )
             sources.append((pod, podpick.container(session, pod, flags.text("container"), quiet=quiet)))
     limit = flags.number("max-log-requests")
     if flags.on("follow") and len(sources) > limit:

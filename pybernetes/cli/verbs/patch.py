@@ -21,7 +21,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     kind = flags.text("type").lower()
     if kind not in _TYPES:
-        raise CLIError(f"--type must be one of [json merge strategic], not \"{kind}\"")
+        raise CLIError(f'--type must be one of [json merge strategic], not "{kind}"')
     if not flags.text("patch") and not flags.text("patch-file"):
         raise CLIError("must specify --patch or --patch-file containing the contents of the patch")
     text = flags.text("patch")
@@ -35,7 +35,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     writer = Writer(session, flags, "kubectl-patch")
     targets = finder.targets(session, flags, arguments)
     if not targets or not all(t.name for t in targets):
-        raise CLIError("resource(s) were provided, but no name was specified" if targets else "no objects passed to patch")
+        raise CLIError(
+            "resource(s) were provided, but no name was specified" if targets else "no objects passed to patch"
+        )
     for target in targets:
         live = session.get(target.resource, target.namespace, target.name)
         if flags.on("local") or writer.dry_run == "client":
@@ -56,5 +58,5 @@ COMMAND = Command(
     usage="kubectl patch (-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE]",
     flags=f"{FILES} {PRINT} dry-run~unchanged:none field-manager= local? p:patch= patch-file= subresource= type=strategic",
     run=run,
-    examples="kubectl patch node k8s-node-1 -p '{\"spec\":{\"unschedulable\":true}}'",
+    examples='kubectl patch node k8s-node-1 -p \'{"spec":{"unschedulable":true}}\'',
 )

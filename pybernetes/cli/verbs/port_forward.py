@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if len(arguments) < 2:
-        raise CLIError("TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples")
+        raise CLIError(
+            "TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples"
+        )
     _, value = podpick.find(session, arguments[0])
     pod = podpick.one(session, arguments[0], seconds(flags.text("pod-running-timeout")))
     phase = (pod.get("status") or {}).get("phase")
@@ -38,7 +40,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             except OSError as error:
                 if addresses == ["localhost"] and host == "::1":
                     continue
-                raise CLIError(f"unable to listen on any of the requested ports: [{{{local} {remote}}}]: {error.strerror}") from None
+                raise CLIError(
+                    f"unable to listen on any of the requested ports: [{{{local} {remote}}}]: {error.strerror}"
+                ) from None
             local = listener.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
             session.say(f"Forwarding from {shown}:{local} -> {remote}")
@@ -64,7 +68,7 @@ def _pair(text: str, value: dict[str, Any], pod: dict[str, Any]) -> tuple[int, i
         service_port = int(remote) if remote.isdigit() else container_port
         return service_port, container_port
     if not local.isdigit() or int(local) > 65535:
-        raise CLIError(f'error parsing local port \'{local}\': strconv.ParseUint: parsing "{local}": invalid syntax')
+        raise CLIError(f"error parsing local port '{local}': strconv.ParseUint: parsing \"{local}\": invalid syntax")
     return int(local), container_port
 
 

@@ -196,7 +196,7 @@ def _patching(
 
 def _pause(f: Found) -> dict[str, Any] | str:
     if f.resource.kind != "Deployment":
-        return f"{f.resource.plural} {_quoted(f.name)}: pausing is not supported"
+        return f"{f.resource.plural} {_quoted(f.name)} pausing is not supported"
     if f.object["spec"].get("paused"):
         return f"{f.resource.full_name} {_quoted(f.name)} is already paused"
     return {"spec": {"paused": True}}
@@ -204,7 +204,7 @@ def _pause(f: Found) -> dict[str, Any] | str:
 
 def _resume(f: Found) -> dict[str, Any] | str:
     if f.resource.kind != "Deployment":
-        return f"{f.resource.plural} {_quoted(f.name)}: resuming is not supported"
+        return f"{f.resource.plural} {_quoted(f.name)} resuming is not supported"
     if not f.object["spec"].get("paused"):
         return f"{f.resource.full_name} {_quoted(f.name)} is not paused"
     return {"spec": {"paused": None}}
@@ -214,7 +214,7 @@ def _restart(f: Found) -> dict[str, Any] | str:
     from pybernetes.aio import clock
 
     if f.resource.kind not in ("Deployment", "DaemonSet", "StatefulSet"):
-        return f"{f.resource.plural} {_quoted(f.name)}: restarting is not supported"
+        return f"{f.resource.plural} {_quoted(f.name)} restarting is not supported"
     if f.object["spec"].get("paused"):
         return "can't restart paused deployment (run rollout resume first)"
     stamp = {"kubectl.kubernetes.io/restartedAt": clock.rfc3339()}
@@ -241,7 +241,9 @@ def _revisions(session: Session, f: Found) -> dict[int, dict[str, Any]]:
     uid = f.object["metadata"]["uid"]
     found = {}
     for keeper in keepers:
-        if not any(o.get("uid") == uid and o.get("controller") for o in keeper["metadata"].get("ownerReferences") or ()):
+        if not any(
+            o.get("uid") == uid and o.get("controller") for o in keeper["metadata"].get("ownerReferences") or ()
+        ):
             continue
         if f.resource.kind == "Deployment":
             revision = int((keeper["metadata"].get("annotations") or {}).get(_REVISION) or 0)
@@ -287,7 +289,7 @@ def _history(session: Session, flags: Flags, arguments: list[str]) -> int | None
         wanted = flags.number("revision")
         if wanted:
             if wanted not in revisions:
-                raise CLIError(f"unable to find the specified revision")
+                raise CLIError("unable to find the specified revision")
             from pybernetes.cli.describe import pods as describe
 
             if flags.text("output"):
@@ -333,12 +335,15 @@ def _undo(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             keeper = revisions[sorted(revisions)[-2]]
         if f.object["spec"].get("paused"):
             raise CLIError(
-                f"you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again"
+                "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again"
             )
         template = _template(f, keeper)
         if template == {**f.object["spec"]["template"]}:
-            writer.report(f.object, f.shown, "skipped rollback (current template already matches revision "
-                          f"{wanted or sorted(revisions)[-2]})")
+            writer.report(
+                f.object,
+                f.shown,
+                f"skipped rollback (current template already matches revision {wanted or sorted(revisions)[-2]})",
+            )
             continue
         patch = [{"op": "replace", "path": "/spec/template", "value": template}]
         from pybernetes.cli.session import JSON_PATCH

@@ -159,8 +159,10 @@ def _attached(session: Session, flags: Flags, target: Target, stdin: bool, tty: 
         pod = session.get(target.resource, target.namespace, target.name)
     if phase == "Running":
         if not flags.on("quiet"):
-            session.warn("All commands and output from this session will be recorded in container logs, including "
-                         "credentials and sensitive information passed through the command prompt.")
+            session.warn(
+                "All commands and output from this session will be recorded in container logs, including "
+                "credentials and sensitive information passed through the command prompt."
+            )
         try:
             attach(session, pod, "", stdin, tty, flags.on("quiet"))
         except (APIError, CLIError) as error:
@@ -195,7 +197,7 @@ def _logs(session: Session, target: Target) -> None:
 
 COMMAND = Command(
     "Create and run a particular image in a pod.",
-    usage="kubectl run NAME --image=image [--env=\"key=value\"] [--port=port] [--dry-run=server|client] "
+    usage='kubectl run NAME --image=image [--env="key=value"] [--port=port] [--dry-run=server|client] '
     "[--overrides=inline-json] [--command] -- [COMMAND] [args...]",
     flags=f"{FILES} {PRINT} annotations* attach? cascade~background:background command? dry-run~unchanged:none env* expose? "
     "field-manager= force? grace-period#-1 image= image-pull-policy= l:labels= leave-stdin-open? override-type=merge "

@@ -49,13 +49,20 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             same = next((t for t in wanted if t["key"] == taint["key"] and t["effect"] == taint["effect"]), None)
             if same is not None:
                 if same.get("value", "") == taint.get("value", "") and not flags.on("overwrite"):
-                    raise CLIError(f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false")
+                    raise CLIError(
+                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false"
+                    )
                 if not flags.on("overwrite"):
-                    raise CLIError(f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false")
+                    raise CLIError(
+                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false"
+                    )
                 wanted.remove(same)
                 what = "modified"
             wanted.append(taint)
-        patch = {"spec": {"taints": wanted or None}, "metadata": {"resourceVersion": f.object["metadata"]["resourceVersion"]}}
+        patch = {
+            "spec": {"taints": wanted or None},
+            "metadata": {"resourceVersion": f.object["metadata"]["resourceVersion"]},
+        }
         value = f.object if writer.dry_run == "client" else writer.patch(f.path(), patch, MERGE_PATCH)
         if writer.output:
             writer.report(value, f.shown, what)
@@ -70,7 +77,9 @@ def _taint(text: str) -> dict[str, Any]:
         left, effect = text, ""
     key, equals, value = left.partition("=")
     if effect not in _EFFECTS:
-        raise CLIError(f"invalid taint effect: {effect}, unsupported taint effect" if effect else f"invalid taint spec: {text}")
+        raise CLIError(
+            f"invalid taint effect: {effect}, unsupported taint effect" if effect else f"invalid taint spec: {text}"
+        )
     return {"key": key, **({"value": value} if equals and value else {}), "effect": effect}
 
 

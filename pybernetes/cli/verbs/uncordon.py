@@ -6,5 +6,8 @@ from pybernetes.cli.command import Command
 from pybernetes.cli.draining import cordoning
 
 COMMAND = Command(
-    "Mark node as schedulable.", usage="kubectl uncordon NODE", flags="dry-run~unchanged:none l:selector=", run=cordoning(False)
+    "Mark node as schedulable.",
+    usage="kubectl uncordon NODE",
+    flags="dry-run~unchanged:none l:selector=",
+    run=cordoning(False),
 )

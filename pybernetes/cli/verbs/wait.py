@@ -32,12 +32,13 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if wanted.lower() == "delete":
         return _gone(session, flags, writer, targets, limit, deadline)
     if wanted.lower() == "create":
-        targets = _created(session, flags, targets, deadline)
-        for t in targets:
+        for t in _created(session, flags, targets, deadline):
             writer.report({}, t.shown, "condition met")
         return None
     test = _test(wanted)
-    if not any(t.name for t in targets) and not (flags.text("selector") or flags.on("all") or flags.text("field-selector")):
+    if not any(t.name for t in targets) and not (
+        flags.text("selector") or flags.on("all") or flags.text("field-selector")
+    ):
         raise CLIError("resource(s) were provided, but no name was specified")
     found = finder.fetch(session, flags, targets)
     if not found:
@@ -149,9 +150,11 @@ def _jsonpath(text: str) -> Callable[[dict[str, Any]], bool]:
         expression, _, value = text.partition("=")
         rest = f"={value}" if "=" in text else ""
     if rest and not rest.startswith("="):
-        raise CLIError("jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or "
-                       "--for=jsonpath='{.status.readyReplicas}'")
-    value = rest[1:].strip("'\"") if rest else None
+        raise CLIError(
+            "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or "
+            "--for=jsonpath='{.status.readyReplicas}'"
+        )
+    wanted: str | None = rest[1:].strip("'\"") if rest else None
     path = jsonpath.compile(jsonpath.relaxed(expression))
 
     def test(o: dict[str, Any]) -> bool:
@@ -159,7 +162,7 @@ def _jsonpath(text: str) -> Callable[[dict[str, Any]], bool]:
             found = path.find(o, strict=True)
         except jsonpath.NotFound:
             return False
-        if value is None:
+        if wanted is None:
             return bool(found)
         if len(found) != 1:
             if not found:
@@ -167,7 +170,7 @@ def _jsonpath(text: str) -> Callable[[dict[str, Any]], bool]:
             raise CLIError("given jsonpath expression matches more than one value")
         if isinstance(found[0], dict | list):
             raise CLIError("jsonpath leads to a nested object or list")
-        return jsonpath.text_of(found[0]) == value
+        return jsonpath.text_of(found[0]) == wanted
 
     return test
 

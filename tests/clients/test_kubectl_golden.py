@@ -1,0 +1,185 @@
+"""`pybernetes kubectl` beside the official kubectl: the same command lines against one API server, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pybernetes.testing.local_cluster import LocalCluster
+
+OFFICIAL = Path(sys.executable).with_name("kubectl")
+ROOT = Path(__file__).resolve().parents[2]
+HELLO = ROOT / "examples" / "hello" / "hello.yaml"
+
+pytestmark = pytest.mark.skipif(not OFFICIAL.exists(), reason="the official kubectl is not installed")
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> Iterator[Path]:
+    """A served cluster in a thread of its own, with the demo application."""
+    ready, found = threading.Event(), []
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with LocalCluster(nodes=1, serve=True) as cluster:
+            found.append(cluster.kubeconfig)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="cluster")
+    thread.start()
+    assert ready.wait(30)
+    try:
+        subprocess.run([OFFICIAL, "--kubeconfig", found[0], "apply", "-f", HELLO], check=True, capture_output=True)
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        loop.close()
+
+
+def run(program: list[str], kubeconfig: Path, arguments: list[str], text: str | None = None) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    done = subprocess.run(
+        [*program, "--kubeconfig", str(kubeconfig), *arguments],
+        text=True,
+        capture_output=True,
+        check=False,
+        input=text,
+        timeout=30,
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(kubeconfig.parent)},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+OURS = [sys.executable, "-m", "pybernetes", "kubectl"]
+CLIENT = ["--dry-run=client", "-o", "yaml"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "get deploy,svc -o name",
+        "get svc hello -o yaml",
+        "get nodes -o json",
+        "get nodes -o wide --no-headers",
+        "get svc -o jsonpath={.items[*].metadata.name}",
+        "get svc -o custom-columns=NAME:.metadata.name,PORT:.spec.ports[*].port",
+        "get svc --sort-by=.metadata.name",
+        "get svc -A --show-labels",
+        "get nothing-like-it",
+        "get pod absent",
+        "get pods -l app=absent",
+        "get",
+        "get pods --absent",
+        "get pods -o absent",
+        "get svc/hello deploy/absent",
+        "describe svc hello",
+        "describe ns default",
+        "describe clusterrole view",
+        "describe pod absent",
+        "api-resources",
+        "api-resources -o name --namespaced=false",
+        "api-versions",
+        "auth can-i get pods",
+        "auth can-i delete nodes --as=somebody",
+        "auth whoami",
+        "config view",
+        "config get-contexts",
+        "config current-context",
+        "rollout history deploy/hello",
+        "rollout undo deploy/hello",
+        "rollout restart svc/hello",
+        "scale deploy/hello",
+        "create",
+        "create deployment",
+        "create ns default",
+        "create -f absent.yaml",
+        "apply -f absent.yaml",
+        "apply -f examples/hello/hello.yaml",
+        "set image deploy/hello absent=x",
+        "wait --for=condition=Ready node --all --timeout=10s",
+        "explain deployment",
+        "exec absent -- ls",
+        "logs absent",
+    ],
+)
+def test_the_same_output(kubeconfig: Path, line: str) -> None:
+    assert run(OURS, kubeconfig, line.split()) == run([str(OFFICIAL)], kubeconfig, line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "create namespace a",
+        "create deployment d --image=nginx:1 --image=b/c@sha256:0 --replicas=3 --port=80",
+        "create configmap c --from-literal=a=b",
+        "create secret generic s --from-literal=a=b",
+        "create secret docker-registry s --docker-username=u --docker-password=p",
+        "create service clusterip s --tcp=80:8080 --tcp=90",
+        "create service nodeport s --tcp=80:http --node-port=30000",
+        "create job j --image=a",
+        "create role r --verb=get,list --resource=pods,deployments.apps --resource-name=x",
+        "create rolebinding r --clusterrole=admin --user=u --group=g --serviceaccount=n:a",
+        "create quota q --hard=cpu=1,pods=2",
+        "create pdb p --selector=a=b --min-available=50%",
+        "create ingress i --rule=foo.com/bar*=svc:80,tls=sec --class=c",
+        "run p --image=nginx --port=80 --env=A=B --labels=x=y --restart=Never",
+        "expose deploy hello --port=80 --target-port=8080 --name=z",
+        "autoscale deploy hello --min=1 --max=5 --cpu=80%",
+    ],
+)
+def test_generated_objects_are_the_same(kubeconfig: Path, line: str) -> None:
+    arguments = [*line.split(), *CLIENT]
+    assert run(OURS, kubeconfig, arguments) == run([str(OFFICIAL)], kubeconfig, arguments)
+
+
+def test_a_life_of_an_object(kubeconfig: Path) -> None:
+    """Create, label, scale, patch, apply and delete say what upstream says."""
+
+    def ours(line: str, text: str | None = None) -> str:
+        code, out, err = run(OURS, kubeconfig, line.split(), text)
+        assert code == 0, err
+        return out
+
+    assert ours("create deployment life --image=a") == "deployment.apps/life created\n"
+    assert ours("label deploy life tier=x") == "deployment.apps/life labeled\n"
+    assert ours("label deploy life tier=x") == "deployment.apps/life not labeled\n"
+    assert ours("label deploy life tier-") == "deployment.apps/life unlabeled\n"
+    assert ours("annotate deploy life note=y") == "deployment.apps/life annotated\n"
+    assert ours("scale deploy life --replicas=0") == "deployment.apps/life scaled\n"
+    assert ours('patch deploy life -p {"spec":{"replicas":1}}') == "deployment.apps/life patched\n"
+    assert ours("set image deploy/life a=b") == "deployment.apps/life image updated\n"
+    assert ours("get deploy life -o jsonpath={.spec.template.spec.containers[0].image}") == "b"
+    assert ours("delete deploy life") == 'deployment.apps "life" deleted from default namespace\n'
+
+
+def test_apply_removes_what_the_file_no_longer_has(kubeconfig: Path) -> None:
+    head = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"three-way"},"data":'
+    for data, said in (('{"a":"1","b":"2"}', "created"), ('{"a":"1"}', "configured"), ('{"a":"1"}', "unchanged")):
+        assert run(OURS, kubeconfig, ["apply", "-f", "-"], head + data + "}")[1] == f"configmap/three-way {said}\n"
+    assert run(OURS, kubeconfig, ["get", "cm", "three-way", "-o", "jsonpath={.data}"])[1] == '{"a":"1"}'
+
+
+def test_tabs_in_yaml_are_named_with_their_line(kubeconfig: Path) -> None:
+    code, _, err = run(OURS, kubeconfig, ["apply", "-f", "examples/tutorial/as-printed.yaml"])
+    official = run([str(OFFICIAL)], kubeconfig, ["apply", "-f", "examples/tutorial/as-printed.yaml"])
+    assert code == 1
+    assert err.splitlines()[0] == official[2].splitlines()[0]
+    assert "spaces" in err
+
+
+def test_what_is_missing_is_refused_by_name(kubeconfig: Path) -> None:
+    code, _, err = run(OURS, kubeconfig, ["apply", "--prune", "-f", "examples/hello/hello.yaml"])
+    assert (code, "apply --prune" in err) == (1, True)
+    code, _, err = run(OURS, kubeconfig, ["get", "pods", "-o", "go-template={{.kind}}"])
+    assert (code, "go-template" in err) == (1, True)
