@@ -31,6 +31,7 @@ __all__ = [
     "encode",
     "from_dict",
     "normalise",
+    "packed",
     "strict_error",
     "to_dict",
 ]
@@ -79,7 +80,7 @@ def copy(obj: Any) -> Any:
     trees are by far the largest part of many objects.
     """
     if not isinstance(obj, msgspec.Struct):
-        return _unpack_any(_pack(obj))
+        return _unpack_any(packed(obj))
     metadata = getattr(obj, "metadata", None)
     if not isinstance(metadata, ObjectMeta) or not metadata.managed_fields:
         return _unpacker(type(obj))(_pack(obj))
@@ -88,6 +89,14 @@ def copy(obj: Any) -> Any:
     made = _unpacker(type(obj))(_pack(bare))
     made.metadata.managed_fields = list(metadata.managed_fields)
     return made
+
+
+def packed(value: Any) -> bytes:
+    """A wire value in a compact form that equal values share. Raises StatusError (400) for an integer too large."""
+    try:
+        return _pack(value)
+    except OverflowError:
+        raise errors.bad_request("json: cannot unmarshal number into Go value of type int64") from None
 
 
 def _shallow(obj: Any) -> Any:

@@ -129,6 +129,21 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
+#: What the parsing of a body that ends early, nests for ever or has a field in another wire type comes to. Each field
+#: could be checked for its wire type instead; all good bodies would pay for it.
+_BROKEN: Final = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    msgspec.DecodeError,
+)
+
+
 def decode(data: bytes) -> dict[str, Any]:
     """The wire dict of a body. Raises ProtobufError."""
     if data[:4] != PREFIX:
@@ -145,7 +160,9 @@ def decode(data: bytes) -> dict[str, Any]:
         if name is None:
             raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
         return {"apiVersion": api_version, "kind": kind, **_decode_message(raw, name)}
-    except (IndexError, UnicodeDecodeError, struct.error, msgspec.DecodeError) as error:
+    except ProtobufError:
+        raise
+    except _BROKEN as error:
         raise ProtobufError(f"proto: cannot parse the body: {error}") from None
 
 

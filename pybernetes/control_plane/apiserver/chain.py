@@ -18,6 +18,7 @@ from pybernetes.control_plane.apiserver.render import error_response, respond
 from pybernetes.control_plane.apiserver.verbs import VERBS
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.meta import StatusDetails
 
 log = logging.getLogger(__name__)
 
@@ -104,20 +105,26 @@ class Chain:
             if subresource is None:
                 raise page_not_found()
             if info.verb not in subresource.verbs and not subresource.any_method:
-                raise errors.method_not_allowed(resource.group_resource, info.verb)
+                raise not_allowed()
             return await subresource.handle(call)
         if resource.kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
-            raise errors.method_not_allowed(resource.group_resource, info.verb) if info.name else page_not_found()
+            raise not_allowed() if info.name else page_not_found()
         if resource.special is not None:
             if info.verb not in resource.special.verbs:
-                raise errors.method_not_allowed(resource.group_resource, info.verb)
+                raise not_allowed()
             return await resource.special.handle(call)
         verb = VERBS.get(info.verb)
-        if verb is None or (info.name and info.verb == "create"):
-            raise errors.method_not_allowed(resource.group_resource, info.verb or call.method)
+        if verb is None or (info.verb == "create" if info.name else info.verb in ("update", "patch")):
+            raise not_allowed()
         return await verb(core, call)
 
 
 def page_not_found() -> StatusError:
     """404 for a path that nothing serves."""
     return errors.page_not_found()
+
+
+def not_allowed() -> StatusError:
+    """405 for a method that the path does not have."""
+    text = "the server does not allow this method on the requested resource"
+    return StatusError(405, "MethodNotAllowed", text, StatusDetails())

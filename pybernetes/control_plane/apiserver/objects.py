@@ -174,6 +174,7 @@ class CustomCodec:
             if problems is not None:
                 problems.append(f'unknown field "{path}"')
 
+        codec.packed(wire)  # numbers that nobody can read again are refused here
         metadata = wire.pop("metadata", None)
         schema.prune(wire, self.schema, unknown)
         wire["metadata"] = metadata
