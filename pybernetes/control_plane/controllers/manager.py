@@ -50,6 +50,7 @@ from pybernetes.control_plane.controllers.namespace import NamespaceController
 from pybernetes.control_plane.controllers.node_ipam import NodeIPAMController
 from pybernetes.control_plane.controllers.node_lifecycle import NodeLifecycleController
 from pybernetes.control_plane.controllers.pod_gc import PodGarbageCollector
+from pybernetes.control_plane.controllers.policy_status import ValidatingAdmissionPolicyStatusController
 from pybernetes.control_plane.controllers.reload import ReloadController
 from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
 from pybernetes.control_plane.controllers.replication import ReplicationManager
@@ -93,6 +94,7 @@ PLAIN: tuple[type[Controller], ...] = (
     ClusterRoleAggregationController,
     CSRApprovingController,
     CSRCleanerController,
+    ValidatingAdmissionPolicyStatusController,
     BootstrapSigner,
     TokenCleaner,
 )
