@@ -91,12 +91,11 @@ def _tables(session: Session, flags: Flags, found: list[Target], wide: bool) -> 
             groups[-1][1].append(target)
         else:
             groups.append((target.resource, [target]))
-    several = len({g[0] for g in groups}) > 1
-    show_kind = flags.on("show-kind") or several or _is_category(session, found)
     printed = 0
     failed = False
     errors: list[str] = []
     all_namespaces = flags.on("all-namespaces")
+    got_parts: list[tuple[Resource, list[dict[str, Any]]]] = []
     for resource, targets in groups:
         parts = []
         for target in targets:
@@ -107,6 +106,10 @@ def _tables(session: Session, flags: Flags, found: list[Target], wide: bool) -> 
                     continue
                 failed = True
                 errors.append(lines(error))
+        if parts:
+            got_parts.append((resource, parts))
+    show_kind = flags.on("show-kind") or len({resource for resource, _ in got_parts}) > 1
+    for resource, parts in got_parts:
         rows = [row for part in parts for row in part.get("rows") or ()]
         if not rows:
             continue
@@ -137,10 +140,6 @@ def _tables(session: Session, flags: Flags, found: list[Target], wide: bool) -> 
     if failed:
         raise ExitCode(1)
     return None
-
-
-def _is_category(session: Session, found: list[Target]) -> bool:
-    return len({t.resource for t in found}) > 1
 
 
 def _query(flags: Flags) -> dict[str, str]:

@@ -301,7 +301,7 @@ def _history(session: Session, flags: Flags, arguments: list[str]) -> int | None
             whole = kept["spec"]["template"] if f.resource.kind == "Deployment" else _template(f, kept)
             text = describe.pod_template(whole)
             session.say(f"{f.shown} with revision #{wanted}")
-            session.out.write(text)
+            session.out.write(text + "\n")
             continue
         session.say(f"{f.shown} ")
         from pybernetes.cli.printers.tabwriter import align
