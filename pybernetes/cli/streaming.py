@@ -35,10 +35,11 @@ def run(
     tty: bool = False,
     source: BinaryIO | None = None,
     sink: BinaryIO | None = None,
+    quiet: bool = False,
 ) -> int:
     """Connect the streams to a container until its process ends; the exit code.
 
-    `source` and `sink` replace standard input and output. Raises CLIError, APIError.
+    `source` and `sink` replace standard input and output; `quiet` leaves a failing exit code unsaid. Raises CLIError, APIError.
     """
     terminal = tty and source is None and sys.stdin.isatty()
     if tty and not stdin:
@@ -72,7 +73,7 @@ def run(
         if restore is not None:
             restore()
         socket.close()
-    return _exit_code(status)
+    return _exit_code(status, quiet)
 
 
 def _send(socket: WebSocket, feed: BinaryIO) -> None:
@@ -109,7 +110,7 @@ def _receive(socket: WebSocket, out: BinaryIO) -> dict[str, Any] | None:
     return None
 
 
-def _exit_code(status: dict[str, Any] | None) -> int:
+def _exit_code(status: dict[str, Any] | None, quiet: bool) -> int:
     if status is None:
         return 0
     if status.get("status") == "Success":
@@ -118,7 +119,8 @@ def _exit_code(status: dict[str, Any] | None) -> int:
         for cause in (status.get("details") or {}).get("causes") or ():
             if cause.get("reason") == "ExitCode":
                 code = int(cause.get("message") or 1)
-                print(f"command terminated with exit code {code}", file=sys.stderr)
+                if not quiet:
+                    print(f"command terminated with exit code {code}", file=sys.stderr)
                 return code
     if status.get("reason") == "InternalError" or not status.get("reason"):
         raise CLIError(status.get("message") or "unknown error", plain=False)
