@@ -75,17 +75,18 @@ def _places(port: PortRules, nodes: list[str]) -> list[Target]:
 def clean(wrong: Iterable[Stale], netns: Path | None = None) -> int:
     """Delete the UDP flows that are wrong; returns how many. Blocking, a few milliseconds."""
     by_place: dict[tuple[bytes, int], set[tuple[bytes, int]]] = {}
-    family = socket.AF_INET
+    families: set[int] = set()
     for item in wrong:
-        family = socket.AF_INET6 if ":" in item.place[0] else socket.AF_INET
+        families.add(socket.AF_INET6 if ":" in item.place[0] else socket.AF_INET)
         by_place[_packed(item.place)] = {_packed(target) for target in item.targets}
-    if not by_place:
-        return 0
-    number = 10 if family == socket.AF_INET6 else 2
+    return sum(_clean(int(family), by_place, netns) for family in families)
+
+
+def _clean(family: int, by_place: Mapping[tuple[bytes, int], set[tuple[bytes, int]]], netns: Path | None) -> int:
     link = Netlink(netns)
     try:
         doomed = []
-        for data in link.dump(_GET, number, subsystem=CONNTRACK):
+        for data in link.dump(_GET, family, subsystem=CONNTRACK):
             tuples = {kind: value for kind, value in attributes(data) if kind in (_ORIGIN, _REPLY)}
             if len(tuples) < 2:
                 continue
@@ -96,7 +97,7 @@ def clean(wrong: Iterable[Stale], netns: Path | None = None) -> int:
                     doomed.append(tuples[_ORIGIN])
         for origin in doomed:
             with contextlib.suppress(NetlinkError):  # it has ended meanwhile
-                link.request(_DELETE, 0, number, nest(_ORIGIN, origin), CONNTRACK)
+                link.request(_DELETE, 0, family, nest(_ORIGIN, origin), CONNTRACK)
         return len(doomed)
     finally:
         link.close()
