@@ -129,7 +129,10 @@ async def cluster(nodes: int, pods: int, kind: str, seconds: float) -> None:
         while scheduler.bound < pods and time.perf_counter() - started < seconds:
             await clock.sleep(0.05)
         elapsed = time.perf_counter() - started
-        print(f"  cluster {kind}: {scheduler.bound} bound in {elapsed:.2f} s, {scheduler.bound / elapsed:.0f} Pods/s")
+        print(
+            f"  cluster {kind}: {scheduler.bound} bound in {elapsed:.2f} s, {scheduler.bound / elapsed:.0f} Pods/s, "
+            f"{scheduler.events.dropped} Events dropped"
+        )
         running.cancel()
         serving.cancel()
 

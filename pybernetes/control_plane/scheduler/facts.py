@@ -50,6 +50,7 @@ class PodClass:
         "anti_affinity",
         "host_ports",
         "images",
+        "local",
         "node_affinity",
         "node_selector",
         "nonzero",
@@ -67,6 +68,8 @@ class PodClass:
         between = affinity.pod_affinity if affinity else None
         apart = affinity.pod_anti_affinity if affinity else None
         self.number = number
+        #: Equal for classes that differ only in what they want of other Pods; `number` of one of them.
+        self.local: int = number
         #: resource -> amount, only what is not zero.
         self.requests: Requests = {k: v for k, v in pod_requests(pod).items() if v}
         #: (milli CPU, bytes) with defaults for containers that request nothing: for scores only.
@@ -148,6 +151,7 @@ class Interner:
     def __init__(self, limit: int = 20_000) -> None:
         self._limit = limit
         self._classes: dict[bytes, PodClass] = {}
+        self._locals: dict[bytes, int] = {}
         self._numbers = 0
         self.groups: dict[Hashable, Group] = {}
 
@@ -164,7 +168,15 @@ class Interner:
                     del self._classes[old]
             self._numbers += 1
             found = self._classes[key] = PodClass(self._numbers, pod)
+            found.local = self._local(pod, found)
         return found
+
+    def _local(self, pod: Pod, facts: PodClass) -> int:
+        """The same number for classes that differ only in what they want of other Pods."""
+        if len(self._locals) >= self._limit:
+            self._locals.clear()
+        affinity = pod.spec.affinity
+        return self._locals.setdefault(_encode(_parts(pod, affinity.node_affinity if affinity else None)), facts.number)
 
     def group(self, pod: Pod) -> Group:
         metadata = pod.metadata
@@ -184,11 +196,17 @@ class Interner:
 def class_key(pod: Pod) -> bytes:
     """Equal for Pods whose specs are the same to the scheduler."""
     spec = pod.spec
+    if spec.topology_spread_constraints:
+        return _encode([_parts(pod, spec.affinity), spec.topology_spread_constraints])
+    return _encode(_parts(pod, spec.affinity))
+
+
+def _parts(pod: Pod, affinity: Any) -> list[Any]:
+    spec = pod.spec
     parts: list[Any] = [
         spec.node_selector,
-        spec.affinity,
+        affinity,
         spec.tolerations,
-        spec.topology_spread_constraints,
         spec.overhead,
         spec.resources,
         [(c.resources, c.image, c.ports) for c in spec.containers],
@@ -197,7 +215,7 @@ def class_key(pod: Pod) -> bytes:
         parts.append([(c.resources, c.image, c.ports, c.restart_policy) for c in spec.init_containers])
     if (statuses := pod.status.container_statuses) and any(s.resources or s.allocated_resources for s in statuses):
         parts.append([(s.name, s.resources, s.allocated_resources) for s in statuses])
-    return _encode(parts)
+    return parts
 
 
 def _mattering(pod: Pod) -> list[Volume] | tuple[()]:

@@ -1,9 +1,9 @@
 """Snapshot + Pod -> placement: a pure decision.
 
-For each class of equal Pods the planner keeps an `_Answers`: which filter refuses each node, and each node's points.
-Between two Pods of a class usually one node has changed (the one the first was put on), so one row is asked about
-again and the best node is a maximum over an array. What depends on more than the class (topology spread, affinity
-between Pods, volumes) is asked per Pod, over all nodes at once.
+For each class of Pods that ask the same of a node the planner keeps an `_Answers`: which filter refuses each node, and
+each node's points. Between two Pods of a class usually one node has changed (the one the first was put on), so one row
+is asked about again and the best node is a maximum over an array. What depends on more than the class (topology spread,
+affinity between Pods, volumes) is asked per Pod, over all nodes at once.
 
 Unlike upstream all nodes are looked at and scored, also in large clusters; there is no sampling to make up for a loop
 over nodes. Ties are broken by the given random generator, so a seed makes a run reproducible.
@@ -295,8 +295,8 @@ class Planner:
 
     def _key(self, pod: PodFacts) -> Any:
         if not self._own:
-            return pod.pod_class.number
-        return (pod.pod_class.number, *(p.depends_on(pod.pod) for p in self._own))
+            return pod.pod_class.local
+        return (pod.pod_class.local, *(p.depends_on(pod.pod) for p in self._own))
 
     def _narrow(self, pod: PodFacts) -> Any:
         for plugin in self._narrowing:

@@ -62,7 +62,8 @@ class Plugin:
     def prepare(self, pod: PodFacts, snapshot: Snapshot) -> Any:
         """Work that is the same for all nodes. None: every node passes. Raises Refused: no node can pass.
 
-        For NODE and PODS plugins: once per class, so only `pod.pod_class` may be looked at.
+        For NODE and PODS plugins: once per class, so only `pod.pod_class` may be looked at, and of that not the terms
+        about other Pods.
         """
         return pod
 
