@@ -1,4 +1,5 @@
-"""Deleting and waiting until it is so: what `delete`, `replace --force`, `apply --force`, `run --rm` and `drain` share."""
+"""Deleting and waiting until it is so: what `delete`, `replace --force`, `apply --force`, `run --rm` and `drain`
+share."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def options(cascade: str, grace: int, dry_run: bool = False) -> dict[str, Any]:
 
 
 def wait_gone(session: Session, target: Target | Found, uid: str, timeout: float) -> bool:
-    """Wait until the object of this uid is gone: a list, then a watch. False when `timeout` seconds (0: none) passed."""
+    """Wait until the object of this uid is gone: a list, then a watch. False when `timeout` seconds (0: none)
+    passed.
+    """
     from pybernetes.cli.watching import Deadline, watch_one
 
     deadline = Deadline(timeout)

@@ -201,7 +201,8 @@ def _secret_docker(session: Session, flags: Flags, name: str, rest: list[str]) -
     user, password = flags.text("docker-username"), flags.text("docker-password")
     if not user or not password:
         raise CLIError(
-            "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required"
+            "either --from-file or the combination of --docker-username, --docker-password and --docker-server "
+            "is required"
         )
     import json
 
@@ -526,7 +527,8 @@ GENERATORS: dict[str, Generator] = {
     "secret docker-registry": Generator(
         "Create a secret for use with a Docker registry.",
         _secret_docker,
-        "docker-username= docker-password= docker-email= docker-server=https://index.docker.io/v1/ from-file* append-hash? "
+        "docker-username= docker-password= docker-email= docker-server=https://index.docker.io/v1/ from-file* "
+        "append-hash? "
         "from-literal* from-env-file*",
         said="secret docker-registry",
     ),

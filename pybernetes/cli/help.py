@@ -1,4 +1,5 @@
-"""Help texts: made from the command table and each command's declaration, so that they cannot disagree with the code."""
+"""Help texts: made from the command table and each command's declaration, so that they cannot disagree with the
+code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Labels and annotations are changed in the same way: `key=value` sets, `key-` removes, `--overwrite` allows a change."""
+"""Labels and annotations are changed in the same way: `key=value` sets, `key-` removes, `--overwrite` allows a
+change."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def runner(what: str) -> Run:
         both = [k for k in removing if k in setting]
         if both:
             raise CLIError(
-                f"can not both modify and remove {'a label' if what == 'labels' else 'an annotation'} in the same command"
+                f"can not both modify and remove {'a label' if what == 'labels' else 'an annotation'} in the same "
+                f"command"
             )
         targets = finder.targets(session, flags, names)
         if not targets:

@@ -1,4 +1,5 @@
-"""One command's view of the cluster: kubeconfig, connection, discovery and the basic requests, each made when first used."""
+"""One command's view of the cluster: kubeconfig, connection, discovery and the basic requests, each made when first
+used."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def run(
 ) -> int:
     """Connect the streams to a container until its process ends; the exit code.
 
-    `source` and `sink` replace standard input and output; `quiet` leaves a failing exit code unsaid. Raises CLIError, APIError.
+    `source` and `sink` replace standard input and output; `quiet` leaves a failing exit code unsaid. Raises
+    CLIError, APIError.
     """
     terminal = tty and source is None and sys.stdin.isatty()
     if tty and not stdin:

@@ -79,7 +79,8 @@ def pod(session: Session, value: Object) -> str:
 
         w.add(
             0,
-            f"Topology Spread Constraints:\t{constraint['topologyKey']}:{constraint['whenUnsatisfiable']} when max skew "
+            f"Topology Spread Constraints:\t{constraint['topologyKey']}:{constraint['whenUnsatisfiable']} when "
+            f"max skew "
             f"{constraint['maxSkew']} is exceeded for selector {selector(constraint.get('labelSelector'))}",
         )
     events(session, w, value)
@@ -231,7 +232,8 @@ def _state(line: Any, title: str, state: Object) -> None:
 def probe(p: Object) -> str:
     """A probe in a line."""
     attributes = (
-        f"delay={p.get('initialDelaySeconds', 0)}s timeout={p.get('timeoutSeconds', 0)}s period={p.get('periodSeconds', 0)}s "
+        f"delay={p.get('initialDelaySeconds', 0)}s timeout={p.get('timeoutSeconds', 0)}s "
+        f"period={p.get('periodSeconds', 0)}s "
         f"#success={p.get('successThreshold', 0)} #failure={p.get('failureThreshold', 0)}"
     )
     if "exec" in p:

@@ -39,7 +39,8 @@ def deployment(session: Session, value: Object) -> str:
     s = status.get
     w.add(
         0,
-        f"Replicas:\t{spec.get('replicas', 1)} desired | {s('updatedReplicas', 0)} updated | {s('replicas', 0)} total | "
+        f"Replicas:\t{spec.get('replicas', 1)} desired | {s('updatedReplicas', 0)} updated | {s('replicas', 0)} "
+        f"total | "
         f"{s('availableReplicas', 0)} available | {s('unavailableReplicas', 0)} unavailable",
     )
     strategy = spec.get("strategy") or {}
@@ -48,7 +49,8 @@ def deployment(session: Session, value: Object) -> str:
     if rolling := strategy.get("rollingUpdate"):
         w.add(
             0,
-            f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, {rolling.get('maxSurge')} max surge",
+            f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, {rolling.get('maxSurge')} "
+            f"max surge",
         )
     template_lines(w, spec["template"])
     if status.get("conditions"):
@@ -80,7 +82,8 @@ def _replica_sets(session: Session, w: Lines, value: Object) -> None:
     def shown(items: list[Object]) -> str:
         return (
             ", ".join(
-                f"{r['metadata']['name']} ({(r.get('status') or {}).get('replicas', 0)}/{r['spec'].get('replicas', 1)} replicas created)"
+                f"{r['metadata']['name']} "
+                f"({(r.get('status') or {}).get('replicas', 0)}/{r['spec'].get('replicas', 1)} replicas created)"
                 for r in items
             )
             or "<none>"

@@ -1,4 +1,5 @@
-"""Columns aligned by elastic tabstops, as Go's text/tabwriter does: a cell ends in a tab, and a column is as wide as the
+"""Columns aligned by elastic tabstops, as Go's text/tabwriter does: a cell ends in a tab, and a column is as wide
+as the
 widest cell of the neighbouring lines that have it."""
 
 from __future__ import annotations

@@ -155,7 +155,8 @@ def _client_side(session: Session, writer: Writer, target: Target) -> tuple[dict
     annotations = (live.get("metadata") or {}).get("annotations") or {}
     if LAST_APPLIED not in annotations:
         session.warn(
-            f"Warning: resource {target.resource.plural}/{target.name} is missing the {LAST_APPLIED} annotation which is "
+            f"Warning: resource {target.resource.plural}/{target.name} is missing the {LAST_APPLIED} annotation "
+            f"which is "
             "required by kubectl apply. kubectl apply should only be used on resources created declaratively by either "
             "kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically."
         )

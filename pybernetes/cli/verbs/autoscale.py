@@ -23,7 +23,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         raise CLIError(f"--max=MAXPODS must be larger or equal to --min=MINPODS, max: {most}, min: {least}")
     if flags.given("cpu-percent"):
         session.warn(
-            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format (e.g., '70%' for "
+            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format "
+            "(e.g., '70%' for "
             "utilization or '500m' for milliCPU)."
         )
     writer = Writer(session, flags, "kubectl-autoscale")

@@ -155,5 +155,6 @@ COMMAND = Command(
     flags=f"{FILES} {_WRITE} edit? raw= l:selector= windows-line-endings?",
     run=run,
     subcommands=_subcommands(),
-    examples="kubectl create -f ./pod.json\ncat pod.json | kubectl create -f -\nkubectl create deployment web --image=nginx",
+    examples="kubectl create -f ./pod.json\ncat pod.json | kubectl create -f -\nkubectl create deployment web "
+    "--image=nginx",
 )

@@ -96,7 +96,8 @@ def _found(session: Session, flags: Flags, arguments: list[str]) -> tuple[list[F
     targets = finder.targets(session, flags, arguments)
     if not targets:
         raise CLIError(
-            "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n"
+            "You must provide one or more resources by argument or filename.\nExample resource specifications "
+            "include:\n"
             "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'"
         )
     out: list[Found | Target] = []
@@ -136,6 +137,7 @@ COMMAND = Command(
     flags=f"{FILES} A:all-namespaces? all? cascade~background:background dry-run~unchanged:none field-selector= force? "
     "grace-period#-1 ignore-not-found? i:interactive? now? o:output= raw= l:selector= timeout=0s wait?true",
     run=run,
-    examples="kubectl delete -f pod.json\nkubectl delete pod,service baz foo\nkubectl delete pods,services -l name=myLabel\n"
+    examples="kubectl delete -f pod.json\nkubectl delete pod,service baz foo\nkubectl delete pods,services -l "
+    "name=myLabel\n"
     "kubectl delete pod foo --now\nkubectl delete pods --all",
 )

@@ -123,7 +123,8 @@ def _ports(flags: Flags, f: finder.Found) -> list[dict[str, Any]]:
 
 COMMAND = Command(
     "Expose a resource as a new Kubernetes service.",
-    usage="kubectl expose (-f FILENAME | TYPE NAME) [--port=port] [--protocol=TCP|UDP|SCTP] [--target-port=number-or-name] "
+    usage="kubectl expose (-f FILENAME | TYPE NAME) [--port=port] [--protocol=TCP|UDP|SCTP] "
+    "[--target-port=number-or-name] "
     "[--name=name] [--external-ip=external-ip-of-service] [--type=type]",
     flags=f"{FILES} {PRINT} cluster-ip= dry-run~unchanged:none external-ip= field-manager= l:labels= load-balancer-ip= "
     "name= override-type=merge overrides= port= protocol= save-config? selector= session-affinity= target-port= type=",

@@ -7,7 +7,8 @@ from pybernetes.cli.marking import runner
 
 COMMAND = Command(
     "Update the labels on a resource.",
-    usage="kubectl label [--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N [--resource-version=version]",
+    usage="kubectl label [--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N "
+    "[--resource-version=version]",
     flags=f"{FILES} {PRINT} A:all-namespaces? all? dry-run~unchanged:none field-manager= field-selector= list? local? "
     "overwrite? resource-version= l:selector=",
     run=runner("labels"),

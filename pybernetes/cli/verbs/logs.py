@@ -32,7 +32,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         raise CLIError(
             "only a selector (-l) or a POD name is allowed"
             if selector
-            else "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nSee 'kubectl logs -h' for help and examples"
+            else "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nSee 'kubectl logs -h' for help "
+            "and examples"
         )
     if flags.given("since") and flags.given("since-time"):
         raise CLIError("at most one of `sinceTime` or `sinceSeconds` may be specified")
@@ -179,8 +180,10 @@ def _together(
 COMMAND = Command(
     "Print the logs for a container in a pod or specified resource.",
     usage="kubectl logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]",
-    flags="all-containers? all-pods? c:container= f:follow? ignore-errors? insecure-skip-tls-verify-backend? limit-bytes#0 "
-    "max-log-requests#5 pod-running-timeout=20s prefix? p:previous? l:selector= since=0s since-time= tail#-1 timestamps?",
+    flags="all-containers? all-pods? c:container= f:follow? ignore-errors? insecure-skip-tls-verify-backend? "
+    "limit-bytes#0 "
+    "max-log-requests#5 pod-running-timeout=20s prefix? p:previous? l:selector= since=0s since-time= tail#-1 "
+    "timestamps?",
     run=run,
     examples="kubectl logs nginx\nkubectl logs -f deploy/web\nkubectl logs -l app=nginx --all-containers\n"
     "kubectl logs --tail=20 nginx\nkubectl logs --previous nginx",

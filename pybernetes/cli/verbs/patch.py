@@ -56,7 +56,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
 COMMAND = Command(
     "Update fields of a resource using strategic merge patch, a JSON merge patch, or a JSON patch.",
     usage="kubectl patch (-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE]",
-    flags=f"{FILES} {PRINT} dry-run~unchanged:none field-manager= local? p:patch= patch-file= subresource= type=strategic",
+    flags=f"{FILES} {PRINT} dry-run~unchanged:none field-manager= local? p:patch= patch-file= subresource= "
+    f"type=strategic",
     run=run,
     examples='kubectl patch node k8s-node-1 -p \'{"spec":{"unschedulable":true}}\'',
 )

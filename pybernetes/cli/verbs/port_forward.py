@@ -22,7 +22,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if len(arguments) < 2:
         raise CLIError(
-            "TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples"
+            "TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help "
+            "and examples"
         )
     _, value = podpick.find(session, arguments[0])
     pod = podpick.one(session, arguments[0], seconds(flags.text("pod-running-timeout")))

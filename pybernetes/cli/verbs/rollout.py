@@ -146,7 +146,8 @@ def _statefulset_status(s: dict[str, Any], revision: int) -> tuple[str, bool]:
     if partition > 0:
         if updated < replicas - partition:
             return (
-                f"Waiting for partitioned roll out to finish: {updated} out of {replicas - partition} new pods have been "
+                f"Waiting for partitioned roll out to finish: {updated} out of {replicas - partition} new pods "
+                f"have been "
                 "updated...\n"
             ), False
         return f"partitioned roll out complete: {updated} new pods have been updated...\n", True
@@ -319,8 +320,10 @@ def _undo(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     for f in _found(session, flags, arguments, "undo"):
         if LAST_APPLIED in (f.object["metadata"].get("annotations") or {}):
             session.warn(
-                f"Warning: resource {f.resource.plural}/{f.name} was previously managed with 'kubectl apply'. Rolling back will "
-                f"not update the {LAST_APPLIED} annotation, which may cause unexpected behavior on future 'kubectl apply' "
+                f"Warning: resource {f.resource.plural}/{f.name} was previously managed with 'kubectl apply'. "
+                f"Rolling back will "
+                f"not update the {LAST_APPLIED} annotation, which may cause unexpected behavior on future "
+                f"'kubectl apply' "
                 "operations. Consider using 'kubectl apply' with your previous configuration file instead."
             )
         revisions = _revisions(session, f)

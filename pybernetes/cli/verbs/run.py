@@ -199,9 +199,11 @@ COMMAND = Command(
     "Create and run a particular image in a pod.",
     usage='kubectl run NAME --image=image [--env="key=value"] [--port=port] [--dry-run=server|client] '
     "[--overrides=inline-json] [--command] -- [COMMAND] [args...]",
-    flags=f"{FILES} {PRINT} annotations* attach? cascade~background:background command? dry-run~unchanged:none env* expose? "
+    flags=f"{FILES} {PRINT} annotations* attach? cascade~background:background command? dry-run~unchanged:none "
+    f"env* expose? "
     "field-manager= force? grace-period#-1 image= image-pull-policy= l:labels= leave-stdin-open? override-type=merge "
-    "overrides= pod-running-timeout=1m0s port= privileged? q:quiet? restart=Always rm? save-config? i:stdin? timeout=0s "
+    "overrides= pod-running-timeout=1m0s port= privileged? q:quiet? restart=Always rm? save-config? i:stdin? "
+    "timeout=0s "
     "t:tty? wait?",
     run=run,
     examples="kubectl run nginx --image=nginx\nkubectl run -i -t busybox --image=busybox --restart=Never --rm -- sh",

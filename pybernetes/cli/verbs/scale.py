@@ -66,7 +66,8 @@ def _settled(session: Session, f: finder.Found, replicas: int, limit: float) -> 
 
 COMMAND = Command(
     "Set a new size for a deployment, replica set, replication controller, or stateful set.",
-    usage="kubectl scale [--resource-version=version] [--current-replicas=count] --replicas=COUNT (-f FILENAME | TYPE NAME)",
+    usage="kubectl scale [--resource-version=version] [--current-replicas=count] --replicas=COUNT (-f FILENAME | "
+    "TYPE NAME)",
     flags=f"{FILES} {PRINT} all? current-replicas#-1 dry-run~unchanged:none replicas#-1 resource-version= l:selector= "
     "timeout=0s",
     run=run,

@@ -50,11 +50,13 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             if same is not None:
                 if same.get("value", "") == taint.get("value", "") and not flags.on("overwrite"):
                     raise CLIError(
-                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false"
+                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite "
+                        f"is false"
                     )
                 if not flags.on("overwrite"):
                     raise CLIError(
-                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite is false"
+                        f"node {f.name} already has {taint['key']} taint(s) with same effect(s) and --overwrite "
+                        f"is false"
                     )
                 wanted.remove(same)
                 what = "modified"
