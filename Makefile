@@ -24,6 +24,7 @@ bench: setup-host setup         ## the rows of docs/status.md, measured here
 	@$(BIN)/python -m benchmarks
 
 setup: .venv/.installed         ## the virtual environment with pinned packages
+	@$(BIN)/python -m compileall -q pybernetes
 
 .venv/.installed: pyproject.toml
 	@scripts/setup.sh $(PYTHON)
