@@ -99,10 +99,10 @@ def _choose(
         if owner and owner["kind"] == "DaemonSet" and not finished:
             daemons.append(name)
             continue
-        if not finished and any("emptyDir" in v for v in pod["spec"].get("volumes") or ()):
-            if not flags.on("delete-emptydir-data"):
-                local.append(name)
-                continue
+        scratch = any("emptyDir" in v for v in pod["spec"].get("volumes") or ())
+        if not finished and scratch and not flags.on("delete-emptydir-data"):
+            local.append(name)
+            continue
         if not finished and owner is None and not flags.on("force"):
             bare.append(name)
             continue
@@ -151,7 +151,8 @@ def _evict_all(session: Session, flags: Flags, pods: list[dict[str, Any]], deadl
             except APIError as error:
                 if error.code == 429:
                     session.warn(
-                        f'error when evicting pods/"{target.name}" -n "{target.namespace}" (will retry after 5s): {error}'
+                        f'error when evicting pods/"{target.name}" -n "{target.namespace}" '
+                        f"(will retry after 5s): {error}"
                     )
                     again.append(pod)
                     continue

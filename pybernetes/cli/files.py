@@ -37,7 +37,7 @@ def read(flags: Flags, *, validate: bool = True) -> list[Manifest]:
         for source, text in _texts(name, flags.on("recursive")):
             found += _objects(source, text, validate)
     if names and not found:
-        raise CLIError("no objects passed to apply") if False else CLIError("no objects passed")
+        raise CLIError("no objects passed")
     return found
 
 

@@ -58,9 +58,7 @@ class Found:
         return self.resource.path(self.namespace, self.name, subresource)
 
 
-def targets(
-    session: Session, flags: Flags, arguments: list[str], *, default_type: str = "", files: bool = True
-) -> list[Target]:
+def targets(session: Session, flags: Flags, arguments: list[str], *, files: bool = True) -> list[Target]:
     """What the command line names. Raises CLIError in upstream's words."""
     if files and (flags.many("filename") or ("kustomize" in flags.declared and flags.text("kustomize"))):
         if arguments:
@@ -73,8 +71,6 @@ def targets(
     namespace = "" if flags.on("all-namespaces") else session.namespace
     if any("/" in word for word in arguments):
         return _slashed(session, arguments, namespace)
-    if default_type and not _is_type(session, arguments[0], arguments):
-        arguments = [default_type, *arguments]
     kinds = types(session, arguments[0])
     names = arguments[1:]
     if names and flags.on("all-namespaces"):
@@ -86,20 +82,12 @@ def targets(
     return [Target(kind, namespace if kind.namespaced else "", name) for kind in kinds for name in names]
 
 
-def _is_type(session: Session, word: str, arguments: list[str]) -> bool:
-    return False
-
-
 def types(session: Session, word: str) -> list[Resource]:
     """`pods,svc`, `all`. Raises CLIError for an unknown one."""
     found: list[Resource] = []
     for part in word.split(","):
         if not part:
-            raise (
-                CLIError("arguments in resource/name form must have a single resource and name")
-                if False
-                else CLIError(f'the server doesn\'t have a resource type "{part}"')
-            )
+            raise CLIError('the server doesn\'t have a resource type ""')
         listed = session.resources.category(part) if part in ("all", "api-extensions") else []
         if not listed and "." not in part and session.resources._find(part) is None:
             listed = session.resources.category(part)

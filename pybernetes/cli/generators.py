@@ -222,7 +222,7 @@ def _ports(flags: Flags, *, allow_none: bool) -> list[Object]:
     for given in (p for g in flags.many("tcp") for p in g.split(",")):
         port, _, target = given.partition(":")
         if not port.isdigit() or not 0 < int(port) < 65536:
-            raise CLIError(f"invalid port: {given}" if False else f"invalid port value: {port}")
+            raise CLIError(f"invalid port value: {port}")
         goal: Any = int(target) if target.isdigit() else target or int(port)
         found.append({"name": given.replace(":", "-"), "protocol": "TCP", "port": int(port), "targetPort": goal})
     if not found and not allow_none:
@@ -500,8 +500,7 @@ def _token(session: Session, flags: Flags, name: str, rest: list[str]) -> None:
         session.out.write(objects.printer(flags)(made))
         return
     session.out.write(made["status"]["token"])
-    if session.out.isatty() or True:
-        session.out.write("\n")
+    session.out.write("\n")
 
 
 _FROM = "from-literal* from-file* from-env-file* append-hash?"

@@ -203,7 +203,8 @@ def _env(e: Object) -> str:
         else ("config map", source.get("configMapKeyRef"))
     )
     ref = ref or {}
-    return f"<set to the key '{ref.get('key')}' of {kind} '{ref.get('name')}'>\tOptional: {'true' if ref.get('optional') else 'false'}"
+    optional = "true" if ref.get("optional") else "false"
+    return f"<set to the key '{ref.get('key')}' of {kind} '{ref.get('name')}'>\tOptional: {optional}"
 
 
 def _state(line: Any, title: str, state: Object) -> None:

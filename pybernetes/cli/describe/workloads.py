@@ -23,7 +23,8 @@ def _owned_pods(session: Session, value: Object) -> str:
             phase = (pod.get("status") or {}).get("phase", "")
             if phase in counts:
                 counts[phase] += 1
-    return f"{counts['Running']} Running / {counts['Pending']} Waiting / {counts['Succeeded']} Succeeded / {counts['Failed']} Failed"
+    shown = (("Running", "Running"), ("Pending", "Waiting"), ("Succeeded", "Succeeded"), ("Failed", "Failed"))
+    return " / ".join(f"{counts[phase]} {word}" for phase, word in shown)
 
 
 def deployment(session: Session, value: Object) -> str:
@@ -77,7 +78,7 @@ def _replica_sets(session: Session, w: Lines, value: Object) -> None:
     ]
     current = (metadata.get("annotations") or {}).get(key)
     new = [r for r in found if (r["metadata"].get("annotations") or {}).get(key) == current]
-    old = [r for r in found if r not in new and True]
+    old = [r for r in found if r not in new]
 
     def shown(items: list[Object]) -> str:
         return (

@@ -73,7 +73,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     if value is None:
-        return "null" if False else ""
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):

@@ -1,8 +1,8 @@
 """`kubectl apply`: make the server have what the files say.
 
 Client-side apply keeps what was applied last in an annotation, and sends the three-way difference of that, the file and
-the live object; server-side apply leaves it to the server. When a file brings a CRD and its objects, the objects wait for
-the CRD to be established instead of failing: upstream makes the user run it twice.
+the live object; server-side apply leaves it to the server. When a file brings a CRD and its objects, the objects wait
+for the CRD to be established instead of failing: upstream makes the user run it twice.
 """
 
 from __future__ import annotations

@@ -43,8 +43,6 @@ def _can_i(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 if not found.namespaced and not flags.on("all-namespaces"):
                     scope = f" in group '{found.group}'" if found.group else ""
                     warning = f"Warning: resource '{plural}' is not namespace scoped{scope}\n"
-                    if not flags.given("namespace") or True:
-                        pass
             except CLIError:
                 warning = f"Warning: the server doesn't have a resource type '{word}'\n"
                 plural, _, group = word.partition(".")

@@ -32,7 +32,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         )
         raise CLIError(
             "Required resource not specified.\n"
-            'Use "kubectl explain <resource>" for a detailed description of that resource (e.g. kubectl explain pods).\n'
+            'Use "kubectl explain <resource>" for a detailed description of that resource '
+            "(e.g. kubectl explain pods).\n"
             "See 'kubectl get -h' for help and examples"
         )
     found = finder.targets(session, flags, arguments)

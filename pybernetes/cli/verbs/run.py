@@ -149,12 +149,9 @@ def _attached(session: Session, flags: Flags, target: Target, stdin: bool, tty: 
 
     deadline = Deadline(seconds(flags.text("pod-running-timeout")))
     pod = session.get(target.resource, target.namespace, target.name)
-    told = False
     while (phase := (pod.get("status") or {}).get("phase", "Pending")) == "Pending":
         if deadline.passed:
             raise CLIError("timed out waiting for the condition")
-        if not told and not flags.on("quiet") and False:
-            told = True
         pause(0.1)
         pod = session.get(target.resource, target.namespace, target.name)
     if phase == "Running":
