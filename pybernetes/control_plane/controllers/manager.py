@@ -64,7 +64,11 @@ from pybernetes.control_plane.controllers.statefulset import StatefulSetControll
 from pybernetes.control_plane.controllers.taint_eviction import TaintEvictionController
 from pybernetes.control_plane.controllers.ttl_after_finished import TTLAfterFinishedController
 from pybernetes.control_plane.controllers.volume_binding import VolumeBinder
-from pybernetes.control_plane.controllers.volume_protection import PVCProtectionController, PVProtectionController
+from pybernetes.control_plane.controllers.volume_protection import (
+    PVCProtectionController,
+    PVProtectionController,
+    VACProtectionController,
+)
 
 #: Those without a configuration of their own, in the order they start.
 PLAIN: tuple[type[Controller], ...] = (
@@ -89,6 +93,7 @@ PLAIN: tuple[type[Controller], ...] = (
     TTLAfterFinishedController,
     PVCProtectionController,
     PVProtectionController,
+    VACProtectionController,
     VolumeBinder,
     EphemeralVolumeController,
     ClusterRoleAggregationController,

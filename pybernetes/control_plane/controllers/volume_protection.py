@@ -1,5 +1,5 @@
-"""Volumes in use are not deleted: the finalizers of PersistentVolumeClaims that Pods use, and of bound
-PersistentVolumes.
+"""Volumes in use are not deleted: the finalizers of PersistentVolumeClaims that Pods use, of bound PersistentVolumes,
+and of the VolumeAttributesClasses that either names.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from pybernetes.api.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
+from pybernetes.api.storage_v1 import VolumeAttributesClass
 from pybernetes.client.client import Resource
 from pybernetes.client.controller import Controller, split_key
 from pybernetes.client.informer import Informer
@@ -17,6 +18,7 @@ from pybernetes.machinery.meta import Object
 
 PVC_FINALIZER = "kubernetes.io/pvc-protection"
 PV_FINALIZER = "kubernetes.io/pv-protection"
+VAC_FINALIZER = "kubernetes.io/vac-protection"
 _CLAIM = "claim"
 
 T = TypeVar("T", bound=Object)
@@ -103,3 +105,55 @@ class PVProtectionController(Controller):
             await _set_finalizer(resource, self.volumes, volume, PV_FINALIZER, True)
         elif volume.status.phase != "Bound":
             await _set_finalizer(resource, self.volumes, volume, PV_FINALIZER, False)
+
+
+class VACProtectionController(Controller):
+    """Keys are VolumeAttributesClasses."""
+
+    name = "volumeattributesclass-protection-controller"
+
+    def setup(self) -> None:
+        """Classes, and claims and volumes that stop naming one."""
+        self.classes = self.informers.informer(VolumeAttributesClass)
+        self.claims = self.informers.informer(PersistentVolumeClaim)
+        self.volumes = self.informers.informer(PersistentVolume)
+        self.classes.on(self.enqueue, self.enqueue_updated)
+        self.claims.on(updated=self._updated, deleted=self._gone)
+        self.volumes.on(updated=self._updated, deleted=self._gone)
+
+    def _updated(
+        self, old: PersistentVolumeClaim | PersistentVolume, new: PersistentVolumeClaim | PersistentVolume
+    ) -> None:
+        if _classes_of(old) != _classes_of(new):
+            self._gone(old)
+
+    def _gone(self, user: PersistentVolumeClaim | PersistentVolume) -> None:
+        for name in _classes_of(user):
+            found = self.classes.get("", name)
+            if found is not None and found.metadata.deletion_timestamp is not None:
+                self.queue.add(name)
+
+    def _users(self) -> Iterable[PersistentVolumeClaim | PersistentVolume]:
+        yield from self.claims.list()
+        yield from self.volumes.list()
+
+    async def reconcile(self, key: str) -> None:
+        """Protect; or let go when it is being deleted and neither a claim nor a volume names it."""
+        found = self.classes.get("", key)
+        if found is None:
+            return
+        resource = self.client.resource(VolumeAttributesClass)
+        if found.metadata.deletion_timestamp is None:
+            await _set_finalizer(resource, self.classes, found, VAC_FINALIZER, True)
+        elif not any(key in _classes_of(user) for user in self._users()):
+            await _set_finalizer(resource, self.classes, found, VAC_FINALIZER, False)
+
+
+def _classes_of(user: PersistentVolumeClaim | PersistentVolume) -> set[str]:
+    """The VolumeAttributesClasses that a volume has, or a claim has, asks for or is being changed to."""
+    names = {user.spec.volume_attributes_class_name}
+    if isinstance(user, PersistentVolumeClaim):
+        names.add(user.status.current_volume_attributes_class_name)
+        if user.status.modify_volume_status is not None:
+            names.add(user.status.modify_volume_status.target_volume_attributes_class_name)
+    return {name for name in names if name}
