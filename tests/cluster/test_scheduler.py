@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pybernetes.aio import clock
+from pybernetes.aio.tasks import Nursery
+from pybernetes.api.apps_v1 import Deployment, DeploymentSpec
 from pybernetes.api.core_v1 import (
     Affinity,
     Container,
@@ -16,11 +21,14 @@ from pybernetes.api.core_v1 import (
     PodAffinityTerm,
     PodAntiAffinity,
     PodCondition,
+    PodSchedulingGate,
     PodSpec,
+    PodTemplateSpec,
     ResourceRequirements,
 )
 from pybernetes.api.policy_v1 import PodDisruptionBudget, PodDisruptionBudgetSpec
 from pybernetes.api.scheduling_v1 import PriorityClass
+from pybernetes.control_plane.scheduler import Config, ProfileConfig, Scheduler
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import LabelSelector, ObjectMeta
 from pybernetes.testing import LocalCluster
@@ -221,8 +229,6 @@ async def test_a_polite_pod_preempts_nobody() -> None:
 async def test_a_gated_pod_waits_for_its_gates() -> None:
     async with LocalCluster(nodes=1) as cluster:
         gated = a_pod("gated")
-        from pybernetes.api.core_v1 import PodSchedulingGate
-
         gated.spec.scheduling_gates = [PodSchedulingGate(name="example.com/wait")]
         await make(cluster, gated)
         await clock.sleep(600)
@@ -261,3 +267,57 @@ async def test_a_pod_deleted_while_it_waits_is_forgotten() -> None:
             assert error.code == 404
         else:
             raise AssertionError("still there")
+
+
+async def test_replicas_are_spread_without_being_asked() -> None:
+    template = PodTemplateSpec(
+        metadata=ObjectMeta(labels={"app": "web"}), spec=PodSpec(containers=[Container(name="c", image="web:1")])
+    )
+    selector = LabelSelector(match_labels={"app": "web"})
+    deployment = Deployment(
+        metadata=ObjectMeta(name="web", namespace="default"),
+        spec=DeploymentSpec(replicas=9, selector=selector, template=template),
+    )
+    async with LocalCluster(nodes=3) as cluster:
+        await cluster.client.resource(Deployment).create(deployment)
+        await clock.sleep(10)
+        pods = (await cluster.client.resource(Pod).list("default")).items
+        assert Counter(pod.spec.node_name for pod in pods) == {"fake-0": 3, "fake-1": 3, "fake-2": 3}
+
+
+async def test_a_second_scheduler_with_its_own_rules() -> None:
+    packing = ProfileConfig(
+        "packer",
+        disabled=(("NodeResourcesBalancedAllocation", ""), ("PodTopologySpread", "score")),
+        args={"NodeResourcesFit": {"scoringStrategy": {"type": "MostAllocated"}}},
+    )
+    async with LocalCluster(nodes=3) as cluster, Nursery("test") as nursery:
+        nursery.start(Scheduler(Config(profiles=(packing,)), cluster.client).run(), "packer")
+        await make(cluster, a_pod("first", "4", scheduler_name="packer"))
+        first = await eventually(cluster, "first", lambda p: p.spec.node_name)
+        for i in range(4):
+            await make(cluster, a_pod(f"p{i}", "4", scheduler_name="packer"))
+            pod = await eventually(cluster, f"p{i}", lambda p: p.spec.node_name)
+            assert pod.spec.node_name == first.spec.node_name
+        events = (await cluster.client.resource(Event).list("default")).items
+        assert "packer" in {e.reporting_component for e in events if e.reason == "Scheduled"}
+
+
+async def test_an_extended_resource_that_a_node_offers_later() -> None:
+    async with LocalCluster(nodes=2) as cluster:
+        asks = ResourceRequirements(requests={"example.com/gpu": "2"}, limits={"example.com/gpu": "2"})
+        await make(cluster, a_pod("gpu", containers=[Container(name="c", image="web:1", resources=asks)]))
+        pod = await eventually(cluster, "gpu", scheduled)
+        assert (found := scheduled(pod)) is not None and found.message is not None
+        assert found.message.startswith("0/2 nodes are available: 2 Insufficient example.com/gpu. preemption: ")
+        offers = {"status": {"capacity": {"example.com/gpu": "3"}, "allocatable": {"example.com/gpu": "3"}}}
+        await cluster.client.resource(Node).patch("fake-1", "", offers, subresource="status")
+        pod = await eventually(cluster, "gpu", lambda p: p.spec.node_name)
+        assert pod.spec.node_name == "fake-1"
+
+
+async def test_the_example_of_a_plugin() -> None:
+    example = Path(__file__).parents[2] / "examples" / "scheduler_plugin.py"
+    placed = await runpy.run_path(str(example))["main"]()
+    assert placed["blue"] == "fake-1"
+    assert placed["red"] in ("fake-0", "fake-2")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: A refusal with its search for victims takes about as long as so many placements.
-_REFUSAL_EFFORT = 8
+_REFUSAL_EFFORT = 16
 
 
 class Scheduler:

@@ -15,7 +15,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -154,6 +154,55 @@ class _Answers:
         self.points: Floats = np.full(capacity, _NOWHERE)  #: weighted sum, -inf where refused
 
 
+#: Why a Pod does not fit a node: reasons, whether fewer Pods there might help, and the plugin.
+Why: TypeAlias = tuple[Sequence[str], bool, str]
+
+
+class Trial:
+    """One Pod on single nodes, as the snapshot stands at each call. What follows from the class is prepared once."""
+
+    def __init__(self, planner: Planner, pod: PodFacts) -> None:
+        self._snapshot = planner.snapshot
+        self._pod = pod
+        self._steps: list[tuple[Plugin, Any]] = []  # in order; the state is None where it is made for each call
+        wide = {plugin for _, plugin in planner._wide}
+        for plugin in planner.profile.filters:
+            if plugin in wide:
+                self._steps.append((plugin, None))
+            elif (state := plugin.prepare(pod, planner.snapshot)) is not None:
+                self._steps.append((plugin, state))
+
+    def refusal(self, row: int, guests: Sequence[PodFacts] = (), *, again: bool = False) -> Why | None:
+        """None when the Pod fits, with `guests` placed there too. `again`: only Pods have changed since a call that
+        found it to fit."""
+        snapshot = self._snapshot
+        added = [guest for guest in guests if not snapshot.node_of(guest.uid)]
+        for guest in added:
+            snapshot.place(guest, snapshot.nodes.names[row])
+        try:
+            return self._ask(row, again)
+        finally:
+            for guest in added:
+                snapshot.remove(guest.uid)
+
+    def _ask(self, row: int, again: bool) -> Why | None:
+        snapshot = self._snapshot
+        for plugin, kept in self._steps:
+            if again and plugin.scope is Scope.NODE:
+                continue
+            state = kept
+            if state is None:
+                try:
+                    state = plugin.prepare(self._pod, snapshot)
+                except Refused as nowhere:
+                    return [nowhere.message], not nowhere.unresolvable, plugin.name
+                if state is None:
+                    continue
+            if code := plugin.filter_one(state, snapshot, row):
+                return plugin.reasons(state, code & ~UNRESOLVABLE), not code & UNRESOLVABLE, plugin.name
+        return None
+
+
 class Planner:
     """Plans for one profile over a snapshot that others keep current."""
 
@@ -210,7 +259,7 @@ class Planner:
                 codes[first] = asked[first]
             points = np.where(refused == _PASSES, points, _NOWHERE)
         feasible = points > _NOWHERE
-        crowded: dict[int, tuple[Sequence[str], bool, str]] = {}
+        crowded: dict[int, Why] = {}
         if feasible.any():
             points = points + self._normalised(pod, answers, feasible, rows)
             while (found := self._best(pod, points, rows)) is not None:
@@ -223,37 +272,13 @@ class Planner:
                 crowded[at] = why
         return Placement(pod, refusal=self._explain(pod, refused, codes, rows, narrow, crowded))
 
-    def refusal_on(self, pod: PodFacts, row: int) -> tuple[Sequence[str], bool, str] | None:
-        """Why the Pod does not fit one node as the snapshot stands: (reasons, whether fewer Pods there might help,
-        the plugin); None when it fits."""
-        snapshot = self.snapshot
-        rows = np.array([row])
-        for plugin in self.profile.filters:
-            try:
-                state = plugin.prepare(pod, snapshot)
-            except Refused as nowhere:
-                return [nowhere.message], not nowhere.unresolvable, plugin.name
-            if state is None:
-                continue
-            code = int(plugin.filter(state, snapshot, rows)[0])
-            if code:
-                return plugin.reasons(state, code & ~UNRESOLVABLE), not code & UNRESOLVABLE, plugin.name
-        return None
+    def trial(self, pod: PodFacts) -> Trial:
+        """For asking about single nodes while Pods on them come and go."""
+        return Trial(self, pod)
 
-    def refusal_with(
-        self, pod: PodFacts, row: int, guests: Sequence[PodFacts]
-    ) -> tuple[Sequence[str], bool, str] | None:
-        """As `refusal_on`, while `guests` are there too."""
-        snapshot = self.snapshot
-        name = snapshot.nodes.names[row]
-        added = [guest for guest in guests if not snapshot.node_of(guest.uid)]
-        for guest in added:
-            snapshot.place(guest, name)
-        try:
-            return self.refusal_on(pod, row)
-        finally:
-            for guest in added:
-                snapshot.remove(guest.uid)
+    def refusal_with(self, pod: PodFacts, row: int, guests: Sequence[PodFacts]) -> Why | None:
+        """Why the Pod does not fit one node while `guests` are there too; None when it fits."""
+        return self.trial(pod).refusal(row, guests)
 
     # Choosing
 
@@ -442,7 +467,7 @@ class Planner:
         codes: Ints,
         rows: Rows,
         narrow: Any,
-        crowded: dict[int, tuple[Sequence[str], bool, str]],
+        crowded: dict[int, Why],
     ) -> Refusal:
         """Count the reasons of all nodes. `crowded`: nodes that fit but for Pods nominated to them."""
         nodes = self.snapshot.nodes

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pybernetes.api.policy_v1 import PodDisruptionBudget
 from pybernetes.control_plane.scheduler.facts import PodFacts
-from pybernetes.control_plane.scheduler.plan import Planner, Refusal, histogram
+from pybernetes.control_plane.scheduler.plan import Planner, Refusal, Trial, histogram
 from pybernetes.machinery import labels
 
 NEVER = "not eligible due to preemptionPolicy=Never."
@@ -56,14 +56,18 @@ def preempt(
     profile = planner.profile
     total = refusal.total
     rows = refusal.resolvable
+    nobody = min(planner.snapshot.priorities, default=pod.priority) >= pod.priority
     reasons: Counter[str] = Counter({NO_HELP: total - len(rows)}) if total > len(rows) else Counter()
     wanted = min(len(rows), max(profile.preemption_least, len(rows) * profile.preemption_percent // 100))
     candidates: list[Candidate] = []
     protected = False
+    trial = planner.trial(pod)
     start = int(rng.random() * len(rows)) if rows else 0
-    for i in range(len(rows)):
+    if nobody and rows:
+        reasons[NO_VICTIMS] += len(rows)
+    for i in range(0 if nobody else len(rows)):
         row = rows[(start + i) % len(rows)]
-        found = _try_node(planner, pod, row, budgets)
+        found = _try_node(planner, trial, pod, row, budgets)
         if isinstance(found, Candidate):
             candidates.append(found)
             protected = protected or not found.violations
@@ -100,7 +104,7 @@ def _importance(pod: PodFacts) -> tuple[int, str]:
 
 
 def _try_node(
-    planner: Planner, pod: PodFacts, row: int, budgets: Sequence[PodDisruptionBudget]
+    planner: Planner, trial: Trial, pod: PodFacts, row: int, budgets: Sequence[PodDisruptionBudget]
 ) -> Candidate | Sequence[str]:
     """A candidate, or the reasons why there is none on this node."""
     snapshot = planner.snapshot
@@ -114,7 +118,7 @@ def _try_node(
     victims: list[PodFacts] = []
     violations = 0
     try:
-        refusal = planner.refusal_with(pod, row, guests)
+        refusal = trial.refusal(row, guests)
         if refusal is not None:
             return refusal[0]
         lower.sort(key=_importance)
@@ -122,7 +126,7 @@ def _try_node(
         for group in (violating, others):
             for other in group:
                 snapshot.place(other, node)
-                if planner.refusal_with(pod, row, guests) is not None:
+                if trial.refusal(row, guests, again=True) is not None:
                     snapshot.remove(other.uid)
                     victims.append(other)
                     violations += group is violating

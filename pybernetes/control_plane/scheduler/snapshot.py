@@ -30,6 +30,8 @@ class Snapshot:
         self.placed: dict[str, tuple[PodFacts, str]] = {}
         #: By node name, the Pods there by uid. Also of nodes that are not known (yet).
         self.on_node: dict[str, dict[str, PodFacts]] = {}
+        #: priority -> how many placed Pods have it.
+        self.priorities: dict[int, int] = {}
 
     # Nodes
 
@@ -61,13 +63,14 @@ class Snapshot:
         known = self.placed.get(pod.uid)
         if known is not None:
             before, where = known
-            if where == node_name and before.pod_class is pod.pod_class and before.group is pod.group:
+            if where == node_name and _same(before, pod):
                 self.placed[pod.uid] = (pod, node_name)
                 self.on_node[node_name][pod.uid] = pod
                 return
             self.remove(pod.uid)
         self.placed[pod.uid] = (pod, node_name)
         self.on_node.setdefault(node_name, {})[pod.uid] = pod
+        self.priorities[pod.priority] = self.priorities.get(pod.priority, 0) + 1
         if pod.volumes:
             self.storage.account(node_name, pod, 1)
         row = self.nodes.rows.get(node_name)
@@ -84,6 +87,9 @@ class Snapshot:
         del there[uid]
         if not there:
             del self.on_node[node_name]
+        self.priorities[pod.priority] -= 1
+        if not self.priorities[pod.priority]:
+            del self.priorities[pod.priority]
         if pod.volumes:
             self.storage.account(node_name, pod, -1)
         row = self.nodes.rows.get(node_name)
@@ -103,3 +109,8 @@ class Snapshot:
         self.nodes.account(row, pod, sign)
         self.selections.account(row, pod, sign)
         self.terms.account(row, pod, sign)
+
+
+def _same(a: PodFacts, b: PodFacts) -> bool:
+    """Whether two versions of a Pod count alike."""
+    return a.pod_class is b.pod_class and a.group is b.group and a.priority == b.priority
