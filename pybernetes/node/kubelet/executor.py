@@ -444,6 +444,9 @@ def unsupported(pod: Pod) -> str:
         return "hostUsers: false (user namespaces) is not supported by this kubelet"
     if pod.spec.resource_claims:
         return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
+    for volume in pod.spec.volumes or ():
+        if volume.image is not None:
+            return f"volume {volume.name}: image volumes are not supported by this kubelet"
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
         if any(rule.action != "Restart" for rule in container.restart_policy_rules or ()):
             return f"container {container.name}: only restart rules with action Restart are supported by this kubelet"

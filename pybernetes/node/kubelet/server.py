@@ -66,9 +66,12 @@ class Server:
                     return Response(body=b"ok")
                 case "containerLogs", [namespace, pod, container]:
                     try:
-                        return self._logs(request, namespace, pod, container)
+                        answer = self._logs(request, namespace, pod, container)
                     except Refusal as refusal:
                         return _status(refusal)
+                    if request.header("upgrade").lower() == "websocket" and answer.body is not None:
+                        return await streaming.send_messages(request, answer.body)
+                    return answer
                 case "exec", [namespace, pod, container] | [namespace, pod, _, container]:
                     return await self._exec(request, namespace, pod, container)
                 case "attach", [namespace, pod, container] | [namespace, pod, _, container]:

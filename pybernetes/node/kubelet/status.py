@@ -127,7 +127,7 @@ class _Statuses:
         if run is None:
             if self.over and (known := self._known(container.name)) is not None:
                 return known
-            if self.over:
+            if self.over and not self._held_back(container):
                 status.state = ContainerState(
                     terminated=ContainerStateTerminated(
                         exit_code=137,
@@ -158,6 +158,17 @@ class _Statuses:
             status.ready = True
         self._mounts(container, status)
         return status
+
+    def _held_back(self, container: AnyContainer) -> bool:
+        """An init container before it has not succeeded: it never had its turn, and waits even in the end."""
+        for before in init_containers(self.pod):
+            if before.name == container.name:
+                return False
+            run = self.state.latest(before.name)
+            ended_well = run is not None and run.state == EXITED and run.exit_code == 0
+            if not is_sidecar(before) and not ended_well:
+                return True
+        return False
 
     def _known(self, name: str) -> ContainerStatus | None:
         """The last words of a container that the runtime has forgotten, if the API has them."""
