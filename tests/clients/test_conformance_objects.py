@@ -37,39 +37,58 @@ KINDS: list[tuple[str, Callable[[str], Body], Body | None]] = [
     (
         "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
         of(
-            "flowcontrol.apiserver.k8s.io/v1", "FlowSchema",
+            "flowcontrol.apiserver.k8s.io/v1",
+            "FlowSchema",
             spec={
-                "matchingPrecedence": 10000, "priorityLevelConfiguration": {"name": "global-default"},
+                "matchingPrecedence": 10000,
+                "priorityLevelConfiguration": {"name": "global-default"},
                 "distinguisherMethod": {"type": "ByUser"},
-                "rules": [{
-                    "subjects": [{"kind": "User", "user": {"name": "example-e2e-non-existent-user"}}],
-                    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-                }],
+                "rules": [
+                    {
+                        "subjects": [{"kind": "User", "user": {"name": "example-e2e-non-existent-user"}}],
+                        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                    }
+                ],
             },
         ),
-        {"conditions": [{"type": "Dangling", "status": "True", "reason": "E2E", "message": "m",
-                         "lastTransitionTime": TIME}]},
+        {
+            "conditions": [
+                {"type": "Dangling", "status": "True", "reason": "E2E", "message": "m", "lastTransitionTime": TIME}
+            ]
+        },
     ),
     (
         "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations",
         of(
-            "flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration",
+            "flowcontrol.apiserver.k8s.io/v1",
+            "PriorityLevelConfiguration",
             spec={"type": "Limited", "limited": {"nominalConcurrencyShares": 2, "limitResponse": {"type": "Reject"}}},
         ),
-        {"conditions": [{"type": "E2E", "status": "True", "reason": "E2E", "message": "m",
-                         "lastTransitionTime": TIME}]},
+        {
+            "conditions": [
+                {"type": "E2E", "status": "True", "reason": "E2E", "message": "m", "lastTransitionTime": TIME}
+            ]
+        },
     ),
     (
         "/apis/resource.k8s.io/v1/deviceclasses",
-        of("resource.k8s.io/v1", "DeviceClass",
-           spec={"selectors": [{"cel": {"expression": 'device.driver == "test-driver.cdi.k8s.io"'}}]}),
+        of(
+            "resource.k8s.io/v1",
+            "DeviceClass",
+            spec={"selectors": [{"cel": {"expression": 'device.driver == "test-driver.cdi.k8s.io"'}}]},
+        ),
         None,
     ),
     (
         "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims",
         of("resource.k8s.io/v1", "ResourceClaim", spec={"devices": {"requests": [REQUEST]}}),
-        {"allocation": {"devices": {"results": [
-            {"request": "req-0", "driver": "driver-a", "pool": "worker-1", "device": "dev-1"}]}}},
+        {
+            "allocation": {
+                "devices": {
+                    "results": [{"request": "req-0", "driver": "driver-a", "pool": "worker-1", "device": "dev-1"}]
+                }
+            }
+        },
     ),
     (
         "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaimtemplates",
@@ -78,36 +97,66 @@ KINDS: list[tuple[str, Callable[[str], Body], Body | None]] = [
     ),
     (
         "/apis/resource.k8s.io/v1/resourceslices",
-        of("resource.k8s.io/v1", "ResourceSlice",
-           spec={"driver": "dra.example.com", "nodeName": "some-node", "devices": [{"name": "dev-1"}],
-                 "pool": {"name": "cluster", "resourceSliceCount": 1, "generation": 0}}),
+        of(
+            "resource.k8s.io/v1",
+            "ResourceSlice",
+            spec={
+                "driver": "dra.example.com",
+                "nodeName": "some-node",
+                "devices": [{"name": "dev-1"}],
+                "pool": {"name": "cluster", "resourceSliceCount": 1, "generation": 0},
+            },
+        ),
         None,
     ),
-    ("/apis/storage.k8s.io/v1/csidrivers",
-     of("storage.k8s.io/v1", "CSIDriver", spec={"volumeLifecycleModes": ["Ephemeral"]}), None),
+    (
+        "/apis/storage.k8s.io/v1/csidrivers",
+        of("storage.k8s.io/v1", "CSIDriver", spec={"volumeLifecycleModes": ["Ephemeral"]}),
+        None,
+    ),
     ("/apis/storage.k8s.io/v1/csinodes", of("storage.k8s.io/v1", "CSINode", spec={"drivers": []}), None),
     (
         "/apis/storage.k8s.io/v1/namespaces/{namespace}/csistoragecapacities",
-        of("storage.k8s.io/v1", "CSIStorageCapacity", storageClassName="e2e", capacity="10Gi",
-           nodeTopology={"matchLabels": {"a": "b"}}),
+        of(
+            "storage.k8s.io/v1",
+            "CSIStorageCapacity",
+            storageClassName="e2e",
+            capacity="10Gi",
+            nodeTopology={"matchLabels": {"a": "b"}},
+        ),
         None,
     ),
-    ("/apis/storage.k8s.io/v1/storageclasses",
-     of("storage.k8s.io/v1", "StorageClass", provisioner="e2e-fake-provisioner"), None),
-    ("/apis/storage.k8s.io/v1/volumeattributesclasses",
-     of("storage.k8s.io/v1", "VolumeAttributesClass", driverName="e2e-vac.csi", parameters={"type": "silver"}), None),
+    (
+        "/apis/storage.k8s.io/v1/storageclasses",
+        of("storage.k8s.io/v1", "StorageClass", provisioner="e2e-fake-provisioner"),
+        None,
+    ),
+    (
+        "/apis/storage.k8s.io/v1/volumeattributesclasses",
+        of("storage.k8s.io/v1", "VolumeAttributesClass", driverName="e2e-vac.csi", parameters={"type": "silver"}),
+        None,
+    ),
     (
         "/apis/storage.k8s.io/v1/volumeattachments",
-        of("storage.k8s.io/v1", "VolumeAttachment",
-           spec={"attacher": "e2e.test", "nodeName": "e2e-node", "source": {"persistentVolumeName": "pv"}}),
+        of(
+            "storage.k8s.io/v1",
+            "VolumeAttachment",
+            spec={"attacher": "e2e.test", "nodeName": "e2e-node", "source": {"persistentVolumeName": "pv"}},
+        ),
         {"attached": True},
     ),
-    ("/apis/networking.k8s.io/v1/ingressclasses",
-     of("networking.k8s.io/v1", "IngressClass", spec={"controller": "example.com/controller"}), None),
+    (
+        "/apis/networking.k8s.io/v1/ingressclasses",
+        of("networking.k8s.io/v1", "IngressClass", spec={"controller": "example.com/controller"}),
+        None,
+    ),
     (
         "/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses",
-        of("networking.k8s.io/v1", "Ingress",
-           spec={"defaultBackend": {"service": {"name": "default-backend", "port": {"name": "", "number": 8080}}}}),
+        of(
+            "networking.k8s.io/v1",
+            "Ingress",
+            spec={"defaultBackend": {"service": {"name": "default-backend", "port": {"name": "", "number": 8080}}}},
+        ),
         {"loadBalancer": {"ingress": [{"ip": "169.1.1.1"}]}},
     ),
     (
@@ -117,30 +166,53 @@ KINDS: list[tuple[str, Callable[[str], Body], Body | None]] = [
     ),
     (
         "/api/v1/namespaces/{namespace}/services",
-        of("v1", "Service", spec={"type": "LoadBalancer", "ports": [
-            {"name": "http", "protocol": "TCP", "port": 80, "targetPort": 80}]}),
+        of(
+            "v1",
+            "Service",
+            spec={"type": "LoadBalancer", "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 80}]},
+        ),
         {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}, "conditions": [condition()]},
     ),
     ("/api/v1/nodes", of("v1", "Node", spec={"unschedulable": True}), {"phase": "Running", "capacity": {"e2e": "5"}}),
     (
         f"/apis/{ADMISSION}/validatingadmissionpolicies",
-        of(ADMISSION, "ValidatingAdmissionPolicy",
-           spec={"failurePolicy": "Fail", "validations": [{"expression": "object.spec.replicas <= 100"}],
-                 **CONSTRAINTS}),
+        of(
+            ADMISSION,
+            "ValidatingAdmissionPolicy",
+            spec={
+                "failurePolicy": "Fail",
+                "validations": [{"expression": "object.spec.replicas <= 100"}],
+                **CONSTRAINTS,
+            },
+        ),
         {"conditions": [condition()]},
     ),
     (
         f"/apis/{ADMISSION}/validatingadmissionpolicybindings",
-        of(ADMISSION, "ValidatingAdmissionPolicyBinding",
-           spec={"policyName": "replicalimit-policy.example.com", "validationActions": ["Deny"]}),
+        of(
+            ADMISSION,
+            "ValidatingAdmissionPolicyBinding",
+            spec={"policyName": "replicalimit-policy.example.com", "validationActions": ["Deny"]},
+        ),
         None,
     ),
     (
         f"/apis/{ADMISSION}/mutatingadmissionpolicies",
-        of(ADMISSION, "MutatingAdmissionPolicy",
-           spec={"reinvocationPolicy": "Never", "failurePolicy": "Fail", **CONSTRAINTS,
-                 "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {
-                     "expression": "Object{spec: Object.spec{replicas: 1}}"}}]}),
+        of(
+            ADMISSION,
+            "MutatingAdmissionPolicy",
+            spec={
+                "reinvocationPolicy": "Never",
+                "failurePolicy": "Fail",
+                **CONSTRAINTS,
+                "mutations": [
+                    {
+                        "patchType": "ApplyConfiguration",
+                        "applyConfiguration": {"expression": "Object{spec: Object.spec{replicas: 1}}"},
+                    }
+                ],
+            },
+        ),
         None,
     ),
     (
@@ -148,7 +220,7 @@ KINDS: list[tuple[str, Callable[[str], Body], Body | None]] = [
         of(ADMISSION, "MutatingAdmissionPolicyBinding", spec={"policyName": "replicalimit-policy.example.com"}),
         None,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "make", "status"), KINDS, ids=[row[0].rsplit("/", 1)[1] for row in KINDS])
@@ -162,8 +234,12 @@ def test_ip_addresses(wire: Wire) -> None:
     path = "/apis/networking.k8s.io/v1/ipaddresses"
     for name in ("192.168.1.5", "fd00:1234::7"):
         parent = {"resource": "services", "namespace": "default", "name": "kubernetes"}
-        obj = {"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
-               "metadata": {"name": name, "labels": {"special-label": "ip"}}, "spec": {"parentRef": parent}}  # fmt: skip
+        obj = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IPAddress",
+            "metadata": {"name": name, "labels": {"special-label": "ip"}},
+            "spec": {"parentRef": parent},
+        }
         assert wire.post(path, obj)["spec"]["parentRef"] == parent
         one = f"{path}/{name.replace(':', '%3A')}"
         assert wire.patch(one, {"metadata": {"annotations": {"patched": "true"}}}, MERGE)["metadata"]["name"] == name
@@ -174,8 +250,12 @@ def test_ip_addresses(wire: Wire) -> None:
     wire.delete(f"{path}/192.168.1.5")
     wire.delete(f"{path}?labelSelector=special-label%3Dip")
     assert not wire.get(f"{path}?labelSelector=special-label%3Dip")["items"]
-    bad = {"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": {"name": "nothing"},
-           "spec": {"parentRef": {"resource": "services", "name": "x"}}}  # fmt: skip
+    bad = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IPAddress",
+        "metadata": {"name": "nothing"},
+        "spec": {"parentRef": {"resource": "services", "name": "x"}},
+    }
     assert wire.refused("POST", path, bad).code == 422
 
 
@@ -192,19 +272,36 @@ def test_protobuf_service_and_deployment(wire: Wire, pybernetes_namespace: str) 
     here = pybernetes_namespace
     service = wire.post_protobuf(
         f"/api/v1/namespaces/{here}/services",
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": {"a": "b"}},
-         "spec": {"selector": {"app": "x"}, "ports": [{"name": "h", "port": 80, "targetPort": 8080}]}},
-    )  # fmt: skip
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "s", "labels": {"a": "b"}},
+            "spec": {"selector": {"app": "x"}, "ports": [{"name": "h", "port": 80, "targetPort": 8080}]},
+        },
+    )
     assert service["spec"]["ports"][0]["targetPort"] == 8080 and service["spec"]["clusterIP"]
-    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{
-        "name": "c", "image": "web:1", "resources": {"limits": {"cpu": "100m"}},
-        "readinessProbe": {"httpGet": {"scheme": "HTTPS", "port": 8444, "path": "/readyz"}},
-    }]}}  # fmt: skip
+    template = {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {
+            "containers": [
+                {
+                    "name": "c",
+                    "image": "web:1",
+                    "resources": {"limits": {"cpu": "100m"}},
+                    "readinessProbe": {"httpGet": {"scheme": "HTTPS", "port": 8444, "path": "/readyz"}},
+                }
+            ]
+        },
+    }
     deployment = wire.post_protobuf(
         f"/apis/apps/v1/namespaces/{here}/deployments",
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
-         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "x"}}, "template": template}},
-    )  # fmt: skip
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "d"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "x"}}, "template": template},
+        },
+    )
     probe = deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
     assert probe["httpGet"]["port"] == 8444 and probe["periodSeconds"] == 10
     wire.until(f"/apis/apps/v1/namespaces/{here}/deployments/d", lambda d: d["status"].get("readyReplicas") == 1)
@@ -213,10 +310,16 @@ def test_protobuf_service_and_deployment(wire: Wire, pybernetes_namespace: str) 
 def test_a_pod_with_an_inline_csi_volume(wire: Wire, pybernetes_namespace: str) -> None:
     path = f"/api/v1/namespaces/{pybernetes_namespace}/pods"
     csi = {"driver": "e2e.example.com", "volumeAttributes": {"a": "b"}}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "inline", "labels": {"e": "csi"}},
-           "spec": {"containers": [{"name": "c", "image": "web:1",
-                                    "volumeMounts": [{"name": "v", "mountPath": "/mnt"}]}],
-                    "volumes": [{"name": "v", "csi": csi}], "schedulingGates": [{"name": "example.com/hold"}]}}  # fmt: skip
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "inline", "labels": {"e": "csi"}},
+        "spec": {
+            "containers": [{"name": "c", "image": "web:1", "volumeMounts": [{"name": "v", "mountPath": "/mnt"}]}],
+            "volumes": [{"name": "v", "csi": csi}],
+            "schedulingGates": [{"name": "example.com/hold"}],
+        },
+    }
     made = wire.post(path, pod)
     assert next(v for v in made["spec"]["volumes"] if v["name"] == "v")["csi"] == csi
     assert wire.patch(f"{path}/inline", {"metadata": {"labels": {"p": "1"}}}, STRATEGIC)["metadata"]["labels"]["p"]
@@ -227,8 +330,10 @@ def test_a_pod_with_an_inline_csi_volume(wire: Wire, pybernetes_namespace: str) 
 def test_a_namespace_is_set_up_for_its_tests(wire: Wire) -> None:
     """What the suite does before every test: watches by name, streamed."""
     labels = {"e2e-framework": "conf", "pod-security.kubernetes.io/enforce": "privileged"}
-    made = wire.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
-                                            "metadata": {"generateName": "conf-", "labels": labels}})  # fmt: skip
+    made = wire.post(
+        "/api/v1/namespaces",
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "conf-", "labels": labels}},
+    )
     name = made["metadata"]["name"]
     for resource, wanted in (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")):
         path = f"/api/v1/namespaces/{name}/{resource}?fieldSelector=metadata.name%3D{wanted}"
@@ -246,22 +351,27 @@ def test_a_namespace_is_set_up_for_its_tests(wire: Wire) -> None:
 
 def test_subject_access_reviews_agree_with_what_is_allowed(wire: Wire, pybernetes_namespace: str) -> None:
     here = pybernetes_namespace
-    wire.post(f"/api/v1/namespaces/{here}/serviceaccounts",
-              {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "e2e"}})  # fmt: skip
+    wire.post(
+        f"/api/v1/namespaces/{here}/serviceaccounts",
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "e2e"}},
+    )
     user = f"system:serviceaccount:{here}:e2e"
     groups = ["system:authenticated", f"system:serviceaccounts:{here}"]
     asked = {"namespace": here, "verb": "list", "resource": "configmaps", "version": "v1"}
     kinds = (
         ("SubjectAccessReview", "/apis/authorization.k8s.io/v1/subjectaccessreviews"),
-        ("LocalSubjectAccessReview",
-         f"/apis/authorization.k8s.io/v1/namespaces/{here}/localsubjectaccessreviews"),
-    )  # fmt: skip
+        ("LocalSubjectAccessReview", f"/apis/authorization.k8s.io/v1/namespaces/{here}/localsubjectaccessreviews"),
+    )
 
     def verdicts() -> set[bool]:
         found = set()
         for kind, path in kinds:
-            body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "metadata": {},
-                    "spec": {"user": user, "groups": groups, "resourceAttributes": asked}}  # fmt: skip
+            body = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": kind,
+                "metadata": {},
+                "spec": {"user": user, "groups": groups, "resourceAttributes": asked},
+            }
             if kind.startswith("Local"):
                 body["metadata"] = {"namespace": here}
             found.add(wire.post(path, body)["status"]["allowed"])
@@ -272,7 +382,14 @@ def test_subject_access_reviews_agree_with_what_is_allowed(wire: Wire, pybernete
 
     assert verdicts() == {False}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
-    wire.post(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{here}/rolebindings",
-              {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "b"},
-               "roleRef": ref, "subjects": [{"kind": "ServiceAccount", "name": "e2e", "namespace": here}]})  # fmt: skip
+    wire.post(
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{here}/rolebindings",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "b"},
+            "roleRef": ref,
+            "subjects": [{"kind": "ServiceAccount", "name": "e2e", "namespace": here}],
+        },
+    )
     assert verdicts() == {True}

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from pybernetes.aio import clock
 from pybernetes.api.core_v1.service import Service
 from pybernetes.api.discovery_v1 import EndpointSlice
+from pybernetes.control_plane.apiserver.http.calls import ensure_task
 
 if TYPE_CHECKING:
     import aiohttp
@@ -72,6 +73,7 @@ class WebhookClient:
         import aiohttp
         import msgspec
 
+        await ensure_task()  # aiohttp's timeouts need one
         url, host, name = self._target(config)
         shown = f"https://{name}{url[url.index('/', 8) :] if '/' in url[8:] else ''}" if config.service else url
         if "?" not in shown:
@@ -91,11 +93,7 @@ class WebhookClient:
                 url,
                 data=msgspec.json.encode(body),
                 params={"timeout": f"{int(seconds)}s"},
-                headers={
-                    "Content-Type": "application/json",
-                    "Accept": "application/json",
-                    **({"Host": host} if host else {}),
-                },
+                headers=headers,
                 ssl=context,
                 server_hostname=name if config.service else None,
                 timeout=aiohttp.ClientTimeout(total=seconds),

@@ -21,6 +21,7 @@ from pybernetes.api.admissionregistration_v1 import (
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes, Plugin
 from pybernetes.control_plane.apiserver.admission.matching import Hit, exempt, match
 from pybernetes.control_plane.apiserver.admission.webhook_client import WebhookClient, WebhookError
+from pybernetes.control_plane.apiserver.http.calls import ensure_task
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
 
@@ -289,6 +290,7 @@ class ValidatingAdmissionWebhook(_Webhooks):
             except StatusError as error:
                 failures.append(error)
 
+        await ensure_task()
         async with asyncio.TaskGroup() as group:
             for _, hook, hit in found:
                 group.create_task(one(hook, hit), name=f"webhook/{hook.name}")

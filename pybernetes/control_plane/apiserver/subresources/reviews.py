@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pybernetes.control_plane.apiserver.body import check_kind, read_object
 from pybernetes.control_plane.apiserver.call import Call, Result
+from pybernetes.control_plane.apiserver.negotiate import JSON, PROTOBUF, YAML
+from pybernetes.control_plane.apiserver.render import format_of
 from pybernetes.control_plane.apiserver.resource import Subresource
 from pybernetes.machinery import errors
 
@@ -22,6 +24,8 @@ class Review(Subresource):
     verbs = ("create",)
 
     async def handle(self, call: Call) -> Result | None:
+        if format_of(call, self.resource).shape:  # an answer has no metadata to show in a table
+            raise errors.not_acceptable([JSON, YAML, PROTOBUF])
         review = read_object(call, self.resource)
         check_kind(review, self.resource)
         if self.resource.kind.namespaced and not review.metadata.namespace:
