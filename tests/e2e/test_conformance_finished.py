@@ -525,10 +525,8 @@ def finished(cluster: RealCluster) -> Iterator[dict[str, Done]]:
     end = time.monotonic() + 10
     while cluster.kubectl(*here, "get", "serviceaccount", "default", check=False).returncode:
         assert time.monotonic() < end
-    cluster.kubectl(*here, "create", ""-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List",
-                                                                   "items": _setting()}))  # fmt: skip
-    pods = {"apiVersion": "v1", "kind": "List", "items": [pod for pod, _ in CASES.values()]}
-    cluster.kubectl(*here, "create", ""-f", "-", stdin=json.dumps(pods), timeout=120)
+    every = _setting() + [pod for pod, _ in CASES.values()]
+    cluster.kubectl(*here, "create", "-f", "-", stdin="\n---\n".join(map(json.dumps, every)), timeout=120)
     end = time.monotonic() + DEADLINE
     while True:
         found = {pod["metadata"]["name"]: pod for pod in cluster.get(*here, "pods")["items"]}

@@ -41,8 +41,9 @@ def pod(name: str, script: str, *, container: Object | None = None, **spec: Any)
 
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 0.2; done"
 WEB = """mkdir -p /w/cgi-bin; cd /w; echo '<a href="/rewriteme">test</a>' > index.html; echo file > plain.txt
-printf '#!/bin/sh\\necho "$REQUEST_METHOD $QUERY_STRING" >> /w/requests\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n"
-echo "$REQUEST_METHOD $QUERY_STRING"; cat\\n' > cgi-bin/echo; chmod +x cgi-bin/echo
+printf '#!/bin/sh\\n'  > cgi-bin/echo
+printf 'echo "$REQUEST_METHOD $QUERY_STRING" >> /w/requests\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n"
+echo "$REQUEST_METHOD $QUERY_STRING"; cat\\n' >> cgi-bin/echo; chmod +x cgi-bin/echo
 trap 'exit 0' TERM; httpd -f -p 8080 -h /w & wait"""
 
 
