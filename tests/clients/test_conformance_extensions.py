@@ -904,3 +904,33 @@ def test_kubectl_proxy(wire: Wire, tmp_path: Path) -> None:
                 connection.close()
             finally:
                 proxy.terminate()
+
+
+def test_api_services_and_denied_deletions(wire: Wire, pybernetes_namespace: str, tmp_path: Path) -> None:
+    path = "/apis/apiregistration.k8s.io/v1/apiservices"
+    spec = {
+        "group": "wardle.example.com",
+        "version": "v1alpha1",
+        "service": {"namespace": pybernetes_namespace, "name": "sample-api", "port": 7443},
+        "groupPriorityMinimum": 2000,
+        "versionPriority": 200,
+        "insecureSkipTLSVerify": True,
+    }
+    body = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "spec": spec}
+    made = wire.post_protobuf(path, {**body, "metadata": {"name": "v1alpha1.wardle.example.com"}})
+    assert made["spec"]["service"]["port"] == 7443
+    wire.delete(f"{path}/v1alpha1.wardle.example.com")
+    with (
+        hook(tmp_path, lambda at, request: denied("the custom resource is kept")) as (port, bundle),
+        defined(wire, crd("kept.example.com", version("v1", OPEN, storage=True), scope="Cluster")),
+    ):
+        one = "/apis/kept.example.com/v1/foos/a"
+        foo = {"apiVersion": "kept.example.com/v1", "kind": "Foo", "metadata": {"name": "a"}}
+        wire.post(one.removesuffix("/a"), foo)
+        rules = [rule("kept.example.com", "foos", "CREATE", "UPDATE", "DELETE")]
+        with registered(wire, configuration("Validating", "kept", port, bundle, rules)):
+            for method, change in (("DELETE", None), ("PUT", {**wire.get(one), "data": {"a": "b"}})):
+                assert "the custom resource is kept" in wire.refused(method, one, change).message
+            refused = wire.refused("DELETE", one.removesuffix("/a"))
+            assert "the custom resource is kept" in refused.message
+        wire.delete(one)
