@@ -355,4 +355,4 @@ def test_service_by_address_and_name(running: RealCluster) -> None:
     address = running.get(*HERE, "service", "web")["spec"]["clusterIP"]
     for host in (address, "web", f"web.{NAMESPACE}.svc.cluster.local"):
         until(lambda host=host: "file" in run(running, "plain", "sh", "-c",
-                                              f"wget -T 3 -qO- http://{host}/plain.txt; true"))  # fmt: skip
+                                              f"wget -qO- http://{host}/plain.txt; true"))  # fmt: skip
