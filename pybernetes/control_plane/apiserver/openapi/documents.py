@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from pybernetes import KUBERNETES_VERSION
 from pybernetes.control_plane.apiserver.call import Call, Result
-from pybernetes.control_plane.apiserver.openapi import names
+from pybernetes.control_plane.apiserver.openapi import gnostic, names
 from pybernetes.control_plane.apiserver.openapi.definitions import Definitions
 from pybernetes.control_plane.apiserver.openapi.paths import Operations
 from pybernetes.machinery import errors
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.registry import Registry
     from pybernetes.control_plane.apiserver.resource import Resource
 
-VERSION = "v1.36.0"
+VERSION = KUBERNETES_VERSION
 _V2_PROTOBUF = b"application/com.github.proto-openapi.spec.v2"
 _V3_PROTOBUF = b"application/com.github.proto-openapi.spec.v3"
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -37,6 +38,7 @@ class Documents:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._v2: tuple[int, bytes, bytes] | None = None
+        self._v2_protobuf: tuple[int, bytes] | None = None
         self._v3: dict[str, tuple[str, bytes]] = {}
         #: `apis/GROUP/VERSION` of other servers -> (hash, document).
         self.remote: dict[str, tuple[str, bytes]] = {}
@@ -46,8 +48,10 @@ class Documents:
     async def answer_v2(self, call: Call) -> Result:
         """GET /openapi/v2."""
         accept = call.headers.get(b"accept", b"")
-        if accept.startswith(_V2_PROTOBUF) and b"json" not in accept and b"*/*" not in accept:
-            raise errors.not_acceptable(["application/json"])
+        if accept.startswith(_V2_PROTOBUF):
+            if self._v2_protobuf is None or self._v2_protobuf[0] != self._registry.revision:
+                self._v2_protobuf = (self._registry.revision, gnostic.document(self.v2()))
+            return _cached(call, self._v2_protobuf[1], b"", gnostic.MEDIA_TYPE)
         if self._v2 is None or self._v2[0] != self._registry.revision:
             body = _encode(self.v2())
             tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'.encode()
@@ -193,10 +197,10 @@ def _props(resource: Resource) -> JSONSchemaProps | None:
     return version.schema.open_apiv3_schema if version.schema is not None else None
 
 
-def _cached(call: Call, body: bytes, tag: bytes) -> Result:
+def _cached(call: Call, body: bytes, tag: bytes, media_type: bytes = b"application/json") -> Result:
     headers: tuple[tuple[bytes, bytes], ...] = ((b"Vary", b"Accept"), (b"Accept-Ranges", b"bytes"))
     if tag:
         headers = ((b"Etag", tag), *headers)
         if call.headers.get(b"if-none-match") == tag:
-            return Result(304, raw=b"", media_type=b"application/json", headers=headers)
-    return Result(raw=body, media_type=b"application/json", headers=headers)
+            return Result(304, raw=b"", media_type=media_type, headers=headers)
+    return Result(raw=body, media_type=media_type, headers=headers)
