@@ -497,8 +497,6 @@ case("dns-config", "cat /etc/resolv.conf", prints("nameserver 1.1.1.1", "search 
 case("logs-both", "echo out; echo err >&2", prints("out\n", "err\n"))
 
 
-
-
 # --- running them ---
 
 

@@ -68,9 +68,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "batch/v1 CronJob": {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": _JOB}}},
     "batch/v1 Job": {"spec": _JOB},
-    "networking.k8s.io/v1 Ingress": {
-        "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}
-    },
+    "networking.k8s.io/v1 Ingress": {"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}},
     "networking.k8s.io/v1 IngressClass": {"spec": {"controller": "example.com/c"}},
     "networking.k8s.io/v1 NetworkPolicy": {"spec": {"podSelector": {}}},
     "networking.k8s.io/v1 ServiceCIDR": {"spec": {"cidrs": ["10.200.0.0/16"]}},

@@ -62,9 +62,7 @@ class Access:
                 self.keys = list(found.keys.values())
                 tokens.append(found)
         tokens.append(BootstrapTokens(self.get))
-        self.authentication = Authentication(
-            requests, tokens, audiences=accounts.api_audiences, anonymous=anonymous
-        )
+        self.authentication = Authentication(requests, tokens, audiences=accounts.api_audiences, anonymous=anonymous)
         core.authorizer = self.authorizer
         core.rbac = self.rbac
         core.authenticator = self.authentication

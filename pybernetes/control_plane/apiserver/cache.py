@@ -351,5 +351,3 @@ class WatchCache:
     def _on_end(self, error: Exception) -> None:
         log.error("the watch cache lost the store: %s", error)
         self.failed.set()
-
-

@@ -85,9 +85,7 @@ class Discovery:
 
     async def _group(self, call: Call) -> Result:
         name = call.path.strip("/").split("/")[1]
-        return self._answer(
-            call, f"group {name}", lambda: {"kind": "APIGroup", "apiVersion": "v1", **self._row(name)}
-        )
+        return self._answer(call, f"group {name}", lambda: {"kind": "APIGroup", "apiVersion": "v1", **self._row(name)})
 
     async def _resources(self, call: Call) -> Result:
         parts = call.path.strip("/").split("/")

@@ -33,8 +33,10 @@ class Selection:
         strategy = resource.strategy
         getters = strategy.fields
         for path in self.field_selector.paths:
-            if path != "metadata.name" and path not in getters and not (
-                path == "metadata.namespace" and resource.kind.namespaced
+            if (
+                path != "metadata.name"
+                and path not in getters
+                and not (path == "metadata.namespace" and resource.kind.namespaced)
             ):
                 kind = resource.kind
                 gvr = f"{kind.group}/{kind.version}, Resource={kind.resource}"

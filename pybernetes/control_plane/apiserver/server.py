@@ -290,5 +290,3 @@ def _refusal(request: Request | None, status: int, message: str) -> Response:
     if status >= 500:
         return error_response(None, errors.internal(message))
     return error_response(None, errors.StatusError(status, "BadRequest", message))
-
-

@@ -52,9 +52,7 @@ def table_of(
         obj = subject if not hasattr(subject, "storage") else served_object(resource, subject)
         row: dict[str, Any] = {"cells": table.row(obj)}
         if include != "None":
-            row["object"] = (
-                partial_of(resource, obj, version) if include == "Metadata" else resource.codec.to_wire(obj)
-            )
+            row["object"] = partial_of(resource, obj, version) if include == "Metadata" else resource.codec.to_wire(obj)
         else:
             row["object"] = None
         rows.append(row)

@@ -146,8 +146,10 @@ class NodeAuthorizer:
         if a.verb in ("get", "list", "watch"):
             if a.name == node or (not a.name and _selects(a.field_selector, "metadata.name", node)):
                 return ""
-            return f"node '{node}' cannot read '{a.name}', only its own Node object" if a.name else (
-                f"node '{node}' cannot read all nodes, only its own Node object"
+            return (
+                f"node '{node}' cannot read '{a.name}', only its own Node object"
+                if a.name
+                else (f"node '{node}' cannot read all nodes, only its own Node object")
             )
         return f"node '{node}' cannot {a.verb} nodes"
 

@@ -344,9 +344,7 @@ def cluster_role_bindings() -> tuple[ClusterRoleBinding, ...]:
     )
     for name, role, subjects in _parse_bindings(KUBEADM_BINDINGS):
         found.append(
-            ClusterRoleBinding(
-                metadata=ObjectMeta(name=name), role_ref=_ref("ClusterRole", role), subjects=subjects
-            )
+            ClusterRoleBinding(metadata=ObjectMeta(name=name), role_ref=_ref("ClusterRole", role), subjects=subjects)
         )
     return tuple(found)
 

@@ -83,9 +83,7 @@ class AccessReview(Review):
 def _check_local(review: authorization_v1.LocalSubjectAccessReview, namespace: str) -> None:
     attributes = review.spec.resource_attributes
     if attributes is not None and (attributes.namespace or "") != namespace:
-        raise errors.bad_request(
-            f"spec.resourceAttributes.namespace must match namespace: {namespace}"
-        )
+        raise errors.bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
 
 
 def _now() -> str:

@@ -184,9 +184,7 @@ class Proxy(Subresource):
             (b"X-Forwarded-Host", request.header(b"host")),
             (b"X-Forwarded-Proto", b"https"),
         )
-        await relay(
-            request, backend, target, _service_error, extra=extra, rewrite=rewriter(prefix, backend.authority)
-        )
+        await relay(request, backend, target, _service_error, extra=extra, rewrite=rewriter(prefix, backend.authority))
         return None
 
 

@@ -184,5 +184,3 @@ def _expire(core: Core, watcher: Watcher, encoding: Any) -> None:
     fanout.flush()
     sink: Sink = watcher.sink
     sink.end(encoding.bookmark(core.cache.revision, None) if watcher.bookmarks else None)
-
-

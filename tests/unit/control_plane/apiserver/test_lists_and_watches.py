@@ -91,9 +91,7 @@ async def test_an_expired_token_comes_with_one_that_goes_on() -> None:
 async def test_meaningless_queries_are_refused(query: dict[str, str], code: int) -> None:
     async with running() as server:
         with pytest.raises(errors.StatusError) as refused:
-            await client_of(server).transport.request(
-                Request("GET", "/api/v1/namespaces/default/configmaps", query)
-            )
+            await client_of(server).transport.request(Request("GET", "/api/v1/namespaces/default/configmaps", query))
         assert refused.value.code == code
 
 

@@ -65,14 +65,10 @@ def _revision(obj: Any) -> list[Any]:
 
 
 TABLES: dict[str, Table] = {
-    "Deployment": Table(
-        columns("Name|Ready|#Up-to-date|#Available|Age|*Containers|*Images|*Selector"), _deployment
-    ),
+    "Deployment": Table(columns("Name|Ready|#Up-to-date|#Available|Age|*Containers|*Images|*Selector"), _deployment),
     "ReplicaSet": Table(columns("Name|#Desired|#Current|#Ready|Age|*Containers|*Images|*Selector"), _replica_set),
     "DaemonSet": Table(
-        columns(
-            "Name|#Desired|#Current|#Ready|#Up-to-date|#Available|Node Selector|Age|*Containers|*Images|*Selector"
-        ),
+        columns("Name|#Desired|#Current|#Ready|#Up-to-date|#Available|Node Selector|Age|*Containers|*Images|*Selector"),
         _daemon_set,
     ),
     "StatefulSet": Table(columns("Name|Ready|Age|*Containers|*Images"), _stateful_set),

@@ -229,9 +229,7 @@ _EVENT_COLUMNS = (
 TABLES: dict[str, Table] = {
     "Pod": pods.TABLE,
     "Node": Table(
-        columns(
-            "Name|Status|Roles|Age|Version|*Internal-IP|*External-IP|*OS-Image|*Kernel-Version|*Container-Runtime"
-        ),
+        columns("Name|Status|Roles|Age|Version|*Internal-IP|*External-IP|*OS-Image|*Kernel-Version|*Container-Runtime"),
         _node,
     ),
     "Service": Table(columns("Name|Type|Cluster-IP|External-IP|Port(s)|Age|*Selector"), _service),

@@ -224,9 +224,7 @@ BY_MODULE: dict[str, dict[str, Table]] = {
     },
     "discovery_v1": {"EndpointSlice": Table(columns("Name|AddressType|Ports|Endpoints|Age"), _slice)},
     "policy_v1": {
-        "PodDisruptionBudget": Table(
-            columns("Name|Min Available|Max Unavailable|#Allowed Disruptions|Age"), _budget
-        )
+        "PodDisruptionBudget": Table(columns("Name|Min Available|Max Unavailable|#Allowed Disruptions|Age"), _budget)
     },
     "rbac_v1": {
         "Role": Table(_CREATED, _created),
@@ -245,9 +243,7 @@ BY_MODULE: dict[str, dict[str, Table]] = {
         "Lease": Table(columns("Name|Holder|Age"), lambda o: [o.metadata.name, o.spec.holder_identity or "", age(o)])
     },
     "certificates_v1": {
-        "CertificateSigningRequest": Table(
-            columns("Name|Age|SignerName|Requestor|RequestedDuration|Condition"), _csr
-        )
+        "CertificateSigningRequest": Table(columns("Name|Age|SignerName|Requestor|RequestedDuration|Condition"), _csr)
     },
     "storage_v1": {
         "StorageClass": Table(

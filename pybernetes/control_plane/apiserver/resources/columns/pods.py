@@ -130,4 +130,3 @@ def row(pod: Any) -> list[Any]:
 
 
 TABLE = Table(columns("Name|Ready|Status|Restarts|Age|*IP|*Node|*Nominated Node|*Readiness Gates"), row)
-

@@ -182,9 +182,7 @@ async def test_forgeries() -> None:
 
 async def test_rsa_keys_and_rotation() -> None:
     key = rsa.generate_private_key(65537, 2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     world = World()
     old, new = TokenIssuer(pem, world.find), TokenIssuer(PRIVATE, world.find)
     tokens = ServiceAccountTokens([PUBLIC, pem], world.find)

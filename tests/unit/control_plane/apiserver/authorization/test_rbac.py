@@ -182,9 +182,7 @@ def test_union() -> None:
 
 WORDS = st.lists(st.sampled_from(["get", "list", "*"]), min_size=1, max_size=2, unique=True)
 GROUPS = st.lists(st.sampled_from(["", "apps", "*"]), min_size=1, max_size=2, unique=True)
-RESOURCES = st.lists(
-    st.sampled_from(["pods", "pods/log", "nodes", "*/log", "*"]), min_size=1, max_size=2, unique=True
-)
+RESOURCES = st.lists(st.sampled_from(["pods", "pods/log", "nodes", "*/log", "*"]), min_size=1, max_size=2, unique=True)
 NAMES = st.none() | st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2, unique=True)
 RULES = st.builds(
     lambda v, g, r, n: PolicyRule(verbs=v, api_groups=g, resources=r, resource_names=n), WORDS, GROUPS, RESOURCES, NAMES
