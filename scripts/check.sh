@@ -8,5 +8,5 @@ echo "==> ruff"
 echo "==> mypy"
 .venv/bin/mypy --no-error-summary pybernetes
 echo "==> import contracts"
-PYTHONPATH=. .venv/bin/lint-imports --no-timing | tail -n 12
+PYTHONPATH=. .venv/bin/lint-imports --no-logo | tail -n 12
 echo "check: all passed"
