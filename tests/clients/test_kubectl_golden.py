@@ -114,7 +114,11 @@ CLIENT = ["--dry-run=client", "-o", "yaml"]
     ],
 )
 def test_the_same_output(kubeconfig: Path, line: str) -> None:
-    assert run(OURS, kubeconfig, line.split()) == run([str(OFFICIAL)], kubeconfig, line.split())
+    for _ in range(3):  # ages turn over between the two calls now and then
+        ours, official = run(OURS, kubeconfig, line.split()), run([str(OFFICIAL)], kubeconfig, line.split())
+        if ours == official:
+            break
+    assert ours == official
 
 
 @pytest.mark.parametrize(

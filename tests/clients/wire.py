@@ -126,9 +126,12 @@ class Wire:
             answer = connection.getresponse()
             if answer.status != 200:
                 raise Refused(answer.status, answer.read())
-            for line in answer:
-                event = json.loads(line)
-                yield event["type"], event["object"]
+            try:
+                for line in answer:
+                    event = json.loads(line)
+                    yield event["type"], event["object"]
+            finally:
+                answer.close()  # it holds the socket as well
         finally:
             connection.close()
 

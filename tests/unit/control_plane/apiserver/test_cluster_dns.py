@@ -19,7 +19,7 @@ from pybernetes.machinery.errors import StatusError
 
 @contextlib.asynccontextmanager
 async def server(store: Path, advertise: str = "10.244.255.1") -> AsyncIterator[Client]:
-    api = APIServer(Config(store=f"sqlite://{store}", port=0, advertise_address=advertise))
+    api = APIServer(Config(store=f"sqlite://{store}", listen=False, advertise_address=advertise))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(api.run(), name="apiserver")
         await api.ready.wait()
