@@ -30,13 +30,13 @@ VERSIONS = {
     "discovery.k8s.io/v1": "EndpointSlice",
     "networking.k8s.io/v1": "Ingress",
     "apiextensions.k8s.io/v1": "CustomResourceDefinition",
-    "storage.k8s.io/v1": "StorageClass",
+    "storage.k8s.io/v1": "StorageClass VolumeAttachment CSIDriver",
     "admissionregistration.k8s.io/v1": "ValidatingAdmissionPolicy",
 }
 VERSION_OF = {kind: version for version, kinds in VERSIONS.items() for kind in kinds.split()}
 CLUSTER_WIDE = {
     "Namespace", "Node", "PersistentVolume", "RuntimeClass", "CertificateSigningRequest", "CustomResourceDefinition",
-    "StorageClass", "ValidatingAdmissionPolicy",
+    "StorageClass", "VolumeAttachment", "CSIDriver", "ValidatingAdmissionPolicy",
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from pybernetes.control_plane.controllers import (
     root_ca,
     serviceaccount_tokens,
 )
+from pybernetes.control_plane.controllers.attach_detach import AttachDetachController
 from pybernetes.control_plane.controllers.autoscaling import HorizontalPodAutoscalerController
 from pybernetes.control_plane.controllers.bootstrap_tokens import BootstrapSigner, TokenCleaner
 from pybernetes.control_plane.controllers.certificates import (
@@ -96,6 +97,7 @@ PLAIN: tuple[type[Controller], ...] = (
     VACProtectionController,
     VolumeBinder,
     EphemeralVolumeController,
+    AttachDetachController,
     ClusterRoleAggregationController,
     CSRApprovingController,
     CSRCleanerController,

@@ -35,7 +35,7 @@ from pybernetes.node.kubelet import machine
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.config import KUBELET_VERSION
 from pybernetes.node.kubelet.lifecycle import apply, decide
-from pybernetes.node.kubelet.node_status import LEASES, conditions, parse_taint
+from pybernetes.node.kubelet.node_status import ATTACHED_BY_CONTROLLER, LEASES, conditions, parse_taint
 from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import find_container, next_back_off, spec_hash
 from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, PodState, Run, Sandbox
@@ -174,7 +174,7 @@ class FakeNodes:
             },
         }
         node = Node(
-            metadata=ObjectMeta(name=name, labels=labels),
+            metadata=ObjectMeta(name=name, labels=labels, annotations=dict(ATTACHED_BY_CONTROLLER)),
             spec=NodeSpec(taints=[parse_taint(text) for text in config.taints] or None),
             status=msgspec.convert(body, NodeStatus),
         )

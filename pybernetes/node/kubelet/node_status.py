@@ -34,6 +34,8 @@ from pybernetes.node.kubelet.host import NodeFacts
 log = logging.getLogger(__name__)
 
 LEASES = "kube-node-lease"
+#: Volumes are attached by the control plane, not by the node itself.
+ATTACHED_BY_CONTROLLER = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
 MAX_IMAGES = 50
 
 
@@ -165,7 +167,7 @@ class NodeKeeper:
     async def _register(self) -> None:
         labels = {**machine.labels(self.config.node_name), **self.config.labels}
         node = Node(
-            metadata=ObjectMeta(name=self.config.node_name, labels=labels),
+            metadata=ObjectMeta(name=self.config.node_name, labels=labels, annotations=dict(ATTACHED_BY_CONTROLLER)),
             spec=NodeSpec(taints=[parse_taint(text) for text in self.config.taints] or None),
             status=msgspec.convert(await self._status_body({}), NodeStatus),
         )
