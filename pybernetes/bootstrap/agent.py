@@ -55,8 +55,9 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(containerd.run(), name="containerd")
-                names = dns.DNS(self._dns(), informers.client, informers)
-                group.create_task(names.run(), name="dns")
+                names = dns.DNS(self._dns(), informers.client, informers) if cluster.state.dns else None
+                if names is not None:
+                    group.create_task(names.run(), name="dns")
                 services = proxy.Proxy(node_host.proxy_config(cluster, node), informers.client, informers)
                 group.create_task(services.run(), name="proxy")
                 policies = proxy.policy.Policies(node_host.policy_config(cluster, node), informers.client, informers)
@@ -73,7 +74,8 @@ class Agent:
                 kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
-                await names.ready.wait()
+                if names is not None:
+                    await names.ready.wait()
                 await services.ready.wait()
                 self.ready.set(node)
         finally:

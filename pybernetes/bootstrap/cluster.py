@@ -43,6 +43,9 @@ class ClusterState(msgspec.Struct):
     nodes: list[NodeState] = []
     fake_nodes: int = 0
     created: str = ""
+    #: The packet filter of Services, and whether the nodes serve the cluster's names.
+    proxy_mode: str = "nftables"
+    dns: bool = True
 
     @property
     def dns_address(self) -> str:
@@ -146,6 +149,8 @@ def create(
     store: str,
     nodes: list[str],
     fake_nodes: int,
+    proxy_mode: str = "nftables",
+    dns: bool = True,
 ) -> Cluster:
     """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable."""
     if not name.replace("-", "").isalnum() or name != name.lower() or len(name) > 40:
@@ -169,6 +174,8 @@ def create(
         nodes=[NodeState(node) for node in nodes],
         fake_nodes=fake_nodes,
         created=clock.rfc3339(),
+        proxy_mode=proxy_mode,
+        dns=dns,
     )
     cluster = Cluster(directory, state)
     cluster.save()

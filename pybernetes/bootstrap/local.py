@@ -55,11 +55,19 @@ def _up(arguments: list[str]) -> int:
     parser.add_argument("--store", default="sqlite", help="sqlite, memory or etcd://HOST:PORT (default: %(default)s)")
     parser.add_argument("--api-port", type=int, metavar="PORT", help="default: 6443, or the next free one")
     parser.add_argument("--bind-address", default="127.0.0.1", metavar="ADDR", help="address of the API server")
+    parser.add_argument(
+        "--proxy-mode", choices=("nftables", "iptables"), help="the packet filter of Services (default: nftables)"
+    )
+    parser.add_argument("--no-dns", action="store_true", help="leave the cluster DNS to Pods of yours: docs/dns.md")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready")
     parser.add_argument("--no-merge", action="store_true", help="leave the user's kubeconfig alone")
     options = parser.parse_args(arguments)
     begin = clock.monotonic()
     cluster = clusters.find(options.name, options.data_dir) or _create(options)
+    if options.proxy_mode not in (None, cluster.state.proxy_mode):
+        raise ClusterError(f"the cluster was made with --proxy-mode {cluster.state.proxy_mode}; 'down' it first")
+    if options.no_dns and cluster.state.dns:
+        raise ClusterError("the cluster was made with its own DNS; 'down' it first")
     step = _Steps(f'cluster "{cluster.state.name}" in {cluster.directory}')
     with step("certificates"):
         credentials = ensure_credentials(cluster)
@@ -116,6 +124,8 @@ def _create(options: argparse.Namespace) -> Cluster:
         store=options.store,
         nodes=[clusters.node_name()] if nodes else [],
         fake_nodes=options.fake_nodes,
+        proxy_mode=options.proxy_mode or "nftables",
+        dns=not options.no_dns,
     )
 
 

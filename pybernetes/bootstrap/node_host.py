@@ -49,7 +49,11 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
     """The settings of the node's proxy."""
     state = cluster.state
     return proxy.Config(
-        cluster=state.name, node=node, node_addresses=(state.machine_address,), pod_cidrs=(state.pod_cidr,)
+        cluster=state.name,
+        node=node,
+        node_addresses=(state.machine_address,),
+        pod_cidrs=(state.pod_cidr,),
+        backend=state.proxy_mode,
     )
 
 

@@ -146,6 +146,9 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     parser.add_argument("--node", default=socket.gethostname().lower(), help="name of the node (default: %(default)s)")
     parser.add_argument("--node-address", action="append", metavar="ADDR", help="for NodePorts; may be repeated")
     parser.add_argument("--cluster-cidr", action="append", metavar="CIDR", help="range of all Pods; may be repeated")
+    parser.add_argument(
+        "--proxy-mode", choices=("nftables", "iptables"), default="nftables", help="default: %(default)s"
+    )
     options = parser.parse_args(arguments)
     from pybernetes.network.proxy import Config, Proxy
 
@@ -154,6 +157,7 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         node=options.node,
         node_addresses=tuple(options.node_address or ()),
         pod_cidrs=tuple(options.cluster_cidr or ()),
+        backend=options.proxy_mode,
     )
     return OverHTTP(_connection(options), lambda client: Proxy(config, client)), options
 

@@ -6,6 +6,7 @@ interface, namespace, rule or cgroup more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -127,14 +128,20 @@ def machine_state() -> dict[str, set[str]]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     """The cluster, with the images `hello` and `busybox` on its node."""
+    with brought_up(tmp_path_factory, f"e2e-{os.getpid()}") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str) -> Iterator[RealCluster]:
+    """A cluster from `up` to `down`, and nothing left of it. Links and tables are named after it."""
     from pybernetes.bootstrap import images
 
-    name = f"e2e-{os.getpid()}"  # links and tables are named after it
     before = machine_state()
     home = tmp_path_factory.mktemp("home")
     found = RealCluster(name, home / name, home)
     try:
-        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()))
+        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags)
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         environment = {**os.environ, "PYBERNETES_HOME": str(home)}
         command = [sys.executable, "-m", "pybernetes", "image", "--name", name, "import", *map(str, archives)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import RealCluster
+from tests.e2e.conftest import RealCluster, brought_up
 
 NAMESPACE = "services"
 
@@ -61,12 +61,19 @@ spec: {{podSelector: {{matchLabels: {{app: web}}}}, policyTypes: [Ingress]}}
 """
 
 
-@pytest.fixture(scope="module")
-def web(cluster: RealCluster) -> Iterator[RealCluster]:
-    cluster.apply(MANIFEST)
-    cluster.wait("-n", NAMESPACE, "deployment/web", "--for=condition=Available")
-    yield cluster
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+@pytest.fixture(scope="module", params=["nftables", pytest.param("iptables", marks=pytest.mark.slow)])
+def web(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """Two replicas behind a Service: in the cluster of all tests, and in one with the other packet filter."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "nftables":
+            cluster: RealCluster = request.getfixturevalue("cluster")
+        else:
+            name = f"e2e-{os.getpid()}-{request.param}"
+            cluster = stack.enter_context(brought_up(tmp_path_factory, name, "--proxy-mode", request.param))
+        cluster.apply(MANIFEST)
+        cluster.wait("-n", NAMESPACE, "deployment/web", "--for=condition=Available")
+        yield cluster
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
 
 
 def fetch(url: str, seconds: float = 2, *, pod: str = "") -> str:

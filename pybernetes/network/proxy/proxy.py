@@ -24,6 +24,7 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
 from pybernetes.network.proxy import conntrack
 from pybernetes.network.proxy.health import HealthPorts
+from pybernetes.network.proxy.iptables import Iptables
 from pybernetes.network.proxy.nftables import Nftables
 from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, service_rules
 
@@ -31,10 +32,15 @@ log = logging.getLogger(__name__)
 
 BY_SERVICE = "service"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+#: The packet filters, by the name of `--proxy-mode`.
+BACKENDS: dict[str, type[Nftables] | type[Iptables]] = {"nftables": Nftables, "iptables": Iptables}
 
 
 class Backend(Protocol):
     """One family's rules in the kernel. Calls block; they raise OSError."""
+
+    #: Whether an update of a few Services is cheaper than a change of threads.
+    instant: bool
 
     def replace(self, rules: Mapping[str, ServiceRules]) -> None:
         """Everything anew: these Services and nothing else."""
@@ -63,7 +69,7 @@ class Config:
     node_addresses: tuple[str, ...] = ()
     #: Ranges of the Pods of all nodes: their packets keep their source, others' are masqueraded.
     pod_cidrs: tuple[str, ...] = ()
-    #: The packet filter: "nftables".
+    #: The packet filter: "nftables" or "iptables".
     backend: str = "nftables"
     #: Families with Service addresses.
     families: tuple[str, ...] = ("IPv4",)
@@ -82,9 +88,9 @@ class Config:
 
 def backend(config: Config, family: str) -> Backend:
     """The configured backend for one family."""
-    if config.backend == "nftables":
-        return Nftables(config.table, family, config.pod_cidrs, config.node_addresses, config.netns)
-    raise ValueError(f"proxy backend {config.backend!r} is not supported: nftables")
+    if config.backend not in BACKENDS:
+        raise ValueError(f"proxy backend {config.backend!r} is not supported: {', '.join(BACKENDS)}")
+    return BACKENDS[config.backend](config.table, family, config.pod_cidrs, config.node_addresses, config.netns)
 
 
 async def teardown(config: Config) -> None:
@@ -193,10 +199,10 @@ class Proxy:
             changed = {key: rules for key, rules in new.items() if rules != old[key]}
             if not changed:
                 continue
-            if len(changed) > 50:
-                await asyncio.to_thread(state.backend.update, changed)
-            else:  # well under a millisecond: less than a thread costs
+            if state.backend.instant and len(changed) <= 50:
                 state.backend.update(changed)
+            else:
+                await asyncio.to_thread(state.backend.update, changed)
             for key, rules in changed.items():
                 if rules.ports:
                     state.rules[key] = rules

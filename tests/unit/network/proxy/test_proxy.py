@@ -23,6 +23,8 @@ from tests.suites.api_server import client_of, running
 class Notes:
     """A backend in memory. `failures`: how many calls are still to fail."""
 
+    instant = True
+
     def __init__(self) -> None:
         self.rules: dict[str, ServiceRules] = {}
         self.calls: list[tuple[str, list[str]]] = []

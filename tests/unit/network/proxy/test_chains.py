@@ -1,0 +1,94 @@
+"""The text of the iptables chains: which there are, and who leads to whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pybernetes.network.proxy.chains import Chains, Fragment
+from pybernetes.network.proxy.rules import PortRules, ServiceRules, Target
+
+HERE: Target = ("10.200.0.1", 8080)
+FAR: Target = ("10.200.1.1", 8080)
+PORT = PortRules(
+    namespace="default", service="s", port_name="http", protocol="TCP", port=80, cluster_ip="10.96.0.1",
+    external_ips=("198.18.0.9",), node_port=30080, inside=(HERE, FAR), outside=(HERE, FAR), cluster=(HERE, FAR),
+    outside_local=False, elsewhere=True, affinity_seconds=0, source_ranges=(), guarded_ips=(),
+)  # fmt: skip
+
+
+def made(**changes: object) -> tuple[Chains, Fragment]:
+    chains = Chains("table", "IPv4", ("10.200.0.0/16", "fd00::/64"), ("198.18.0.1", "fd00::1"))
+    port = replace(PORT, **changes)  # type: ignore[arg-type]
+    return chains, chains.fragment(ServiceRules((port,), frozenset()))
+
+
+def kinds(fragment: Fragment) -> dict[str, list[tuple[str, ...]]]:
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for (_, name), rules in fragment.chains.items():
+        found.setdefault(name.split("-")[1], []).append(rules)
+    return found
+
+
+def targets(fragment: Fragment, chain: tuple[str, str]) -> list[str]:
+    found = (rule.split(" -j ")[1] for where, rule in fragment.dispatch if where == chain)
+    return [target.split("-")[1] if target.startswith("KUBE-") else target.split()[0] for target in found]
+
+
+def test_names_fit_and_are_known_again() -> None:
+    chains, fragment = made(affinity_seconds=10, source_ranges=("0.0.0.0/0",), guarded_ips=("198.18.0.9",))
+    names = [name for _, name in (*fragment.chains, *chains.fixed(), *chains.dispatching)]
+    assert all(len(name) <= 28 and chains.mine(name) for name in names)
+    assert not chains.mine("KUBE-SERVICES") and not chains.mine("KUBE-SVC-" + "A" * 16)
+    other = Chains("other", "IPv4", (), ())
+    assert not any(other.mine(name) for name in names)
+
+
+def test_a_service_of_two_endpoints() -> None:
+    chains, fragment = made()
+    found = kinds(fragment)
+    assert sorted(found) == ["EXT", "SEP", "SVC"]
+    (svc,) = found["SVC"]
+    assert "--probability 0.5000000000" in svc[1] and "statistic" not in svc[2] and len(svc) == 3
+    assert [rules[0].split()[1] for rules in found["SEP"]] == ["10.200.0.1/32", "10.200.1.1/32"]
+    assert targets(fragment, chains.services) == ["SVC", "EXT"]
+    assert targets(fragment, chains.node_ports) == ["EXT"]
+    assert not targets(fragment, chains.refused) and not targets(fragment, chains.refused_outside)
+
+
+def test_local_policies() -> None:
+    chains, fragment = made(outside=(HERE,), outside_local=True)
+    found = kinds(fragment)
+    assert sorted(found) == ["EXT", "SEP", "SVC", "SVL"]
+    assert [rule.split("-j ")[1][:12] for rule in found["EXT"][0]] == [
+        "KUBE-SVC-" + chains.tag[:3], "KUBE-MARK-MA", "KUBE-SVC-" + chains.tag[:3], "KUBE-SVL-" + chains.tag[:3],
+    ]  # fmt: skip
+    chains, fragment = made(inside=(), outside=(), outside_local=True)
+    assert targets(fragment, chains.refused) == ["DROP"]
+    assert targets(fragment, chains.refused_outside) == ["DROP", "DROP"]
+    assert targets(fragment, chains.node_ports) == ["EXT"]  # Pods and the node go to all endpoints
+
+
+@pytest.mark.parametrize(("protocol", "verdict"), [("TCP", "REJECT --reject-with tcp-reset"), ("UDP", "REJECT")])
+def test_nobody_home(protocol: str, verdict: str) -> None:
+    chains, fragment = made(inside=(), outside=(), cluster=(), elsewhere=False, protocol=protocol)
+    assert not fragment.chains
+    assert {where for where, _ in fragment.dispatch} == {chains.refused, chains.refused_outside}
+    assert all(rule.endswith(f"-j {verdict}") for _, rule in fragment.dispatch)
+
+
+def test_source_ranges() -> None:
+    chains, fragment = made(source_ranges=("192.0.2.0/24",), guarded_ips=("198.18.0.9",))
+    assert targets(fragment, chains.services) == ["SVC", "FW"]
+    assert targets(fragment, chains.firewall) == ["DROP"]
+    assert kinds(fragment)["FW"][0][0].startswith("-s 192.0.2.0/24 -j KUBE-EXT-")
+
+
+def test_the_other_family() -> None:
+    chains = Chains("table", "IPv6", ("10.200.0.0/16", "fd00::/64"), ("198.18.0.1", "fd00::1"))
+    pod: tuple[Target, ...] = (("fd00::2", 8080),)
+    port = replace(PORT, cluster_ip="fd01::1", external_ips=(), inside=pod, outside=pod, cluster=pod)
+    fragment = chains.fragment(ServiceRules((port,), frozenset()))
+    assert "--to-destination [fd00::2]:8080" in kinds(fragment)["SEP"][0][1]
+    assert any("-d fd00::1/128" in rule for _, rule in chains.jumps())
