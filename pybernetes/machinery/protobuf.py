@@ -51,6 +51,29 @@ _ZERO_COUNTS_TEXT: Final = """
     unhealthyPodEvictionPolicy value errorCode namespaceSelector
 """
 _ZERO_COUNTS: Final = frozenset(_ZERO_COUNTS_TEXT.split())
+#: Of these names, the fields that are no pointers: Go writes their zero always, and JSON never shows it.
+_PLAIN_TEXT: Final = """
+    count core/v1.Event core/v1.EventSeries events/v1.EventSeries resource/v1.DeviceSubRequest
+    count resource/v1.ExactDeviceRequest
+    partition core/v1.AWSElasticBlockStoreVolumeSource core/v1.GCEPersistentDiskVolumeSource
+    priority apiextensions/v1.CustomResourceColumnDefinition
+    protocol core/v1.ContainerPort core/v1.EndpointPort core/v1.PortStatus core/v1.ServicePort
+    protocol networking/v1.IngressPortStatus
+    storageClassName core/v1.PersistentVolumeSpec
+    timeoutSeconds core/v1.Probe
+    value core/v1.EnvVar core/v1.Taint core/v1.Toleration resource/v1.DeviceTaint resource/v1.DeviceToleration
+    version apiregistration/v1.APIServiceSpec authorization/v1.ResourceAttributes meta/v1.APIResource
+    observedGeneration admissionregistration/v1.ValidatingAdmissionPolicyStatus apps/v1.DaemonSetStatus
+    observedGeneration apiextensions/v1.CustomResourceDefinitionCondition apps/v1.DeploymentStatus
+    observedGeneration apiextensions/v1.CustomResourceDefinitionStatus apps/v1.ReplicaSetStatus
+    observedGeneration apps/v1.StatefulSetStatus core/v1.PodCondition core/v1.PodStatus meta/v1.Condition
+    observedGeneration core/v1.ReplicationControllerStatus policy/v1.PodDisruptionBudgetStatus
+"""
+_PLAIN: Final = frozenset(
+    (message, field) for field, *messages in map(str.split, _PLAIN_TEXT.strip().splitlines()) for message in messages
+)
+#: Pointers whose name elsewhere means a plain field.
+_POINTERS: Final = frozenset({("core/v1.CSIVolumeSource", "readOnly"), ("discovery/v1.EndpointPort", "name")})
 
 # A field: (JSON name or "" when its message is inlined, type letter or message name, repeated, map)
 _Field = tuple[str, str, bool, bool]
@@ -227,8 +250,13 @@ def _decode_into(result: dict[str, Any], data: bytes, name: str) -> None:
                 items.append(_decode_value(raw, type_))
         else:
             value = _decode_value(raw, type_)
-            if value or type_ in "IQ" or len(type_) > 1 or (json_name in _ZERO_COUNTS and value is not None):
+            if value or type_ in "IQ" or len(type_) > 1 or (value is not None and _zero_counts(name, json_name)):
                 result[json_name] = value
+
+
+def _zero_counts(message: str, field: str) -> bool:
+    place = (message, field)
+    return (field in _ZERO_COUNTS and place not in _PLAIN) or place in _POINTERS
 
 
 def _decode_entry(raw: bytes, type_: str) -> tuple[str, Any]:

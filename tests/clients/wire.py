@@ -101,7 +101,8 @@ class Wire:
 
     def post_protobuf(self, path: str, body: Body) -> Any:
         """As typed clients of v1.36 do: protobuf out, anything back."""
-        return self.call("POST", path, protobuf.encode(body), Content_Type=PROTOBUF, Accept="application/json")
+        data = protobuf.encode(as_go_writes(body))
+        return self.call("POST", path, data, Content_Type=PROTOBUF, Accept="application/json")
 
     def put(self, path: str, body: Any) -> Any:
         return self.call("PUT", path, body)
@@ -182,6 +183,38 @@ def until(ask: Callable[[], Any], holds: Callable[[Any], Any], seconds: float = 
         threading.Event().wait(0.05)
 
 
+_PLAIN_MESSAGES = ("metadata", "spec", "status", "resources", "template")
+_ZEROS: dict[str, Any] = {"s": "", "i": 0, "b": False, "d": 0.0}
+
+
+def as_go_writes(body: Body) -> Body:
+    """The body with the zero values of all plain fields, which Go's protobuf always carries."""
+
+    def filled(wire: Body, message: str) -> Body:
+        made = dict(wire)
+        for name, type_, repeated, mapping in protobuf._message(message).values():
+            value = wire.get(name)
+            if not name:
+                made |= filled(wire, type_)
+            elif len(type_) == 1:
+                plain = type_ in _ZEROS and not repeated and not mapping
+                if value is None and plain and not protobuf._zero_counts(message, name):
+                    made[name] = _ZEROS[type_]
+            elif repeated:
+                if value:
+                    made[name] = [filled(item, type_) for item in value]
+            elif mapping:
+                if value:
+                    made[name] = {key: filled(item, type_) for key, item in value.items()}
+            elif value is not None or (name in _PLAIN_MESSAGES and message != "core/v1.PodSpec"):
+                made[name] = filled(value or {}, type_)
+        return made
+
+    message = protobuf._name_of(body["apiVersion"], body["kind"])
+    assert message is not None
+    return {**filled(body, message), "apiVersion": body["apiVersion"], "kind": body["kind"]}
+
+
 def life(
     wire: Wire, collection: str, make: Callable[[str], Body], *, status: Body | None = None,
     change: Callable[[Body], Any] | None = None,
@@ -201,7 +234,7 @@ def life(
     for name in names:
         obj = make(name)
         obj.setdefault("metadata", {}).update(name=name, labels={"special-label": "conformance"})
-        made = wire.post(collection, obj)
+        made = (wire.post if name == names[0] else wire.post_protobuf)(collection, obj)
         assert made["metadata"]["name"] == name and made["metadata"]["uid"]
         assert made["kind"] == obj["kind"]
     one = f"{collection}/{names[0]}"
@@ -243,6 +276,11 @@ def life(
         again["metadata"]["annotations"]["updatedstatus"] = "true"
         assert wire.put(f"{one}/status", again)["metadata"]["annotations"]["updatedstatus"] == "true"
         _within(status, wire.patch(f"{one}/status", body, STRATEGIC)["status"])
+        applied = {k: got[k] for k in ("apiVersion", "kind")} | {"metadata": {"name": names[0]}, "status": status}
+        query = "fieldManager=test-apply&force=true&fieldValidation=Strict"
+        _within(status, wire.patch(f"{one}/status?{query}", applied, APPLY)["status"])
+        operations = [{"op": "replace", "path": f"/status/{key}", "value": value} for key, value in status.items()]
+        _within(status, wire.patch(f"{one}/status?fieldValidation=Strict", operations, JSON_PATCH)["status"])
     assert wire.refused("DELETE", one, {"preconditions": {"uid": "other"}}).code == 409
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     wire.call("DELETE", one, protobuf.encode(options), Content_Type=PROTOBUF)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.discovery import Discovery
@@ -72,10 +74,15 @@ class Paths:
 
     async def _root(self, call: Call) -> Result:
         listed = [*self._exact, *self._below, *self._discovery.paths(), "/healthz", "/livez", "/readyz"]
-        return Result(obj={"paths": sorted({path for path in listed if path != "/"})})
+        return _always_json({"paths": sorted({path for path in listed if path != "/"})})
 
 
 async def _version(call: Call) -> Result:
     if call.method not in ("GET", "HEAD"):
         raise errors.method_not_allowed(("", ""), call.method)
-    return Result(obj=VERSION)
+    return _always_json(VERSION)
+
+
+def _always_json(value: dict[str, Any]) -> Result:
+    """What is no API object has one form, whatever the client accepts."""
+    return Result(raw=msgspec.json.format(msgspec.json.encode(value), indent=2))

@@ -228,7 +228,7 @@ class APIServer:
             key_set = service_accounts.key_set(self.access.keys)
 
             async def configuration(call: Call) -> Result:
-                return Result(obj=document)
+                return Result(raw=_json(document))
 
             async def keys(call: Call) -> Result:
                 return Result(raw=_json(key_set), media_type=b"application/jwk-set+json")
