@@ -144,20 +144,6 @@ class HTTP:
         sock.settimeout(None)
         return WebSocket(sock, buffer, reply.headers.get("sec-websocket-protocol", ""))
 
-    def upgrade_spdy(self, path: str, channels: list[int]) -> WebSocket | Reply:
-        """Turn the connection into SPDY streams, one for each channel; the Reply when the server does not want to."""
-        from pybernetes.cli.spdy import SpdySocket
-
-        headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v4.channel.k8s.io"}
-        reply = self.request("POST", path, None, headers)
-        if reply.code != 101:
-            return reply
-        sock, buffer = self._socket, self._buffer
-        assert sock is not None
-        self._socket, self._buffer = None, b""
-        sock.settimeout(None)
-        return SpdySocket(sock, buffer, channels)
-
     def another(self) -> HTTP:
         """A second connection to the same server."""
         made = HTTP(self._connection, timeout=self._timeout, verbosity=self._verbosity)

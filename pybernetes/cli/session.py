@@ -218,15 +218,6 @@ class Session:
             raise CLIError(f"unable to upgrade connection: {error}")
         raise error
 
-    def upgrade_spdy(self, path: str, query: list[tuple[str, str]], channels: list[int]) -> WebSocket:
-        """SPDY streams on a connection of their own. Raises APIError."""
-        from pybernetes.cli.websocket import WebSocket
-
-        found = self.http.another().upgrade_spdy(_with_query(path, query), channels)
-        if isinstance(found, WebSocket):
-            return found
-        raise self.error(found)
-
     def get(self, resource: Resource, namespace: str, name: str, subresource: str = "") -> dict[str, Any]:
         """One object. Raises APIError."""
         found = self.call("GET", resource.path(namespace, name, subresource))

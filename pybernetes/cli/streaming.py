@@ -55,14 +55,9 @@ def run(
     query.append(("tty", "true") if tty else ("stderr", "true"))
     session.out.flush()
     path = session.resources.find("pods").path(namespace, pod, subresource)
+    # Input from a file must be able to end, which only v5 knows.
     protocols = ("v5.channel.k8s.io",) if stdin and not terminal else ("v5.channel.k8s.io", "v4.channel.k8s.io")
-    try:
-        socket = session.upgrade(path, query, protocols)
-    except (APIError, CLIError):
-        if len(protocols) > 1:
-            raise
-        channels = [_STATUS, _STDIN, _STDOUT] + ([] if tty else [_STDERR])  # input must be able to end
-        socket = session.upgrade_spdy(path, query, channels)
+    socket = session.upgrade(path, query, protocols)
     out = sink or sys.stdout.buffer
     restore = _raw(socket) if terminal else None
     try:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
+import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 import websocket
 import yaml
 
-from tests.e2e.conftest import RealCluster
+from tests.e2e.conftest import KUBECTL, RealCluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 
@@ -170,9 +173,35 @@ def test_exec_by_websocket(running: RealCluster, protocol: str, tmp_path: Any) -
         assert status["reason"] == "NonZeroExitCode" and status["details"]["causes"][0]["message"] == "3"
 
 
-def test_v5_is_refused_so_that_clients_fall_back(running: RealCluster, tmp_path: Any) -> None:
-    with pytest.raises(websocket.WebSocketBadStatusException, match="400"):
-        connect(running, "plain/exec?container=main&command=cat&stdout=1", "v5.channel.k8s.io", tmp_path)
+def test_v5_closes_input(running: RealCluster, tmp_path: Any) -> None:
+    path = "plain/exec?container=main&command=sh&command=-c&command=wc+-c;exit+4&stdin=1&stdout=1&stderr=1"
+    connection = connect(running, path, "v5.channel.k8s.io", tmp_path)
+    connection.send_binary(b"\0" + b"x" * 40_000)
+    connection.send_binary(b"\xff\0")
+    got = list(frames(connection))
+    assert [frame for frame in got if frame[0] == 1] == [b"\x0140000\n"]
+    status = json.loads(got[-1][1:])
+    assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "4"}]
+
+
+def test_kubectl_streams_by_websocket_alone(running: RealCluster) -> None:
+    """The official kubectl asks for the newest protocols first, and falls back to SPDY when it is refused."""
+    done = running.kubectl(*HERE, "exec", "-i", "-v=6", "plain", "--", "cat", stdin="to and fro")
+    assert done.stdout == "to and fro" and "fallback" not in done.stderr.lower()
+    assert "101 Switching Protocols" in done.stderr
+    with subprocess.Popen(
+        [str(KUBECTL), "--kubeconfig", str(running.kubeconfig), *HERE, "port-forward", "-v=6", "web", ":8080"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as forward:  # fmt: skip
+        assert forward.stdout is not None and forward.stderr is not None
+        port = re.search(r"127.0.0.1:(\d+)", forward.stdout.readline())
+        assert port is not None
+        for _ in range(2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/plain.txt", timeout=10) as answer:
+                assert answer.read() == b"file\n"
+        forward.terminate()
+        told = forward.stderr.read().lower()
+    assert "negotiated protocol: portforward.k8s.io" in told and "fallback" not in told
 
 
 def test_log_by_websocket(running: RealCluster, tmp_path: Any) -> None:

@@ -266,13 +266,13 @@ async def _check_node_api(world: RealWorld, found: Pod, tmp_path: Path) -> None:
     writer.write("\r\n".join(head).encode())
     async with asyncio.timeout(10):
         answer = await reader.readuntil(b"\r\n\r\n")
-        assert b" 101 " in answer and b"v4.channel.k8s.io" in answer
+        assert b" 101 " in answer and b"v5.channel.k8s.io" in answer
         data = b""
         while b"hello\n" not in data:
             data += await reader.read(100)
     writer.close()
     refused = await _request(
-        19250, trusted, "GET", path, ("Upgrade: websocket", "Sec-WebSocket-Protocol: v5.channel.k8s.io")
+        19250, trusted, "GET", path, ("Upgrade: websocket", "Sec-WebSocket-Protocol: v6.channel.k8s.io")
     )
     assert refused[0] == 400
     task = asyncio.ensure_future(_request(19250, trusted, "GET", "/containerLogs/default/web/main?follow=true"))  # noqa: TID251

@@ -158,20 +158,19 @@ class Server:
 
     async def _exec(self, request: Request, namespace: str, name: str, container: str) -> Response:
         _, run = self._running(namespace, name, container)
-        stdin, stdout, stderr, tty = _stream_flags(request)
-        url = await self._kubelet.runtime.exec_url(
-            run.id, request.query.get("command", []), tty=tty, stdin=stdin, stdout=stdout, stderr=stderr
-        )
-        return await streaming.hand_over(request, url)
+        streams = _streams(request)
+        command = request.query.get("command", [])
+        url = await self._kubelet.runtime.exec_url(run.id, command, **streams._asdict())
+        return await streaming.hand_over(request, url, streams)
 
     async def _attach(self, request: Request, namespace: str, name: str, container: str) -> Response:
         worker, run = self._running(namespace, name, container)
         spec = find_container(worker.pod, container)
-        stdin, stdout, stderr, _ = _stream_flags(request)
-        url = await self._kubelet.runtime.attach_url(
-            run.id, tty=bool(spec and spec.tty), stdin=stdin, stdout=stdout, stderr=stderr and not (spec and spec.tty)
-        )
-        return await streaming.hand_over(request, url)
+        streams = _streams(request)
+        tty = bool(spec and spec.tty)  # what the container has, whatever the caller thinks
+        streams = streams._replace(tty=tty, stderr=streams.stderr and not tty)
+        url = await self._kubelet.runtime.attach_url(run.id, **streams._asdict())
+        return await streaming.hand_over(request, url, streams)
 
     async def _port_forward(self, request: Request, namespace: str, name: str) -> Response:
         worker = self._worker(namespace, name)
@@ -228,15 +227,15 @@ def _status(refusal: Refusal) -> Response:
     return Response(refusal.status, msgspec.json.encode(status), JSON)
 
 
-def _stream_flags(request: Request) -> tuple[bool, bool, bool, bool]:
-    """stdin, stdout, stderr, tty; the kubelet's names (`input`) and the API's (`stdin`) both count."""
+def _streams(request: Request) -> streaming.Streams:
+    """What the caller wants; the kubelet's names (`input`) and the API's (`stdin`) both count."""
     stdin = request.flag("input") or request.flag("stdin")
     stdout = request.flag("output") or request.flag("stdout")
     stderr = request.flag("error") or request.flag("stderr")
     tty = request.flag("tty")
     if not (stdin or stdout or stderr):
         raise Refusal(400, "you must specify at least 1 of stdin, stdout, stderr")
-    return stdin, stdout, stderr and not tty, tty
+    return streaming.Streams(stdin, stdout, stderr and not tty, tty)
 
 
 def log_options(request: Request) -> logs.LogOptions:

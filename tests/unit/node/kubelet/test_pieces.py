@@ -22,7 +22,6 @@ from pybernetes.node.kubelet.images import credentials_for
 from pybernetes.node.kubelet.mounts import _open_below
 from pybernetes.node.kubelet.security import container_context, forbidden_sysctl
 from pybernetes.node.kubelet.server_auth import caller_of_certificate, subresource_of
-from pybernetes.node.kubelet.streaming import accepted_protocols
 from pybernetes.node.kubelet.volumes import atomic
 from pybernetes.node.kubelet.volumes.atomic import File
 from pybernetes.node.kubelet.worker import status_patch
@@ -207,7 +206,7 @@ def test_sub_paths_stay_inside(tmp_path: Path) -> None:
         _open_below(volume, "out/passwd", create=True)
 
 
-def test_callers_and_protocols() -> None:
+def test_callers() -> None:
     subject = ((("commonName", "kube-apiserver"),), (("organizationName", "system:masters"),))
     caller = caller_of_certificate({"subject": subject})
     assert caller and (caller.name, caller.groups) == ("kube-apiserver", ("system:masters",))
@@ -215,4 +214,3 @@ def test_callers_and_protocols() -> None:
     assert [subresource_of(p) for p in ("/exec/a/b/c", "/metrics/x", "/pods", "/stats/summary")] == [
         "proxy", "metrics", "pods", "stats",
     ]  # fmt: skip
-    assert accepted_protocols("v5.channel.k8s.io, v4.channel.k8s.io") == ["v4.channel.k8s.io"]
