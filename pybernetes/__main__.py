@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kubectl": ("pybernetes.cli.kubectl", "the command line for everything in the cluster (also installed as pk)"),
     "apiserver": ("pybernetes.bootstrap.components", "one component: the API server"),
     "controller-manager": ("pybernetes.bootstrap.components", "one component: all controllers"),
+    "cloud-controller-manager": ("pybernetes.bootstrap.components", "one component: nodes, load balancers, routes"),
     "scheduler": ("pybernetes.bootstrap.components", "one component: the scheduler"),
     "kubelet": ("pybernetes.bootstrap.components", "one component: the kubelet with its container runtime"),
     "proxy": ("pybernetes.bootstrap.components", "one component: kube-proxy"),

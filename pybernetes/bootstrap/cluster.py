@@ -46,6 +46,8 @@ class ClusterState(msgspec.Struct):
     #: The packet filter of Services, and whether the nodes serve the cluster's names.
     proxy_mode: str = "nftables"
     dns: bool = True
+    #: Services of type LoadBalancer get the nodes' addresses.
+    load_balancer: bool = True
 
     @property
     def dns_address(self) -> str:
@@ -151,6 +153,7 @@ def create(
     fake_nodes: int,
     proxy_mode: str = "nftables",
     dns: bool = True,
+    load_balancer: bool = True,
 ) -> Cluster:
     """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable."""
     if not name.replace("-", "").isalnum() or name != name.lower() or len(name) > 40:
@@ -176,6 +179,7 @@ def create(
         created=clock.rfc3339(),
         proxy_mode=proxy_mode,
         dns=dns,
+        load_balancer=load_balancer,
     )
     cluster = Cluster(directory, state)
     cluster.save()

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import processes, standalone
+from pybernetes.bootstrap import cloud, processes, standalone
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
 
 
@@ -120,6 +120,7 @@ _BUILDERS: dict[str, Callable[[list[str]], tuple[Component, argparse.Namespace]]
     "agent": _agent,
     "apiserver": standalone.apiserver,
     "controller-manager": standalone.controller_manager,
+    "cloud-controller-manager": cloud.parse,
     "scheduler": standalone.scheduler,
     "kubelet": standalone.kubelet,
     "proxy": standalone.proxy,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
+from pybernetes.bootstrap import cloud
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -35,9 +36,11 @@ from pybernetes.machinery.errors import StatusError
 
 if TYPE_CHECKING:
     from pybernetes.api.core_v1 import Node, Secret, ServiceAccount
+    from pybernetes.control_plane.cloud.manager import Config as CloudConfig
     from pybernetes.control_plane.scheduler import Scheduler
 
 CONTROLLER_MANAGER = User("system:kube-controller-manager", "", ("system:authenticated",), {})
+CLOUD_CONTROLLER_MANAGER = User("system:cloud-controller-manager", "", ("system:authenticated",), {})
 SCHEDULER = User("system:kube-scheduler", "", ("system:authenticated",), {})
 #: The assembly's own identity: everything is allowed to it.
 ADMIN = User("kubernetes-admin", "", ("system:masters", "system:authenticated"), {})
@@ -49,6 +52,8 @@ class Config:
 
     apiserver: APIServerConfig = field(default_factory=APIServerConfig)
     controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
+    #: The cloud that the machines belong to. None: nobody looks after load balancers.
+    cloud: CloudConfig | None = None
     #: Run a scheduler. Off: Pods stay unassigned unless somebody binds them.
     scheduler: bool = True
     #: Nodes that only play running Pods, in this process.
@@ -78,6 +83,11 @@ class ControlPlane:
                 await self._ensure_standard_class()
             controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
+            if self.config.cloud is not None:
+                from pybernetes.control_plane.cloud.manager import CloudControllerManager
+
+                manager = CloudControllerManager(self.config.cloud, self.client(CLOUD_CONTROLLER_MANAGER))
+                group.create_task(manager.run(), name="cloud-controller-manager")
             if self.config.scheduler:
                 scheduler = self._scheduler()
                 group.create_task(scheduler.run(), name="scheduler")
@@ -198,4 +208,4 @@ def configure(cluster: Cluster) -> Config:
         node_ipam=node_ranges(cluster),
         local_path=node_volumes(cluster),
     )
-    return Config(apiserver=server, controllers=controllers, fake_nodes=state.fake_nodes)
+    return Config(apiserver=server, controllers=controllers, cloud=cloud.of_machine(state), fake_nodes=state.fake_nodes)

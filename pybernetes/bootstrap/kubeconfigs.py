@@ -42,7 +42,7 @@ class Spec(NamedTuple):
 
 
 def specs(node_name: str) -> list[Spec]:
-    """The kubeconfigs of a control-plane node, in kubeadm's names."""
+    """The kubeconfigs of a control-plane node, in kubeadm's names where it has them."""
     return [
         Spec("admin.conf", "kubernetes-admin", ("kubeadm:cluster-admins",)),
         Spec("super-admin.conf", "kubernetes-super-admin", ("system:masters",)),
@@ -50,6 +50,8 @@ def specs(node_name: str) -> list[Spec]:
         Spec("scheduler.conf", "system:kube-scheduler"),
         Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",)),
         Spec("kube-proxy.conf", "system:kube-proxy"),
+        Spec("cloud-controller-manager.conf", "system:cloud-controller-manager"),
+        Spec("ingress.conf", "pybernetes:ingress"),
     ]
 
 

@@ -60,6 +60,7 @@ def _up(arguments: list[str]) -> int:
     )
     parser.add_argument("--no-dns", action="store_true", help="leave the cluster DNS to Pods of yours: docs/dns.md")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready")
+    parser.add_argument("--no-load-balancer", action="store_true", help="leave Services of type LoadBalancer to others")
     parser.add_argument("--no-merge", action="store_true", help="leave the user's kubeconfig alone")
     options = parser.parse_args(arguments)
     begin = clock.monotonic()
@@ -126,6 +127,7 @@ def _create(options: argparse.Namespace) -> Cluster:
         fake_nodes=options.fake_nodes,
         proxy_mode=options.proxy_mode or "nftables",
         dns=not options.no_dns,
+        load_balancer=not options.no_load_balancer,
     )
 
 

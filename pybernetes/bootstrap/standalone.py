@@ -50,7 +50,7 @@ class OverHTTP:
             await self._transport.close()
 
 
-def _parser(command: str, description: str, *, connects: bool = True) -> argparse.ArgumentParser:
+def parser_of(command: str, description: str, *, connects: bool = True) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description)
     if connects:
         parser.add_argument("--kubeconfig", metavar="FILE", required=True, help="how to reach the API server")
@@ -59,7 +59,7 @@ def _parser(command: str, description: str, *, connects: bool = True) -> argpars
     return parser
 
 
-def _connection(options: argparse.Namespace) -> kubeconfig.Connection:
+def connection_of(options: argparse.Namespace) -> kubeconfig.Connection:
     try:
         return kubeconfig.load([Path(options.kubeconfig)], explicit=True).connection()
     except (OSError, ConfigError) as error:
@@ -68,7 +68,7 @@ def _connection(options: argparse.Namespace) -> kubeconfig.Connection:
 
 def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     """`pybernetes apiserver`."""
-    parser = _parser("apiserver", "The API server alone.", connects=False)
+    parser = parser_of("apiserver", "The API server alone.", connects=False)
     parser.add_argument("--data-dir", metavar="DIR", help="a cluster's directory: keys, store and addresses from there")
     parser.add_argument("--pki", metavar="DIR", help="keys and certificates in kubeadm's layout; none: plain HTTP")
     parser.add_argument("--store", metavar="URL", help="memory:, sqlite:///PATH or etcd://HOST:PORT (default: memory:)")
@@ -102,7 +102,7 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
 
 def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     """`pybernetes controller-manager`."""
-    parser = _parser("controller-manager", "All controllers, as a process of their own.")
+    parser = parser_of("controller-manager", "All controllers, as a process of their own.")
     parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
     parser.add_argument("--root-ca-file", metavar="FILE", help="published as kube-root-ca.crt in every namespace")
     parser.add_argument("--leader-elect", action="store_true", help="only one of several works at a time")
@@ -118,12 +118,12 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
         root_ca=Path(options.root_ca_file).read_text() if options.root_ca_file else "",
         leader_election=election,
     )
-    return OverHTTP(_connection(options), lambda client: ControllerManager(config, client)), options
+    return OverHTTP(connection_of(options), lambda client: ControllerManager(config, client)), options
 
 
 def scheduler(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     """`pybernetes scheduler`."""
-    parser = _parser("scheduler", "The scheduler, as a process of its own.")
+    parser = parser_of("scheduler", "The scheduler, as a process of its own.")
     parser.add_argument("--config", metavar="FILE", help="a KubeSchedulerConfiguration")
     options = parser.parse_args(arguments)
     from pybernetes.control_plane.scheduler import Config, Scheduler
@@ -137,12 +137,12 @@ def scheduler(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
             config = configuration.load(yaml.load(Path(options.config).read_text()))
         except (OSError, ValueError) as error:
             raise ClusterError(f"{options.config}: {error}") from error
-    return OverHTTP(_connection(options), lambda client: Scheduler(config, client)), options
+    return OverHTTP(connection_of(options), lambda client: Scheduler(config, client)), options
 
 
 def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     """`pybernetes proxy`."""
-    parser = _parser("proxy", "kube-proxy alone: Services as rules of this machine's packet filter.")
+    parser = parser_of("proxy", "kube-proxy alone: Services as rules of this machine's packet filter.")
     parser.add_argument("--node", default=socket.gethostname().lower(), help="name of the node (default: %(default)s)")
     parser.add_argument("--node-address", action="append", metavar="ADDR", help="for NodePorts; may be repeated")
     parser.add_argument("--cluster-cidr", action="append", metavar="CIDR", help="range of all Pods; may be repeated")
@@ -159,12 +159,12 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         pod_cidrs=tuple(options.cluster_cidr or ()),
         backend=options.proxy_mode,
     )
-    return OverHTTP(_connection(options), lambda client: Proxy(config, client)), options
+    return OverHTTP(connection_of(options), lambda client: Proxy(config, client)), options
 
 
 def kubelet(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     """`pybernetes kubelet`."""
-    parser = _parser("kubelet", "The kubelet alone, over the CRI socket of a containerd that runs already.")
+    parser = parser_of("kubelet", "The kubelet alone, over the CRI socket of a containerd that runs already.")
     parser.add_argument("--node", default=socket.gethostname().lower(), help="name of the node (default: %(default)s)")
     parser.add_argument("--node-ip", action="append", metavar="ADDR", help="may be repeated, the primary one first")
     parser.add_argument("--container-runtime-endpoint", required=True, metavar="SOCKET", help="path of the CRI socket")
@@ -201,4 +201,4 @@ def kubelet(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         client_ca=Path(options.client_ca_file) if options.client_ca_file else None,
     )
     runtime = CRIClient(Path(options.container_runtime_endpoint.removeprefix("unix://")))
-    return OverHTTP(_connection(options), lambda client: Kubelet(config, client, runtime)), options
+    return OverHTTP(connection_of(options), lambda client: Kubelet(config, client, runtime)), options

@@ -28,7 +28,7 @@ spec:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """API server, controllers and scheduler of a cluster without nodes."""
+    """API server, controllers, the cloud's and scheduler of a cluster without nodes."""
     monkeypatch.setenv("PYBERNETES_HOME", str(tmp_path))
     made = clusters.create(
         "parts", data_dir=None, api_host="127.0.0.1", api_port=None, store="sqlite", nodes=[], fake_nodes=0
@@ -38,6 +38,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     commands = {
         "apiserver": ["--data-dir", str(made.directory)],
         "controller-manager": ["--kubeconfig", str(made.directory / "controller-manager.conf"), "--leader-elect"],
+        "cloud-controller-manager": ["--kubeconfig", str(made.directory / "cloud-controller-manager.conf")],
         "scheduler": ["--kubeconfig", str(made.directory / "scheduler.conf")],
     }
     started = []
@@ -68,4 +69,7 @@ def test_parts_meet_at_the_api(directory: Path) -> None:
     reason = "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable"
     kubectl("wait", reason, "pod", "-l", "app=web", "--timeout=30s")
     assert "no nodes available to schedule pods" in kubectl("get", "events")
-    assert "kube-controller-manager" in kubectl("-n", "kube-system", "get", "leases")
+    leases = kubectl("-n", "kube-system", "get", "leases")
+    assert "kube-controller-manager" in leases and "cloud-controller-manager" in leases
+    kubectl("create", "service", "loadbalancer", "web", "--tcp=80")
+    kubectl("wait", "--for=jsonpath={.metadata.finalizers[0]}", "service/web", "--timeout=30s")

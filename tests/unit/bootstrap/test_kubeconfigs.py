@@ -22,6 +22,7 @@ async def test_component_files(tmp_path: Path) -> None:
     authority = pki.create_authority("kubernetes")
     written = kubeconfigs.ensure(tmp_path, SERVER, authority, "n1")
     names = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet", "kube-proxy")
+    names += ("cloud-controller-manager", "ingress")
     assert written == [f"{name}.conf" for name in names]
     assert all((tmp_path / name).stat().st_mode & 0o777 == 0o600 for name in written)
     admin = load(tmp_path / "admin.conf")
@@ -30,7 +31,9 @@ async def test_component_files(tmp_path: Path) -> None:
     assert base64.b64decode(admin["clusters"][0]["cluster"]["certificate-authority-data"]) == authority.certificate
     assert [(e.name, e.subject) for e in kubeconfigs.expirations(tmp_path)] == [
         ("admin.conf", "CN=kubernetes-admin,O=kubeadm:cluster-admins"),
+        ("cloud-controller-manager.conf", "CN=system:cloud-controller-manager"),
         ("controller-manager.conf", "CN=system:kube-controller-manager"),
+        ("ingress.conf", "CN=pybernetes:ingress"),
         ("kube-proxy.conf", "CN=system:kube-proxy"),
         ("kubelet.conf", "CN=system:node:n1,O=system:nodes"),
         ("scheduler.conf", "CN=system:kube-scheduler"),
@@ -45,9 +48,9 @@ async def test_files_are_kept_while_they_are_right(tmp_path: Path) -> None:
     assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["kubelet.conf"]
     (tmp_path / "scheduler.conf").write_text("[]")
     assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["scheduler.conf"]
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 6
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 8
     clock.use_virtual_epoch(clock.timestamp() + 300 * pki.DAY)
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 6
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 8
 
 
 FOREIGN = {

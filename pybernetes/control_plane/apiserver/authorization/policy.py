@@ -281,6 +281,29 @@ KUBEADM_ROLES = """
 kubeadm:get-nodes
     get                  core                   nodes
 """
+#: For parts that upstream does not ship: what runs for a cloud (upstream's manifests bring these rights), and the
+#: Ingress controller.
+OWN_ROLES = """
+pybernetes:ingress
+    read                 networking.k8s.io      ingresses,ingressclasses
+    update,patch         networking.k8s.io      ingresses/status
+    read                 core                   nodes,secrets,services
+    read                 discovery.k8s.io       endpointslices
+    events
+system:cloud-controller-manager
+    read                 core                   nodes,services
+    delete,patch         core                   nodes
+    patch                core                   nodes/status,services,services/status
+    read                 discovery.k8s.io       endpointslices
+    read                 networking.k8s.io      ingresses,ingressclasses
+    create               coordination.k8s.io    leases
+    get,update           coordination.k8s.io    leases  cloud-controller-manager
+    events
+"""
+OWN_BINDINGS = """
+pybernetes:ingress               pybernetes:ingress  u:pybernetes:ingress
+system:cloud-controller-manager  system:cloud-controller-manager  u:system:cloud-controller-manager
+"""
 #: Our controllers run in one process and under one name; upstream's run under forty.
 CONTROLLER_MANAGER_ROLE, CONTROLLER_MANAGER = "pybernetes:controller-manager", "system:kube-controller-manager"
 KUBEADM_BINDINGS = """
@@ -316,6 +339,8 @@ def cluster_roles() -> tuple[ClusterRole, ...]:
         found.append(ClusterRole(metadata=_meta(f"system:controller:{name}", ""), rules=rules))
     for name, rules in _parse(KUBEADM_ROLES):
         found.append(ClusterRole(metadata=ObjectMeta(name=name), rules=rules))
+    for name, rules in _parse(OWN_ROLES):
+        found.append(ClusterRole(metadata=_meta(name, ""), rules=rules))
     together = [part for _, rules in _parse(CONTROLLERS) for rule in rules for part in break_down(rule)]
     found.append(ClusterRole(metadata=_meta(CONTROLLER_MANAGER_ROLE, ""), rules=compact(together)))
     return tuple(found)
@@ -326,7 +351,7 @@ def cluster_role_bindings() -> tuple[ClusterRoleBinding, ...]:
     """All default ClusterRoleBindings."""
     found = [
         ClusterRoleBinding(metadata=_meta(name, ""), role_ref=_ref("ClusterRole", role), subjects=subjects)
-        for name, role, subjects in _parse_bindings(CLUSTER_BINDINGS)
+        for name, role, subjects in _parse_bindings(CLUSTER_BINDINGS + OWN_BINDINGS.lstrip())
     ]
     for name, _ in _parse(CONTROLLERS):
         role = f"system:controller:{name}"

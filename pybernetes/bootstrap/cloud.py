@@ -1,0 +1,75 @@
+"""Which cloud a cluster belongs to: the local one on this machine, or what a manager of its own is told.
+
+On our own control plane the cloud's controllers run beside the others; alone they are one of several copies, so they
+elect a leader unless told not to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from pybernetes.bootstrap.cluster import ClusterError, ClusterState
+from pybernetes.bootstrap.standalone import OverHTTP, connection_of, parser_of
+from pybernetes.client import leader
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.cloud import local, manager
+
+KUBELET_PORT, DNS_PORT = 10250, 53
+
+
+def of_machine(state: ClusterState) -> manager.Config | None:
+    """The cloud of a cluster on this machine: its nodes' own addresses. None when it was not wanted."""
+    if not state.load_balancer:
+        return None
+    from pybernetes.control_plane.cloud import local, manager
+
+    return manager.Config(lambda informers: local.LocalLoadBalancers(local_config(state.api_port), informers))
+
+
+def local_config(api_port: int) -> local.Config:
+    """What the nodes' own servers listen on."""
+    from pybernetes.control_plane.cloud import local
+
+    return local.Config(
+        reserved={
+            ("TCP", api_port): "the API server",
+            ("TCP", KUBELET_PORT): "the kubelet",
+            ("TCP", DNS_PORT): "the cluster DNS",
+            ("UDP", DNS_PORT): "the cluster DNS",
+        }
+    )
+
+
+def parse(arguments: list[str]) -> tuple[OverHTTP, argparse.Namespace]:
+    """`pybernetes cloud-controller-manager`."""
+    parser = parser_of("cloud-controller-manager", "Nodes, load balancers and routes of a cloud, as a process.")
+    parser.add_argument("--cloud-provider", default="local", help="local (default), or a name that --cloud-config has")
+    parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
+    parser.add_argument("--cluster-cidr", action="append", metavar="CIDR", help="range of all Pods; may be repeated")
+    parser.add_argument("--api-port", type=int, default=6443, help="no load balancer gets it (default: %(default)s)")
+    parser.add_argument(
+        "--leader-elect",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="only one of several works at a time (default)",
+    )
+    options = parser.parse_args(arguments)
+    from pybernetes.control_plane.cloud import local, manager, routes
+
+    if options.cloud_provider != "local":
+        raise ClusterError(f"--cloud-provider {options.cloud_provider!r} is not supported: local")
+    election = None
+    if options.leader_elect:
+        election = leader.Config("cloud-controller-manager", "kube-system", f"{socket.gethostname()}_{os.getpid()}")
+    settings = local_config(options.api_port)
+    config = manager.Config(
+        provider=lambda informers: local.LocalLoadBalancers(settings, informers),
+        controllers=tuple(options.controllers.split(",")),
+        leader_election=election,
+        routes=routes.Config(tuple(options.cluster_cidr or ())),
+    )
+    return OverHTTP(connection_of(options), lambda client: manager.CloudControllerManager(config, client)), options
