@@ -18,7 +18,7 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.http import HTTPTransport
-from pybernetes.network import cni, proxy
+from pybernetes.network import overlay, proxy
 from pybernetes.network.dns import forward
 from pybernetes.network.dns import server as dns
 from pybernetes.node.containerd.content import import_archive
@@ -63,14 +63,13 @@ class Agent:
                 policies = proxy.policy.Policies(node_host.policy_config(cluster, node), informers.client, informers)
                 group.create_task(policies.run(), name="network-policy")
                 group.create_task(informers.run(), name="network-informers")
-                network = group.create_task(
-                    cni.PodNetwork(node_host.network_config(cluster, node)).setup(), name="pod-network"
-                )
+                network = overlay.NodeNetwork(node_host.network_config(cluster, node), informers.client, informers)
+                group.create_task(network.run(), name="pod-network")
                 archives = await asyncio.to_thread(node_host.sandbox_archives, cluster)
                 await containerd.ready.wait()
                 for archive in archives:
                     await import_archive(runtime, archive)
-                await network
+                await network.ready.wait()
                 kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
@@ -84,34 +83,36 @@ class Agent:
             await runtime.close()
 
     def _transport(self, file: str) -> HTTPTransport:
-        path = self.config.cluster.directory / file
+        path = self.config.cluster.node_kubeconfigs(self.config.node) / file
         return HTTPTransport(kubeconfig.load([path], explicit=True).connection())
 
     def _dns(self) -> dns.Config:
-        state, directory = self.config.cluster.state, self.config.cluster.directory
-        own = (state.machine_address, state.dns_address)
+        cluster, node = self.config.cluster, self.config.node
+        state = cluster.state
+        address = state.node_address(node)
         # A resolv.conf in the cluster's directory goes before the machine's.
-        files = (directory / "resolv.conf", Path("/etc/resolv.conf"))
+        files = (cluster.directory / "resolv.conf", Path("/etc/resolv.conf"))
+        loopback = "" if cluster.node_netns(node) is None else state.machine_address
         return dns.Config(
-            address=state.machine_address,
+            address=address,
             domain=state.domain,
             service_addresses=(state.dns_address,),
             ranges=(state.pod_cidr, state.service_cidr),
-            forward=forward.Config(resolv_conf=files, own=own),
+            forward=forward.Config(resolv_conf=files, own=(address, state.dns_address), loopback=loopback),
         )
 
     def _kubelet(self) -> KubeletConfig:
         cluster, node = self.config.cluster, self.config.node
-        directory = cluster.node_directory(node)
+        directory, address = cluster.node_directory(node), cluster.state.node_address(node)
         return KubeletConfig(
             node_name=node,
-            node_ips=(cluster.state.machine_address,),
+            node_ips=(address,),
             data_dir=directory / "kubelet",
             log_dir=directory / "logs",
             manifest_dir=directory / "manifests",
             cluster_dns=(cluster.state.dns_address,),
             cluster_domain=cluster.state.domain,
-            address=cluster.state.machine_address,
+            address=address,
             port=self.config.kubelet_port,
             tls_cert=directory / "kubelet.crt",
             tls_key=directory / "kubelet.key",

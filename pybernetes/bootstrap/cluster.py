@@ -7,6 +7,7 @@ All clusters are found below one home; a data directory elsewhere is linked from
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import socket
@@ -18,6 +19,8 @@ import msgspec
 from pybernetes.aio import clock
 
 DEFAULT_NAME = "default"
+#: Real nodes on one machine at most.
+MAX_NODES = 64
 
 
 class ClusterError(Exception):
@@ -25,9 +28,14 @@ class ClusterError(Exception):
 
 
 class NodeState(msgspec.Struct):
-    """A real node: its name, and where its containerd, kubelet and volumes live below the data directory."""
+    """A real node. Its containerd, kubelet and volumes live below the data directory.
+
+    index: 0 for the machine itself; each further node is a network namespace, and has its own for ever. Pod range and
+    address derive from it.
+    """
 
     name: str
+    index: int = 0
 
 
 class ClusterState(msgspec.Struct):
@@ -48,6 +56,10 @@ class ClusterState(msgspec.Struct):
     dns: bool = True
     #: Services of type LoadBalancer get the nodes' addresses.
     load_balancer: bool = True
+    #: How Pods of several nodes reach each other: routes, vxlan or none.
+    network: str = "routes"
+    #: Seconds of silence after which a node is unhealthy.
+    node_grace: float = 50.0
 
     @property
     def dns_address(self) -> str:
@@ -55,20 +67,45 @@ class ClusterState(msgspec.Struct):
         return str(ipaddress.ip_network(self.service_cidr)[10])
 
     @property
-    def machine_address(self) -> str:
-        """The cluster's own address on this machine: the first of the Pod range's last /24, which no node gets."""
+    def node_cidr(self) -> str:
+        """Where the nodes of this machine have their addresses: the Pod range's last /24, which no node gets."""
         *_, last = ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24)
-        return str(last[1])
+        return str(last)
+
+    @property
+    def machine_address(self) -> str:
+        """The cluster's own address on this machine, which is the first node's and the API server's."""
+        return str(ipaddress.ip_network(self.node_cidr)[1])
 
     @property
     def machine_addresses(self) -> list[str]:
         """`machine_address` if there are real nodes, for without them nothing carries it."""
         return [self.machine_address] if self.nodes else []
 
-    def node_pod_cidr(self, node: str) -> str:
-        """The Pod range of a node of this machine: a /24, in the order of the list."""
-        index = [known.name for known in self.nodes].index(node)
-        return str(list(ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24))[index])
+    def node(self, name: str) -> NodeState:
+        """The node of this name. Raises ClusterError."""
+        for known in self.nodes:
+            if known.name == name:
+                return known
+        raise ClusterError(f'no node "{name}" in cluster "{self.name}"; \'pybernetes node list\' shows them')
+
+    def node_address(self, name: str) -> str:
+        """The address by which the others know a node."""
+        return str(ipaddress.ip_network(self.node_cidr)[1 + self.node(name).index])
+
+    def node_pod_cidr(self, name: str) -> str:
+        """The Pod range of a node of this machine: a /24."""
+        return self.local_ranges[self.node(name).index]
+
+    @property
+    def local_ranges(self) -> list[str]:
+        """The Pod ranges that this machine's nodes have, or those that it may yet get."""
+        return [str(cidr) for cidr in ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24)][:MAX_NODES]
+
+    @property
+    def node_server(self) -> str:
+        """Where further nodes, in their namespaces, find the API server."""
+        return f"https://{self.machine_address}:{self.api_port}"
 
     @property
     def server(self) -> str:
@@ -101,6 +138,17 @@ class Cluster:
 
     def node_directory(self, node: str) -> Path:
         return self.directory / "nodes" / node
+
+    def node_kubeconfigs(self, node: str) -> Path:
+        """Where kubelet.conf and kube-proxy.conf of a node are."""
+        return self.directory if self.state.node(node).index == 0 else self.node_directory(node)
+
+    def node_netns(self, node: str) -> Path | None:
+        """The network namespace of a node; None for the first, which lives in the machine's own."""
+        if self.state.node(node).index == 0:
+            return None
+        digest = hashlib.sha256(str(self.directory).encode()).hexdigest()[:6]
+        return Path("/run/netns") / f"pybernetes-{digest}-{node}"
 
     def save(self) -> None:
         """Write `cluster.json` in one step."""
@@ -149,11 +197,13 @@ def create(
     api_host: str,
     api_port: int | None,
     store: str,
-    nodes: list[str],
+    nodes: int,
     fake_nodes: int,
     proxy_mode: str = "nftables",
     dns: bool = True,
     load_balancer: bool = True,
+    network: str = "routes",
+    node_grace: float = 50.0,
 ) -> Cluster:
     """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable."""
     if not name.replace("-", "").isalnum() or name != name.lower() or len(name) > 40:
@@ -174,13 +224,15 @@ def create(
         store=store,
         pod_cidr=pod_cidr,
         service_cidr=service_cidr,
-        nodes=[NodeState(node) for node in nodes],
         fake_nodes=fake_nodes,
         created=clock.rfc3339(),
         proxy_mode=proxy_mode,
         dns=dns,
         load_balancer=load_balancer,
+        network=network,
+        node_grace=node_grace,
     )
+    add_nodes(state, nodes)
     cluster = Cluster(directory, state)
     cluster.save()
     if data_dir and directory != (home() / name).resolve():
@@ -189,6 +241,21 @@ def create(
         link.unlink(missing_ok=True)
         link.symlink_to(directory)
     return cluster
+
+
+def add_nodes(state: ClusterState, count: int) -> list[NodeState]:
+    """Enter nodes until there are `count`; those that are new. The first is the machine, others are numbered from 2."""
+    added: list[NodeState] = []
+    for index in range(MAX_NODES):
+        if len(state.nodes) >= count:
+            return added
+        if index not in {known.index for known in state.nodes}:
+            added.append(NodeState(f"{node_name()}-{index + 1}" if index else node_name(), index))
+            state.nodes.append(added[-1])
+            state.nodes.sort(key=lambda node: node.index)
+    if len(state.nodes) < count:
+        raise ClusterError(f"--nodes {count}: one machine has at most {MAX_NODES}")
+    return added
 
 
 def node_name() -> str:

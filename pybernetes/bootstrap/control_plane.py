@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import cloud
-from pybernetes.bootstrap.cluster import Cluster
+from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
 from pybernetes.control_plane.apiserver.authentication.user import User
@@ -27,6 +26,7 @@ from pybernetes.control_plane.controllers import (
     certificates,
     local_path,
     node_ipam,
+    node_lifecycle,
     resource_quota,
     serviceaccount_tokens,
 )
@@ -149,13 +149,18 @@ def signer(pki: Path) -> Callable[[bytes, str, tuple[str, ...], int], bytes]:
 
 
 def node_ranges(cluster: Cluster) -> node_ipam.Config:
-    """Ranges of Pod addresses: this machine's nodes have theirs already, and its own addresses belong to no node."""
+    """Ranges of Pod addresses: this machine's nodes have theirs, now or later, and nobody gets those of the nodes."""
     state = cluster.state
-    *_, last = ipaddress.ip_network(state.pod_cidr).subnets(new_prefix=24)
+
+    def assigned(node: str) -> tuple[str, ...]:
+        current = find("", str(cluster.directory))  # nodes come while we run
+        known = {found.name for found in current.state.nodes} if current else set()
+        return (current.state.node_pod_cidr(node),) if current and node in known else ()
+
     return node_ipam.Config(
         cluster_cidrs=(state.pod_cidr,),
-        assigned={node.name: (state.node_pod_cidr(node.name),) for node in state.nodes},
-        reserved=(str(last),),
+        assigned=assigned,
+        reserved=(*state.local_ranges, state.node_cidr),
         skip=_is_fake,
     )
 
@@ -166,14 +171,14 @@ def _is_fake(node: Node) -> bool:
 
 def node_volumes(cluster: Cluster) -> local_path.Config:
     """Volumes below the directories of this machine's nodes; those of fake nodes are nowhere."""
-    known = {node.name: cluster.node_directory(node.name) / "volumes" for node in cluster.state.nodes}
 
     def directory(node: str) -> str:
-        if node in known:
-            return str(known[node])
         if node.startswith("fake-"):
             return f"{_NOWHERE}/{node}"
-        raise LookupError(f"node {node} is not on the machine of the control plane")
+        current = find("", str(cluster.directory))  # nodes come and go while we run
+        if current is None or node not in {known.name for known in current.state.nodes}:
+            raise LookupError(f"node {node} is not on the machine of the control plane")
+        return str(cluster.node_directory(node) / "volumes")
 
     def make(path: str) -> None:
         if not path.startswith(_NOWHERE):
@@ -206,6 +211,7 @@ def configure(cluster: Cluster) -> Config:
         root_ca=(pki / "ca.crt").read_text(),
         certificates=certificates.Config(sign=signer(pki)),
         node_ipam=node_ranges(cluster),
+        node_lifecycle=node_lifecycle.Config(grace_period=state.node_grace),
         local_path=node_volumes(cluster),
     )
     return Config(apiserver=server, controllers=controllers, cloud=cloud.of_machine(state), fake_nodes=state.fake_nodes)

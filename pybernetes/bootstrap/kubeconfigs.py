@@ -48,6 +48,13 @@ def specs(node_name: str) -> list[Spec]:
         Spec("super-admin.conf", "kubernetes-super-admin", ("system:masters",)),
         Spec("controller-manager.conf", "system:kube-controller-manager"),
         Spec("scheduler.conf", "system:kube-scheduler"),
+        *node_specs(node_name),
+    ]
+
+
+def node_specs(node_name: str) -> list[Spec]:
+    """The kubeconfigs of any node."""
+    return [
         Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",)),
         Spec("kube-proxy.conf", "system:kube-proxy"),
         Spec("cloud-controller-manager.conf", "system:cloud-controller-manager"),
@@ -61,16 +68,18 @@ def ensure(
     authority: pki.KeyPair,
     node_name: str,
     *,
+    worker: bool = False,
     cluster: str = "kubernetes",
     validity: float = pki.Config.validity,
     renew_before: float = pki.Config.renew_before,
 ) -> list[str]:
     """Make the components' kubeconfigs below `directory`; the names of the files written, none if all are well.
 
-    server: `https://host:port`. A file is kept while it names this server and authority and its certificate lasts.
+    server: `https://host:port`; worker: only those of a node.
+    A file is kept while it names this server and authority and its certificate lasts.
     """
     written = []
-    for spec in specs(node_name):
+    for spec in node_specs(node_name) if worker else specs(node_name):
         path = directory / spec.file
         if path.exists() and _is_current(path, spec, server, authority, renew_before):
             continue

@@ -111,8 +111,6 @@ def _create(options: argparse.Namespace) -> Cluster:
     nodes = options.nodes
     if nodes is None:
         nodes = 1 if os.geteuid() == 0 else 0
-    if nodes > 1:
-        raise ClusterError("--nodes above 1 is not supported yet; --fake-nodes N adds nodes that pretend to run Pods")
     if nodes:
         _check_host()
     if options.store not in ("sqlite", "memory") and "://" not in options.store:
@@ -123,7 +121,7 @@ def _create(options: argparse.Namespace) -> Cluster:
         api_host=options.bind_address,
         api_port=options.api_port,
         store=options.store,
-        nodes=[clusters.node_name()] if nodes else [],
+        nodes=nodes,
         fake_nodes=options.fake_nodes,
         proxy_mode=options.proxy_mode or "nftables",
         dns=not options.no_dns,
@@ -159,13 +157,16 @@ def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     pki.ensure(cluster.pki, pki.Config(node_name=node, service_ip=service_ip, cluster_domain=state.domain, names=names))
     authority = pki.KeyPair((cluster.pki / "ca.crt").read_bytes(), (cluster.pki / "ca.key").read_bytes())
     kubeconfigs.ensure(cluster.directory, state.server, authority, node, cluster=state.name)
-    for index, known in enumerate(state.nodes):
+    for known in state.nodes:
+        if known.index:
+            directory = cluster.node_directory(known.name)
+            kubeconfigs.ensure(directory, state.node_server, authority, known.name, worker=True, cluster=state.name)
         certificate_file = cluster.node_directory(known.name) / "kubelet.crt"
         if not certificate_file.exists():
-            pair = pki.server(authority, f"system:node:{known.name}", (known.name, *state.machine_addresses))
+            address = state.node_address(known.name)
+            pair = pki.server(authority, f"system:node:{known.name}", (known.name, address))
             pki.write(certificate_file, pair.certificate, 0o644)
             pki.write(certificate_file.with_suffix(".key"), pair.key, 0o600)
-        assert index == 0, "each further node needs a kubeconfig of its own"
     admin = cluster.directory / "admin-client.pem"
     if not admin.exists() or not cluster.kubeconfig.exists():
         pair = pki.client(authority, "kubernetes-admin", "kubeadm:cluster-admins")
@@ -189,11 +190,13 @@ def _first_address(network: str) -> str:
 def _start_agent(cluster: Cluster, node: str) -> processes.Started | None:
     if processes.running(cluster.agent_pid(node)) is not None:
         return None
+    machine_link.add_node(cluster, node)
     return processes.start(
         f"node {node}",
         ["agent", "--data-dir", str(cluster.directory), "--node", node],
         pid_file=cluster.agent_pid(node),
         log=cluster.log(f"agent-{node}"),
+        prefix=machine_link.enter(cluster, node),
     )
 
 

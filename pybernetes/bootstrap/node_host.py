@@ -11,13 +11,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from pybernetes.bootstrap import images
+from pybernetes.bootstrap import images, machine_link
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.network import cni, proxy
-from pybernetes.node.containerd import settings
+from pybernetes.node.containerd import removal, settings
 from pybernetes.node.containerd.content import import_archive
-from pybernetes.node.containerd.removal import teardown as remove_containerd
-from pybernetes.node.containerd.removal import unmount_below
 from pybernetes.node.cri.client import CRIClient
 
 
@@ -32,7 +30,7 @@ def containerd_config(cluster: Cluster, node: str) -> settings.Config:
 
 
 def network_config(cluster: Cluster, node: str) -> cni.Config:
-    """The settings of the node's Pod network; nodes get /24 ranges in the order of the cluster's list."""
+    """The settings of the node's Pod network."""
     directory = cluster.node_directory(node)
     return cni.Config(
         cluster=cluster.state.name,
@@ -42,6 +40,10 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
         service_cidr=cluster.state.service_cidr,
         conf_dir=directory / "cni",
         data_dir=directory / "network",
+        mode=cluster.state.network,
+        node_address=cluster.state.node_address(node),
+        node_cidr=cluster.state.node_cidr,
+        netns=cluster.node_netns(node),
     )
 
 
@@ -51,28 +53,37 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
     return proxy.Config(
         cluster=state.name,
         node=node,
-        node_addresses=(state.machine_address,),
+        node_addresses=(state.node_address(node),),
         pod_cidrs=(state.pod_cidr,),
+        netns=cluster.node_netns(node),
+        local={"kube-system/kube-dns": state.node_address(node)},
         backend=state.proxy_mode,
     )
 
 
 def policy_config(cluster: Cluster, node: str) -> proxy.policy.Config:
     """The settings of the node's network policies."""
-    return proxy.policy.Config(cluster=cluster.state.name, node=node)
+    return proxy.policy.Config(cluster=cluster.state.name, node=node, netns=cluster.node_netns(node))
+
+
+def power_off(cluster: Cluster, node: str) -> None:
+    """End the node's containers and containerd at once, as when its machine loses power. What they wrote stays."""
+    asyncio.run(removal.power_off(containerd_config(cluster, node)))
+    machine_link.remove_node(cluster, node)
 
 
 def teardown(cluster: Cluster, node: str) -> None:
     """Remove the node's containers, network, mounts and cgroups. The agent must have ended. Safe to repeat."""
 
     async def run() -> None:
-        await remove_containerd(containerd_config(cluster, node))
+        await removal.teardown(containerd_config(cluster, node))
         await proxy.teardown(proxy_config(cluster, node))
         await proxy.policy.teardown(policy_config(cluster, node))
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())
-    unmount_below([cluster.node_directory(node)])  # the kubelet's volumes in memory
+    removal.unmount_below([cluster.node_directory(node)])  # the kubelet's volumes in memory
+    machine_link.remove_node(cluster, node)
     _remove_cgroups(cgroup_root(cluster, node))
 
 

@@ -78,10 +78,13 @@ class Started:
         return ""
 
 
-def start(name: str, arguments: Sequence[str], *, pid_file: Path, log: Path) -> Started:
-    """Start `python -m pybernetes ARGUMENTS --ready-fd N` in a session of its own; its output is appended to `log`."""
+def start(name: str, arguments: Sequence[str], *, pid_file: Path, log: Path, prefix: Sequence[str] = ()) -> Started:
+    """Start `python -m pybernetes ARGUMENTS --ready-fd N` in a session of its own; its output is appended to `log`.
+
+    prefix: a command that executes its arguments in its place (`nsenter`, `env`).
+    """
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", "pybernetes", *arguments, "--ready-fd", str(write_end)]
+    command = [*prefix, sys.executable, "-m", "pybernetes", *arguments, "--ready-fd", str(write_end)]
     log.parent.mkdir(parents=True, exist_ok=True)
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab", opener=_private) as output:

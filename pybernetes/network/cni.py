@@ -6,13 +6,15 @@ through its Service, and nobody waits for a bridge port to come up (measured: a 
 0.141 s; eight at a time 0.48 s against 0.81 s). `host-local` gives the addresses, `portmap` the host ports.
 
 Set up before the first Pod, so that **nothing leaks from the cluster's ranges**:
-- a rule drops what would leave for Pod or Service addresses by an uplink (an interface with a default route);
+- a rule drops what would leave for Pod or Service addresses by an uplink (an interface with a default route), but for
+  what goes to other nodes where that is their way (`overlay`);
 - a blackhole route lies below the Pod range; Pods' own routes and other nodes' are more specific;
 - the Service range is routed to an empty bridge, for the route is looked up before the destination is translated:
   a blackhole there would stop the node's own calls to Services.
 
 Not a component that runs: `setup()` and `teardown()` are each idempotent and survive half-made states, and between
-them the kernel does the work. IPv4; IPv6 ranges are refused.
+them the kernel does the work; other nodes are `overlay`'s business. In mode "none" Pods' network is somebody else's:
+no CNI configuration is written, and only the Service range is kept inside. IPv4; IPv6 ranges are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import ipaddress
 import json
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,10 @@ from .links import Namespace, NetworkError
 _CNI_CACHE = Path("/var/lib/cni")
 #: Chains of portmap that all networks share. It makes them anew when it needs them.
 _SHARED_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
+#: How Pods of several nodes reach each other: see `overlay`.
+MODES = ("routes", "vxlan", "none")
+#: What VXLAN puts around a packet, bytes (IPv4).
+VXLAN_OVERHEAD = 50
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Config:
     #: Names of cluster and node: interface and table names derive from them.
     cluster: str
     node: str
-    #: This node's Pod range, all Pods' range, all Services' range (CIDR).
+    #: This node's Pod range ("": its Node object will tell), all Pods' range, all Services' range (CIDR).
     pod_cidr: str
     cluster_cidr: str
     service_cidr: str
@@ -51,7 +56,13 @@ class Config:
     conf_dir: Path
     #: Where the addresses given out are remembered. It must live as long as the containers.
     data_dir: Path
-    #: MTU of Pod interfaces, bytes; 0: the kernel's default for a veth (1500).
+    #: How packets get to Pods of other nodes: "routes", "vxlan", or "none": Pods' network is somebody else's.
+    mode: str = "routes"
+    #: This node's address on the network that leads to the other nodes; "": there are none.
+    node_address: str = ""
+    #: Range of the nodes' own addresses where it lies within the Pods' range (nodes of one machine); "": elsewhere.
+    node_cidr: str = ""
+    #: MTU of Pod interfaces, bytes; 0: that of the link to the other nodes, less what the overlay takes.
     mtu: int = 0
     #: Interfaces that lead out of the cluster; None: those that have a default route at setup.
     uplinks: tuple[str, ...] | None = None
@@ -79,14 +90,20 @@ class Config:
         return f"pbs{self.id}"
 
     @property
+    def vxlan_link(self) -> str:
+        return f"pbv{self.id}"
+
+    @property
     def conflist(self) -> Path:
         return self.conf_dir / "10-pybernetes.conflist"
 
     def __post_init__(self) -> None:
         for cidr in (self.pod_cidr, self.cluster_cidr, self.service_cidr):
-            if ipaddress.ip_network(cidr).version != 4:
+            if cidr and ipaddress.ip_network(cidr).version != 4:
                 raise ValueError(f"{cidr}: only IPv4 Pod and Service ranges are supported")
-        if not _network(self.pod_cidr).subnet_of(_network(self.cluster_cidr)):
+        if self.mode not in MODES:
+            raise ValueError(f"network {self.mode!r} is none of {', '.join(MODES)}")
+        if self.pod_cidr and not _network(self.pod_cidr).subnet_of(_network(self.cluster_cidr)):
             raise ValueError(f"the node's Pod range {self.pod_cidr} is not within {self.cluster_cidr}")
 
 
@@ -97,13 +114,22 @@ def _network(cidr: str) -> ipaddress.IPv4Network:
 # --- pure: what is to be --------------------------------------------------------------------------------------------
 
 
-def conflist(config: Config) -> str:
+@dataclass(frozen=True)
+class Link:
+    """The interface that carries the node's address. Without one ("") there are no other nodes."""
+
+    name: str = ""
+    mtu: int = 0
+
+
+def conflist(config: Config, link: Link = Link()) -> str:
     """The CNI network configuration list."""
+    mtu = config.mtu or max(0, link.mtu - (VXLAN_OVERHEAD if config.mode == "vxlan" else 0))
     plugins = [
         {
             "type": "ptp",
             "ipMasq": False,  # ours is one rule for all Pods; the plugin's are a chain for each
-            **({"mtu": config.mtu} if config.mtu else {}),
+            **({"mtu": mtu} if mtu else {}),
             "ipam": {
                 "type": "host-local",
                 "dataDir": str(config.data_dir / "addresses"),
@@ -117,36 +143,46 @@ def conflist(config: Config) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def rules(config: Config, uplinks: tuple[str, ...], peers: Mapping[str, str] | None = None) -> str:
-    """The nftables transaction that makes this node's table what it is to be, whatever was there before."""
-    links = ", ".join(json.dumps(link) for link in uplinks)
-    via_peers = ", ".join(sorted(peers or ()))
-    masquerade = (
-        f"    ip saddr {config.pod_cidr} ip daddr != {config.cluster_cidr} masquerade\n" if config.masquerade else ""
-    )
-    return f"""table inet {config.table} {{}}
-delete table inet {config.table}
-table inet {config.table} {{
-  set uplinks {{ type ifname; {f"elements = {{ {links} }};" if links else ""} }}
-  set peers {{ type ipv4_addr; flags interval; {f"elements = {{ {via_peers} }};" if via_peers else ""} }}
-  chain stay-inside {{
-    type filter hook postrouting priority 300; policy accept;
-    oifname @uplinks ip daddr {{ {config.cluster_cidr}, {config.service_cidr} }} ip daddr != @peers counter drop
-  }}
-  chain source-address {{
-    type nat hook postrouting priority srcnat; policy accept;
-{masquerade}  }}
-}}
-"""
+def rules(config: Config, uplinks: tuple[str, ...], link: Link = Link()) -> str:
+    """The nftables transaction that makes this node's table what it is to be, whatever was there before.
+
+    The set `peers` (other nodes' Pod ranges that may leave by an uplink) stays as it is: connections to them must not
+    suffer when a node's agent starts anew.
+    """
+    table = f"inet {config.table}"
+    ours = config.mode != "none"
+    inside = f"{{ {config.cluster_cidr}, {config.service_cidr} }}" if ours else config.service_cidr
+    lines = [
+        f"table {table} {{",
+        "  set uplinks { type ifname; }",
+        "  set peers { type ipv4_addr; flags interval; }",
+        "  chain stay-inside { type filter hook postrouting priority 300; policy accept; }",
+        "  chain source-address { type nat hook postrouting priority srcnat; policy accept; }",
+        "}",
+        f"flush set {table} uplinks",
+        f"flush chain {table} stay-inside",
+        f"flush chain {table} source-address",
+    ]
+    if uplinks:
+        lines.append(f"add element {table} uplinks {{ {', '.join(json.dumps(name) for name in uplinks)} }}")
+    nodes = config.node_cidr if link.name else ""
+    if nodes:
+        lines.append(f"add rule {table} stay-inside oifname {json.dumps(link.name)} ip daddr {nodes} accept")
+    lines.append(f"add rule {table} stay-inside oifname @uplinks ip daddr {inside} ip daddr != @peers counter drop")
+    if config.masquerade and ours:
+        away = f"ip daddr != {config.cluster_cidr} masquerade"
+        lines.append(f"add rule {table} source-address ip saddr {config.pod_cidr} {away}")
+        if nodes:  # further nodes of this machine have no other way out
+            lines.append(f"add rule {table} source-address iifname {json.dumps(link.name)} ip saddr {nodes} {away}")
+    return "\n".join(lines) + "\n"
 
 
-def routes(config: Config, peers: Mapping[str, str] | None = None) -> list[str]:
+def routes(config: Config) -> list[str]:
     """`ip` commands for links and routes; each can be repeated."""
     return [
         f"link set {config.service_link} up",
         f"route replace {config.service_cidr} dev {config.service_link}",
-        f"route replace blackhole {config.cluster_cidr}",
-        *(f"route replace {cidr} via {gateway}" for cidr, gateway in sorted((peers or {}).items())),
+        *([f"route replace blackhole {config.cluster_cidr}"] if config.mode != "none" else []),
     ]
 
 
@@ -160,26 +196,32 @@ class PodNetwork:
         self.config = config
         self._in = Namespace(config.netns)
 
-    async def setup(self, peers: Mapping[str, str] | None = None) -> None:
-        """Everything that must be there before the first Pod. `peers`: other nodes' Pod ranges -> their addresses.
-
-        Call it again to change `peers`. Raises NetworkError.
-        """
+    async def setup(self) -> None:
+        """Everything that must be there before the first Pod. Raises NetworkError."""
         config = self.config
         config.data_dir.mkdir(parents=True, exist_ok=True)
         await sysctls.claim(self._in, self._owner, {"net.ipv4.ip_forward": "1"}, self._registry)
+        link = await self.link()
         # The rules come first: from here on nothing can leave.
-        await self._in.nft(rules(config, await self._uplinks(), peers))
+        await self._in.nft(rules(config, await self.uplinks(), link))
         if not await self._in.ip_json("link", "show", "dev", config.service_link):
             await self._in.ip([f"link add {config.service_link} type bridge"])
-        gone = await self._stale_peers(peers or {})
-        await self._in.ip([f"route del {cidr}" for cidr in gone], check=False)
-        await self._in.ip(routes(config, peers))
+        await self._in.ip(routes(config))
         await self._allow_forwarding()
         config.conf_dir.mkdir(parents=True, exist_ok=True)
+        if config.mode == "none":
+            return
         temporary = config.conflist.with_suffix(".new")
-        temporary.write_text(conflist(config))
+        temporary.write_text(conflist(config, link))
         temporary.replace(config.conflist)  # last: the runtime calls its network ready when it sees this
+
+    async def link(self) -> Link:
+        """The interface that leads to the other nodes. Raises NetworkError when nothing carries the node's address."""
+        if not self.config.node_address:
+            return Link()
+        for found in await self._in.ip_json("-4", "addr", "show", "to", self.config.node_address):
+            return Link(str(found["ifname"]), int(found["mtu"]))
+        raise NetworkError(f"no interface has the node's address {self.config.node_address}")
 
     async def teardown(self) -> None:
         """Remove all that `setup` made and what Pods may have left. To be called when the containers are gone."""
@@ -189,9 +231,10 @@ class PodNetwork:
             await self._in.ip(
                 [
                     *(f"link del {link}" for link in await self._leftover_links()),
-                    f"route del blackhole {config.cluster_cidr}",
-                    *(f"route del {cidr}" for cidr in await self._stale_peers({})),
+                    *([f"route del blackhole {config.cluster_cidr}"] if config.mode != "none" else []),
+                    *(f"route del {cidr}" for cidr in (await self.peer_routes() if config.mode != "none" else ())),
                     f"link del {config.service_link}",
+                    f"link del {config.vxlan_link}",
                 ],
                 check=False,
             )
@@ -214,7 +257,8 @@ class PodNetwork:
         """Settings of a namespace end with it; those of the machine are shared with other clusters."""
         return sysctls.REGISTRY if self.config.netns is None else self.config.data_dir / "sysctls.json"
 
-    async def _uplinks(self) -> tuple[str, ...]:
+    async def uplinks(self) -> tuple[str, ...]:
+        """Interfaces that lead out of the cluster."""
         if self.config.uplinks is not None:
             return self.config.uplinks
         defaults = [
@@ -223,17 +267,19 @@ class PodNetwork:
         ]
         return tuple(sorted({route["dev"] for route in defaults if "dev" in route}))
 
-    async def _stale_peers(self, peers: Mapping[str, str]) -> list[str]:
-        """Routes to other nodes' ranges that are no longer wanted."""
+    async def peer_routes(self) -> dict[str, str]:
+        """Routes that the kernel has to other nodes' Pod ranges: range -> gateway."""
         range_ = _network(self.config.cluster_cidr)
-        found = []
+        found = {}
         for route in await self._in.ip_json("-4", "route", "show", "root", self.config.cluster_cidr):
-            if "gateway" in route and route["dst"] not in peers and _network(route["dst"]).subnet_of(range_):
-                found.append(route["dst"])
+            if "gateway" in route and _network(route["dst"]).subnet_of(range_):
+                found[str(route["dst"])] = str(route["gateway"])
         return found
 
     async def _leftover_links(self) -> list[str]:
         """Host ends of Pods' veth pairs whose network namespace somebody still holds."""
+        if not self.config.pod_cidr:
+            return []
         range_ = _network(self.config.pod_cidr)
         return [
             route["dev"]
@@ -307,4 +353,4 @@ def _jumps_to(line: str, chains: set[str]) -> bool:
     return match is not None and match[1] in chains
 
 
-__all__ = ["Config", "NetworkError", "PodNetwork", "cleaned", "conflist", "routes", "rules"]
+__all__ = ["Config", "Link", "NetworkError", "PodNetwork", "cleaned", "conflist", "routes", "rules"]

@@ -1,7 +1,7 @@
 """The machine's network tools, in one network namespace: `ip`, `nft`, `sysctl` files, run with a text of commands.
 
 Subprocesses and not netlink from Python: a node's network is set up once, in two calls of a few milliseconds each
-(both tools take a whole batch), and importing a netlink library would cost more than both.
+(the tools take a whole batch), importing a netlink library would cost more than both, and nodes come and go rarely.
 """
 
 from __future__ import annotations
@@ -46,9 +46,21 @@ class Namespace:
             force = [] if check else ["-force"]
             await self.run(["ip", *force, "-batch", "-"], "\n".join(lines) + "\n", check=check)
 
+    async def bridge(self, lines: Sequence[str]) -> None:
+        """Several `bridge` commands (without the word `bridge`)."""
+        if lines:
+            await self.run(["bridge", "-batch", "-"], "\n".join(lines) + "\n")
+
     async def ip_json(self, *arguments: str) -> list[dict[str, Any]]:
         """What `ip -json ARGUMENTS` lists; nothing where it fails."""
-        text = await self.run(["ip", "-json", *arguments], check=False)
+        return await self._json(["ip", "-json", *arguments])
+
+    async def bridge_json(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `bridge -json ARGUMENTS` lists; nothing where it fails."""
+        return await self._json(["bridge", "-json", *arguments])
+
+    async def _json(self, command: list[str]) -> list[dict[str, Any]]:
+        text = await self.run(command, check=False)
         found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
         return [item for item in found if item]  # ip prints empty objects for what a filter left out
 

@@ -1,14 +1,14 @@
 """Node IPAM: each node gets its own range of Pod addresses out of the cluster's, one of each family.
 
 Whoever sets up a node's network on the machine of the control plane knows its range before the node is registered
-(`Config.assigned`): the controller then writes that one and gives it to nobody else.
+(`Config.assigned`): the controller then writes that one. `Config.reserved` keeps it from giving such ranges to others.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from pybernetes.api.core_v1 import Node
 from pybernetes.client.client import Client
@@ -25,7 +25,7 @@ class Config:
     cluster_cidrs: tuple[str, ...] = ("10.244.0.0/16",)  #: at most one of each family
     mask_size_ipv4: int = 24  #: prefix length of a node's range
     mask_size_ipv6: int = 64
-    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: node -> its ranges, whatever is free
+    assigned: Callable[[str], tuple[str, ...]] = lambda node: ()  #: node -> its ranges, whatever is free
     reserved: tuple[str, ...] = ()  #: ranges that no node gets
     skip: Callable[[Node], bool] = lambda node: False  #: nodes that need no range
 
@@ -90,9 +90,6 @@ class NodeIPAMController(Controller):
         self._config = config
         for cidr in config.reserved:
             self._occupy(cidr, "")
-        for name, cidrs in config.assigned.items():
-            for cidr in cidrs:
-                self._occupy(cidr, name)
 
     def setup(self) -> None:
         """Nodes."""
@@ -113,16 +110,15 @@ class NodeIPAMController(Controller):
             one.occupy(cidr, owner)
 
     def _release(self, name: str) -> None:
-        if name not in self._config.assigned:
-            for one in self._sets:
-                one.release(name)
+        for one in self._sets:
+            one.release(name)
 
     async def reconcile(self, key: str) -> None:
         """Give the node its ranges, once and for all."""
         node = self.nodes.get("", key)
         if node is None or node.spec.pod_cidrs:
             return
-        found = list(self._config.assigned.get(key, ()))
+        found = list(self._config.assigned(key))
         found = found or [cidr for one in self._sets if (cidr := one.take(key)) is not None]
         if len(found) < len(self._sets):
             self._release(key)

@@ -36,6 +36,9 @@ class Config:
     resolv_conf: tuple[Path, ...] = (Path("/etc/resolv.conf"),)
     #: Own addresses, never to be asked.
     own: tuple[str, ...] = ()
+    #: Asked in the place of a loopback address of resolv_conf: that of whoever is in the machine's own network
+    #: namespace, for in another one the loopback address leads nowhere. "": ask the loopback address.
+    loopback: str = ""
     #: Seconds until the next upstream is asked, and until the asker gets SERVFAIL.
     timeout: float = 2.0
     total_timeout: float = 5.0
@@ -222,7 +225,8 @@ class Forwarder:
                 status = path.stat()
                 version = (path, status.st_mtime_ns, status.st_ino)
                 if version != self._version:
-                    self._upstreams = [(address, 53) for address in nameservers(path.read_text(), config.own)]
+                    found = nameservers(path.read_text(), config.own, config.loopback)
+                    self._upstreams = [(address, 53) for address in found]
                     self._version = version
                     if not self._upstreams:
                         log.warning("%s names no name server that can be asked: only the cluster's names resolve", path)
@@ -241,17 +245,17 @@ def split(entry: str) -> tuple[str, int]:
     return address, int(port or 53)
 
 
-def nameservers(text: str, own: Sequence[str] = ()) -> list[str]:
-    """The name servers of a resolv.conf, without those in `own`."""
+def nameservers(text: str, own: Sequence[str] = (), loopback: str = "") -> list[str]:
+    """The name servers of a resolv.conf, without those in `own`; `loopback`: see Config."""
     found = []
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver" and words[1] not in own:
             try:
-                ipaddress.ip_address(words[1].partition("%")[0])
+                local = ipaddress.ip_address(words[1].partition("%")[0]).is_loopback
             except ValueError:
                 continue
-            found.append(words[1])
+            found.append(loopback if local and loopback else words[1])
     return [*dict.fromkeys(found)]
 
 

@@ -26,7 +26,7 @@ from pybernetes.network.proxy import conntrack
 from pybernetes.network.proxy.health import HealthPorts
 from pybernetes.network.proxy.iptables import Iptables
 from pybernetes.network.proxy.nftables import Nftables
-from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, service_rules
+from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, answered_here, service_rules
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,9 @@ class Config:
     families: tuple[str, ...] = ("IPv4",)
     #: The node's network namespace; None: this process's.
     netns: Path | None = None
+    #: Services (namespace/name) without a selector that every node answers itself: the address that does so here.
+    #: It takes the place of whatever the EndpointSlices say, so that each node asks its own cluster DNS.
+    local: Mapping[str, str] = field(default_factory=dict)
     #: Seconds between two transactions at least: a burst of changes is one.
     interval: float = 0.02
     #: Seconds between looks whether somebody else removed our rules.
@@ -226,7 +229,10 @@ class Proxy:
     def _rules(self, key: str, family: str) -> ServiceRules:
         namespace, _, name = key.partition("/")
         service = self._services.get(namespace, name)
-        return service_rules(service, self._slices.by_index(BY_SERVICE, key), self._view, family)
+        slices = self._slices.by_index(BY_SERVICE, key)
+        if (here := self.config.local.get(key)) and service is not None and not service.spec.selector:
+            slices = [answered_here(found, here, self.config.node) for found in slices]
+        return service_rules(service, slices, self._view, family)
 
     def _publish_health(self) -> None:
         self._health.publish(

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from pybernetes.api.core_v1 import Service
 from pybernetes.api.discovery_v1 import Endpoint, EndpointSlice
 
@@ -151,6 +153,12 @@ def service_rules(
         )
     health = spec.health_check_node_port or 0
     return ServiceRules(tuple(found), frozenset(local_addresses), health if outside_local else 0, len(local_ready))
+
+
+def answered_here(slice_: EndpointSlice, address: str, node: str) -> EndpointSlice:
+    """The slice as if this node's address were its only endpoint."""
+    endpoint = Endpoint(addresses=[address], node_name=node)
+    return msgspec.structs.replace(slice_, endpoints=[endpoint])
 
 
 def family_of(address: str) -> str:

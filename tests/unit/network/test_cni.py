@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.network.cni import Config, cleaned, conflist, routes, rules
+from pybernetes.network.cni import Config, Link, cleaned, conflist, routes, rules
 
 
 def config(**changes: object) -> Config:
@@ -51,25 +51,51 @@ def test_the_cni_configuration() -> None:
     assert "mtu" not in json.loads(conflist(config()))["plugins"][0]
 
 
+@pytest.mark.parametrize(("mode", "mtu"), [("routes", 9000), ("vxlan", 8950)])
+def test_the_mtu_is_that_of_the_link_less_the_overlays(mode: str, mtu: int) -> None:
+    document = json.loads(conflist(config(mode=mode), Link("eth0", 9000)))
+    assert document["plugins"][0]["mtu"] == mtu
+    assert json.loads(conflist(config(mode=mode, mtu=1400), Link("eth0", 9000)))["plugins"][0]["mtu"] == 1400
+
+
+def test_an_unknown_mode_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'wireguard' is none of routes, vxlan, none"):
+        config(mode="wireguard")
+
+
 def test_the_rules() -> None:
-    text = rules(config(), ("eth0", "wlan0"), {"10.244.2.0/24": "192.0.2.7"})
-    table = config().table
-    assert text.startswith(f"table inet {table} {{}}\ndelete table inet {table}\n")  # whatever was there before
-    assert 'elements = { "eth0", "wlan0" };' in text
-    assert "elements = { 10.244.2.0/24 };" in text
+    text = rules(config(), ("eth0", "wlan0"))
+    table = f"inet {config().table}"
+    for chain in ("stay-inside", "source-address"):
+        assert f"flush chain {table} {chain}\n" in text  # whatever was there before
+    assert f"flush set {table} peers" not in text and f"delete table {table}" not in text  # others are still there
+    assert f'add element {table} uplinks {{ "eth0", "wlan0" }}' in text
     assert "oifname @uplinks ip daddr { 10.244.0.0/16, 10.96.0.0/16 } ip daddr != @peers counter drop" in text
     assert "ip saddr 10.244.1.0/24 ip daddr != 10.244.0.0/16 masquerade" in text
     assert " masquerade\n" not in rules(config(masquerade=False), ())
-    assert "elements" not in rules(config(), ())
+    assert "element" not in rules(config(), ())
+
+
+def test_nodes_of_one_machine_reach_each_other_and_the_world() -> None:
+    text = rules(config(node_cidr="10.244.255.0/24"), ("eth0",), Link("pbm0", 1500))
+    assert 'stay-inside oifname "pbm0" ip daddr 10.244.255.0/24 accept\n' in text
+    assert text.index("accept\n") < text.index("counter drop")
+    assert 'iifname "pbm0" ip saddr 10.244.255.0/24 ip daddr != 10.244.0.0/16 masquerade' in text
+
+
+def test_somebody_elses_pod_network_is_left_alone() -> None:
+    text = rules(config(mode="none", pod_cidr=""), ("eth0",))
+    assert "10.244.0.0/16" not in text and "masquerade" not in text
+    assert "oifname @uplinks ip daddr 10.96.0.0/16 " in text
+    assert not any("10.244.0.0/16" in line for line in routes(config(mode="none")))
 
 
 def test_the_routes() -> None:
     link = config().service_link
-    assert routes(config(), {"10.244.2.0/24": "192.0.2.7"}) == [
+    assert routes(config()) == [
         f"link set {link} up",
         f"route replace 10.96.0.0/16 dev {link}",
         "route replace blackhole 10.244.0.0/16",
-        "route replace 10.244.2.0/24 via 192.0.2.7",
     ]
 
 

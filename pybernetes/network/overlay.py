@@ -1,0 +1,267 @@
+"""Pods of several nodes reach each other: the kernel's entries for other nodes, kept equal to the Node objects.
+
+Flannel's two ways, chosen for the whole cluster (`cni.Config.mode`):
+- `routes`: a route to each node's Pod range by that node's address. Nothing is put around packets, so it is as fast as
+  the link; but the nodes must be neighbours on one link.
+- `vxlan`: the packet travels in UDP between the nodes' addresses, over whatever lies between. Each node has a VXLAN
+  interface that learns nothing: for each other node it has a route, a neighbour entry and a forwarding entry.
+
+Everything derives from `spec.podCIDR` and the InternalIP of the Nodes: the interface's address is the range's own
+first (`10.244.3.0`), its MAC address comes from that, and its network identifier from the cluster's name. So there is
+nothing that nodes would have to tell each other in annotations, and a node that was replaced needs no entry renewed.
+
+What is wanted is pure (`wanted`), what the kernel has is read before each change, and only the difference is
+written: entries that somebody else removed come back with the next change, those of nodes that left are forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pybernetes.aio.backoff import Backoff
+from pybernetes.aio.tasks import Ready
+from pybernetes.api.core_v1 import Node
+from pybernetes.client.client import Client
+from pybernetes.client.factory import InformerFactory
+from pybernetes.client.informer import Informer
+
+from .cni import VXLAN_OVERHEAD, Config, Link, PodNetwork
+from .links import Namespace, NetworkError
+
+log = logging.getLogger(__name__)
+
+#: UDP port of VXLAN as Flannel and the kernel have it (the registered one is 4789).
+VXLAN_PORT = 8472
+
+
+@dataclass(frozen=True, order=True)
+class Peer:
+    """Another node: its Pod range, and the address by which it is reached."""
+
+    cidr: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the kernel knows of other nodes."""
+
+    routes: frozenset[tuple[str, str]] = frozenset()  #: Pod range, gateway
+    neighbours: frozenset[tuple[str, str]] = frozenset()  #: interface address, MAC address
+    forwarding: frozenset[tuple[str, str]] = frozenset()  #: MAC address, node address
+
+
+# --- pure -----------------------------------------------------------------------------------------------------------
+
+
+def peers(nodes: Iterable[Node], own: str) -> list[Peer]:
+    """The other nodes that have both a Pod range and an address."""
+    found = []
+    for node in nodes:
+        cidr, address = pod_cidr(node), internal_address(node)
+        if node.metadata.name != own and cidr and address:
+            found.append(Peer(cidr, address))
+    return sorted(found)
+
+
+def pod_cidr(node: Node) -> str:
+    """The node's IPv4 Pod range; "" if it has none yet."""
+    ranges = node.spec.pod_cidrs or [node.spec.pod_cidr or ""]
+    return next((cidr for cidr in ranges if cidr and ":" not in cidr), "")
+
+
+def internal_address(node: Node) -> str:
+    """The node's IPv4 InternalIP; "" if it tells none."""
+    for address in node.status.addresses or ():
+        if address.type == "InternalIP" and address.address and ":" not in address.address:
+            return address.address
+    return ""
+
+
+def interface_address(cidr: str) -> str:
+    """The address of a node's VXLAN interface: the first of its Pod range, which no Pod gets."""
+    return str(ipaddress.IPv4Network(cidr).network_address)
+
+
+def mac(cidr: str) -> str:
+    """The MAC address of that interface: locally administered, from the address, as CNI does it."""
+    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + ipaddress.IPv4Network(cidr).network_address.packed)
+
+
+def identifier(cluster: str) -> int:
+    """The VXLAN network identifier, 24 bits and never 0: clusters that share machines must differ."""
+    return int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:3], "big") or 1
+
+
+def wanted(mode: str, others: Iterable[Peer]) -> Entries:
+    """The entries for these nodes."""
+    others = list(others)
+    if mode == "routes":
+        return Entries(routes=frozenset((peer.cidr, peer.address) for peer in others))
+    return Entries(
+        routes=frozenset((peer.cidr, interface_address(peer.cidr)) for peer in others),
+        neighbours=frozenset((interface_address(peer.cidr), mac(peer.cidr)) for peer in others),
+        forwarding=frozenset((mac(peer.cidr), peer.address) for peer in others),
+    )
+
+
+def commands(config: Config, before: Entries, after: Entries) -> tuple[list[str], list[str], list[str]]:
+    """`ip` commands that may fail (removals), `bridge` commands, `ip` commands. In the order to run them.
+
+    What has another value is replaced in place, so that it is never missing.
+    """
+    device = config.vxlan_link
+    kept_routes, kept_neighbours = dict(after.routes), dict(after.neighbours)
+    removals = [f"route del {cidr}" for cidr, _ in sorted(before.routes) if cidr not in kept_routes]
+    removals += [f"neigh del {a} dev {device}" for a, _ in sorted(before.neighbours) if a not in kept_neighbours]
+    forwarding = [f"fdb del {m} dev {device} dst {a} self" for m, a in sorted(before.forwarding - after.forwarding)]
+    forwarding += [f"fdb append {m} dev {device} dst {a} self" for m, a in sorted(after.forwarding - before.forwarding)]
+    changes = [
+        f"neigh replace {address} lladdr {lladdr} dev {device} nud permanent"
+        for address, lladdr in sorted(after.neighbours - before.neighbours)
+    ]
+    through = f" dev {device} onlink" if config.mode == "vxlan" else ""
+    changes += [f"route replace {cidr} via {via}{through}" for cidr, via in sorted(after.routes - before.routes)]
+    return removals, forwarding, changes
+
+
+def allowed(config: Config, uplinks: tuple[str, ...], link: Link, others: Iterable[Peer]) -> str:
+    """The nftables transaction for the Pod ranges that may leave by an uplink: routed ones, if it is their way."""
+    table = f"inet {config.table}"
+    ranges = [peer.cidr for peer in others] if config.mode == "routes" and link.name in uplinks else []
+    lines = [f"flush set {table} peers"]
+    if ranges:
+        lines.append(f"add element {table} peers {{ {', '.join(sorted(ranges))} }}")
+    return "\n".join(lines) + "\n"
+
+
+def vxlan_commands(config: Config, link: Link) -> list[str]:
+    """`ip` commands for this node's VXLAN interface, which is not there yet."""
+    device, address = config.vxlan_link, interface_address(config.pod_cidr)
+    return [
+        f"link add {device} type vxlan id {identifier(config.cluster)} dstport {VXLAN_PORT}"
+        f" local {config.node_address} dev {link.name} nolearning",
+        f"link set {device} address {mac(config.pod_cidr)} mtu {link.mtu - VXLAN_OVERHEAD} up",
+        f"addr add {address}/32 dev {device}",
+    ]
+
+
+# --- the kernel -----------------------------------------------------------------------------------------------------
+
+
+class Overlay:
+    """One node's entries for the others. `connect` may be called at any time after `setup`, again and again."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._network = PodNetwork(config)
+        self._in = Namespace(config.netns)
+
+    async def setup(self) -> None:
+        """The node's own network, and its end of the overlay. Raises NetworkError."""
+        await self._network.setup()
+        if self.config.mode == "vxlan":
+            await self._vxlan(await self._network.link())
+
+    async def teardown(self) -> None:
+        """Take away all of it, the node's own network too."""
+        await self._network.teardown()
+
+    async def connect(self, others: list[Peer]) -> None:
+        """Let these be the other nodes, and no more. Raises NetworkError."""
+        link = await self._network.link()
+        if self.config.mode == "vxlan":
+            await self._vxlan(link)  # its underlying link may have been replaced, and it with that
+        removals, forwarding, changes = commands(self.config, await self._found(), wanted(self.config.mode, others))
+        await self._in.nft(allowed(self.config, await self._network.uplinks(), link, others))
+        await self._in.ip(removals, check=False)
+        await self._in.bridge(forwarding)
+        await self._in.ip(changes)
+
+    async def _vxlan(self, link: Link) -> None:
+        device = self.config.vxlan_link
+        for found in await self._in.ip_json("-details", "link", "show", "dev", device):
+            data = found.get("linkinfo", {}).get("info_data", {})
+            if (data.get("id"), data.get("local")) == (identifier(self.config.cluster), self.config.node_address):
+                return
+            await self._in.ip([f"link del {device}"])
+        await self._in.ip(vxlan_commands(self.config, link))
+
+    async def _found(self) -> Entries:
+        routes = frozenset((await self._network.peer_routes()).items())
+        if self.config.mode != "vxlan":
+            return Entries(routes)
+        device = self.config.vxlan_link
+        neighbours = await self._in.ip_json("-4", "neigh", "show", "dev", device, "nud", "permanent")
+        forwarding = await self._in.bridge_json("fdb", "show", "dev", device)
+        return Entries(
+            routes,
+            frozenset((entry["dst"], entry["lladdr"]) for entry in neighbours if "lladdr" in entry),
+            frozenset((entry["mac"], entry["dst"]) for entry in forwarding if "dst" in entry),
+        )
+
+
+# --- the component --------------------------------------------------------------------------------------------------
+
+
+class NodeNetwork:
+    """Sets up a node's Pod network and follows the other nodes. `run()` until cancelled; the network stays after it.
+
+    `ready` carries the node's Pod range once Pods may start: at once where the range is known, else when the Node has
+    one. Entries for other nodes come as soon as those are known. The caller runs the `informers`.
+    """
+
+    def __init__(self, config: Config, client: Client, informers: InformerFactory) -> None:
+        self.config = config
+        self.ready: Ready[str] = Ready()
+        # Nodes that only play running Pods have no addresses, but there may be thousands.
+        self._nodes: Informer[Node] = informers.informer(Node, label_selector="type!=fake")
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """See the class."""
+        self._nodes.on(self._changed, self._updated, self._changed)
+        config = await self._complete()
+        overlay = Overlay(config)
+        await overlay.setup()
+        self.ready.set(config.pod_cidr)
+        if config.mode == "none" or not config.node_address:
+            await asyncio.get_running_loop().create_future()
+        await self._nodes.synced()
+        backoff = Backoff(0.1, 10.0)
+        while True:
+            self._wake.clear()
+            try:
+                await overlay.connect(peers(self._nodes.list(), config.node))
+            except NetworkError as error:
+                log.error("the way to other nodes could not be set: %s", error)
+                await backoff.wait()
+                continue
+            backoff.reset()
+            await self._wake.wait()
+
+    async def _complete(self) -> Config:
+        """The configuration with the node's Pod range, which its Node object may have to tell."""
+        if self.config.pod_cidr or self.config.mode == "none":
+            return self.config
+        while True:
+            self._wake.clear()
+            node = self._nodes.get("", self.config.node)
+            if node is not None and (cidr := pod_cidr(node)):
+                return replace(self.config, pod_cidr=cidr)
+            await self._wake.wait()
+
+    def _changed(self, node: Node) -> None:
+        self._wake.set()
+
+    def _updated(self, old: Node, new: Node) -> None:
+        if (pod_cidr(old), internal_address(old)) != (pod_cidr(new), internal_address(new)):
+            self._wake.set()
+
+
+__all__ = ["Entries", "NodeNetwork", "Overlay", "Peer", "allowed", "commands", "peers", "wanted"]
