@@ -56,7 +56,7 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
         node_addresses=(state.node_address(node),),
         pod_cidrs=(state.pod_cidr,),
         netns=cluster.node_netns(node),
-        local={"kube-system/kube-dns": state.node_address(node)},
+        local={"kube-system/kube-dns": state.node_address(node)} if state.dns else {},
         backend=state.proxy_mode,
     )
 
