@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ def read(flags: Flags, *, validate: bool = True) -> list[Manifest]:
     if names and not found:
         raise CLIError("no objects passed")
     return found
+
+
+def selected(flags: Flags, value: dict[str, Any]) -> bool:
+    """Whether `--selector` wants an object of a file."""
+    if not flags.text("selector"):
+        return True
+    from pybernetes.machinery import labels
+
+    return labels.parse(flags.text("selector")).matches((value.get("metadata") or {}).get("labels") or {})
 
 
 def _texts(name: str, recursive: bool) -> Iterator[tuple[str, str]]:
@@ -105,7 +115,8 @@ def _documents(source: str, text: str) -> Iterator[Any]:
     from pybernetes.machinery import yaml
 
     try:
-        yield from yaml.load_all(text)
+        for part in re.split(r"\n---[^\n]*(?:\n|\Z)", text):  # lines in messages count from the document's start
+            yield from yaml.load_all(part)
     except yaml.YAMLError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         raise CLIError(f"error parsing {source}: error converting YAML to JSON: {error}{hint}") from None

@@ -138,11 +138,15 @@ class HTTP:
         reply = self.request("GET", path, None, headers)
         if reply.code != 101:
             return reply
+        return WebSocket(*self.taken(), reply.headers.get("sec-websocket-protocol", ""))
+
+    def taken(self) -> tuple[socket.socket, bytes]:
+        """The connection after an upgrade, and what was read of it already; it is no longer ours."""
         sock, buffer = self._socket, self._buffer
         assert sock is not None
         self._socket, self._buffer = None, b""
         sock.settimeout(None)
-        return WebSocket(sock, buffer, reply.headers.get("sec-websocket-protocol", ""))
+        return sock, buffer
 
     def another(self) -> HTTP:
         """A second connection to the same server."""
@@ -213,8 +217,9 @@ class HTTP:
         lines = [
             f"{method} {self.base}{path} HTTP/1.1",
             f"Host: {self.authority}",
-            "User-Agent: kubectl/v1.36.2 (pybernetes)",
         ]
+        if "User-Agent" not in headers:
+            lines.append("User-Agent: kubectl/v1.36.2 (pybernetes)")
         lines += [f"{k}: {v}" for k, v in self.authorization()]
         lines += [f"{k}: {v}" for k, v in headers.items()]
         if body is not None:

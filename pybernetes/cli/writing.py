@@ -119,6 +119,16 @@ def smart_patch(
     return patch_diff.three_way(last, after, before, schema), content
 
 
+def three_way(resource: Resource, live: dict[str, Any], manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The patch of client-side apply without its annotation, and its content type."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
+    try:
+        last = json.loads(text) if text else {}
+    except ValueError:
+        last = {}
+    return smart_patch(resource, live, manifest, last)
+
+
 def _built_in(resource: Resource) -> Any:
     from pybernetes.api import kinds
     from pybernetes.machinery.schema import of_struct

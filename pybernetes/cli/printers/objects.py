@@ -87,7 +87,7 @@ def printer(flags: Flags, output: str | None = None, *, extra: tuple[str, ...] =
     if word in ("jsonpath", "jsonpath-file", "jsonpath-as-json"):
         return _jsonpath(word, argument or flags.text("template"), strict, keep)
     if word in ("go-template", "go-template-file", "template", "templatefile"):
-        raise not_implemented(f"the output format {word}")
+        return _gotemplate(word, argument or flags.text("template"), strict)
     if word == "kyaml":
         raise not_implemented("the output format kyaml")
     allowed = ",".join(sorted({*FORMATS, *extra}))
@@ -138,6 +138,42 @@ def _jsonpath(word: str, argument: str, strict: bool, keep: bool) -> Printer:
         if word == "jsonpath-as-json":
             return to_json(path.find(value, strict=strict)) + "\n"
         return path.render(value, strict=strict)
+
+    return render
+
+
+_MORE = "Printing more information for debugging the template:"
+
+
+def _gotemplate(word: str, argument: str, strict: bool) -> Printer:
+    from pybernetes.cli.gotemplate import formatting, parsing, running
+    from pybernetes.cli.gotemplate.errors import ExecError, ParseError
+
+    if not argument:
+        raise CLIError("template format specified but no template given")
+    text = argument
+    if word.endswith("file"):
+        try:
+            with open(argument, encoding="utf-8") as file:
+                text = file.read()
+        except OSError as error:
+            raise CLIError(
+                f"error reading --template {argument}, open {argument}: {(error.strerror or '').lower()}"
+            ) from None
+    try:
+        template = parsing.parse(text)
+    except ParseError as error:
+        raise CLIError(f"error parsing template {text}, {error}") from None
+
+    def render(value: dict[str, Any]) -> str:
+        try:
+            return running.execute(template, value, strict=strict)
+        except ExecError as error:
+            parts = (("template was", text), ("raw data was", compact_json(value)))
+            given = [*parts, ("object given to template engine was", formatting.text(value))]
+            said = "".join(f"\t{title}:\n\t\t{content}\n" for title, content in given)
+            print(f"{error.__notes__[0]}Error executing template: {error}. {_MORE}\n{said}")
+            raise CLIError(f"error executing template {json.dumps(text, ensure_ascii=False)}: {error}") from None
 
     return render
 

@@ -15,7 +15,7 @@ from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines, not_implemented
 from pybernetes.cli.finder import Target
 from pybernetes.cli.session import APPLY_PATCH, pause
-from pybernetes.cli.writing import LAST_APPLIED, Writer, last_applied, smart_patch, with_last_applied
+from pybernetes.cli.writing import LAST_APPLIED, Writer, last_applied, three_way, with_last_applied
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -46,7 +46,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     for manifest in manifests:
         try:
             target = _target(session, manifest, new_kinds)
-            if flags.text("selector") and not _selected(flags, target):
+            if not files.selected(flags, manifest.object):
                 continue
             act = _server_side if server_side else _client_side
             value, what = act(session, writer, target)
@@ -91,13 +91,6 @@ def _target(session: Session, manifest: files.Manifest, new_kinds: set[tuple[str
             pause(0.1)
             session.resources.refresh()
     raise AssertionError("unreachable")
-
-
-def _selected(flags: Flags, target: Target) -> bool:
-    from pybernetes.machinery import labels
-
-    assert target.manifest is not None
-    return labels.parse(flags.text("selector")).matches((target.manifest.get("metadata") or {}).get("labels") or {})
 
 
 def _server_side(session: Session, writer: Writer, target: Target) -> tuple[dict[str, Any], str]:
@@ -161,7 +154,7 @@ def _client_side(session: Session, writer: Writer, target: Target) -> tuple[dict
             "kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically."
         )
     for attempt in range(_ATTEMPTS):
-        patch, content = _patch(target, live)
+        patch, content = three_way(target.resource, live, with_last_applied(manifest))
         if not patch:
             return live, "unchanged"
         if writer.dry_run == "client":
@@ -196,17 +189,6 @@ def _applying(patch: dict[str, Any], target: Target) -> str:
         f'Name: "{target.name}", Namespace: "{target.namespace}"\nfor: "{target.source}": error when patching '
         f'"{target.source}"'
     )
-
-
-def _patch(target: Target, live: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    assert target.manifest is not None
-    text = ((live.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
-    try:
-        last = json.loads(text) if text else {}
-    except ValueError:
-        last = {}
-    wanted = with_last_applied(target.manifest)
-    return smart_patch(target.resource, live, wanted, last)
 
 
 def _merged(patch: dict[str, Any], live: dict[str, Any], content: str, target: Target) -> dict[str, Any]:

@@ -42,12 +42,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         try:
             target = finder.of_manifest(session, manifest.object, manifest.source)
             value = with_last_applied(manifest.object) if flags.on("save-config") else manifest.object
-            if flags.text("selector"):
-                from pybernetes.machinery import labels
-
-                have = (manifest.object.get("metadata") or {}).get("labels") or {}
-                if not labels.parse(flags.text("selector")).matches(have):
-                    continue
+            if not files.selected(flags, manifest.object):
+                continue
             made = writer.create(target.resource, target.namespace, value)
         except APIError as error:
             errors.append(lines(error.within(f'error when creating "{manifest.source}"')))

@@ -1,0 +1,123 @@
+"""Verbs whose output is made of several answers, beside the official kubectl."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .kubectl import OFFICIAL, OURS, ROOT, assert_same, environment, needs_official, run
+
+pytestmark = needs_official
+
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: diffed}
+data: %s
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: diffed-%s}
+data: {x: "%s"}
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["get", "deploy", "hello", "-o", "go-template={{.kind}} {{range .spec.template.spec.containers}}{{.}}{{end}}"],
+        ["get", "svc", "--template", "{{range .items}}{{.metadata.name}}{{\"\\n\"}}{{end}}"],
+        ["get", "svc", "hello", "-o", "go-template-file=/absent"],
+        ["get", "svc", "hello", "-o", "go-template={{.spec.x.y}}", "--allow-missing-template-keys=false"],
+        ["get", "svc", "hello", "-o", "go-template"],
+        ["get", "svc", "hello", "-o", "go-template={{if \"x\"}}"],
+    ],
+)  # fmt: skip
+def test_go_templates(kubeconfig: Path, arguments: list[str]) -> None:
+    assert_same(kubeconfig, arguments)
+
+
+def test_diff(kubeconfig: Path) -> None:
+    before, after = SECRET % ("{a: YQ==, b: Yg==}", "1", "1"), SECRET % ("{a: eA==, c: Yg==}", "1", "2")
+    diff = ["diff", "-f", "-"]
+    assert assert_same(kubeconfig, diff, before)[0] == 1
+    assert run(OURS, kubeconfig, ["apply", "-f", "-"], before)[0] == 0
+    assert assert_same(kubeconfig, diff, before)[:2] == (0, "")
+    code, out, _ = assert_same(kubeconfig, diff, after)
+    assert (code, "*** (before)" in out, "eA==" in out) == (1, True, False)
+    assert_same(kubeconfig, [*diff, "--server-side", "--force-conflicts"], after)
+    assert_same(kubeconfig, [*diff, "-l", "a=b"], after)
+    assert_same(kubeconfig, diff, after, KUBECTL_EXTERNAL_DIFF="diff -r -q")
+    assert_same(kubeconfig, diff, after, KUBECTL_EXTERNAL_DIFF="absent")
+    assert_same(kubeconfig, ["diff"])
+    assert_same(kubeconfig, ["diff", "-f", "absent"])
+    assert_same(kubeconfig, diff, after.replace("diffed-1", "!"))
+
+
+@contextmanager
+def proxying(program: list[str], kubeconfig: Path, *arguments: str) -> Iterator[str]:
+    """A proxy while it runs; where it serves."""
+    environ = {**environment(kubeconfig), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*program, "proxy", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said.startswith("Starting to serve on "), said
+            yield said.removeprefix("Starting to serve on ").strip()
+        finally:
+            process.terminate()
+
+
+def ask(address: str, method: str, path: str, host: str = "", body: str | None = None) -> tuple[int, str]:
+    name, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(name, int(port), timeout=30)
+    try:
+        connection.request(method, path, body, {"Host": host or address, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, re.sub(r'"(uid|creationTimestamp)": ?"[^"]*"', "", answer.read().decode())
+    finally:
+        connection.close()
+
+
+def test_proxy(kubeconfig: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("static\n")
+    config_map = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
+    answers = []
+    for program in (OURS, [str(OFFICIAL)]):
+        with proxying(program, kubeconfig, "--port=0", f"--www={tmp_path}", "--api-prefix=/k8s") as address:
+            answers.append(
+                [
+                    ask(address, "GET", "/k8s/api/"),
+                    ask(address, "GET", "/k8s/api/v1/namespaces/absent"),
+                    ask(address, "GET", "/k8s/api/", host="evil.example"),
+                    ask(address, "GET", "/api/"),
+                    ask(address, "GET", "/k8s/api/v1/namespaces/default/pods/x/exec"),
+                    ask(address, "GET", "/static/a.txt"),
+                    ask(address, "GET", "/static/b.txt"),
+                    ask(address, "HEAD", "/k8s/version"),
+                    ask(address, "POST", "/k8s/api/v1/namespaces/default/configmaps?dryRun=All", body=config_map),
+                ]
+            )
+    assert answers[0] == answers[1]
+    assert [code for code, _ in answers[0]] == [200, 404, 403, 404, 403, 200, 404, 200, 201]
+
+
+def test_proxy_on_a_unix_socket(kubeconfig: Path, tmp_path: Path) -> None:
+    path = os.fspath(tmp_path / "p")
+    with proxying(OURS, kubeconfig, f"--unix-socket={path}") as shown, socket.socket(socket.AF_UNIX) as sock:
+        assert shown == path
+        sock.settimeout(30)
+        sock.connect(path)
+        sock.sendall(b"GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"".join(iter(lambda: sock.recv(65536), b"")).startswith(b"HTTP/1.1 200")
