@@ -7,7 +7,9 @@ nothing, and elapsed time can be asserted. A task still alive at the end of a te
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import looptime
@@ -57,3 +59,10 @@ def run_coroutine(coroutine: Any, *, virtual: bool) -> None:
     finally:
         clock.use_virtual_epoch(None)
         loop.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed() -> Iterator[None]:
+    """What a module leaves unclosed fails it, and not the test in which the collector happens to find it."""
+    yield
+    gc.collect()

@@ -28,7 +28,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import sysctls
+from . import idle_tables, sysctls
 from .links import Namespace, NetworkError
 
 #: Where libcni keeps the results of running Pods; the runtime leaves no choice.
@@ -240,6 +240,7 @@ class PodNetwork:
             )
             await self._in.nft(f"table inet {config.table} {{}}\ndelete table inet {config.table}\n", check=False)
             await self._remove_host_ports()
+            await idle_tables.remove(self._in)
             await sysctls.release(self._in, self._owner, self._registry)
         for result in (_CNI_CACHE / "results").glob(f"{config.network_name}-*"):
             result.unlink(missing_ok=True)

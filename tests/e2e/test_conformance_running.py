@@ -148,15 +148,17 @@ def connect(cluster: RealCluster, path: str, protocol: str, tmp: Any) -> websock
 
 
 def frames(connection: websocket.WebSocket) -> Iterator[bytes]:
-    """What comes until the other side closes."""
-    while True:
-        try:
+    """What comes until the other side closes; then it is closed here as well."""
+    try:
+        while True:
             opcode, data = connection.recv_data()
-        except websocket.WebSocketConnectionClosedException:
-            return
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            return
-        yield bytes(data)
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return
+            yield bytes(data)
+    except websocket.WebSocketConnectionClosedException:
+        return
+    finally:
+        connection.shutdown()
 
 
 @pytest.mark.parametrize("protocol", ["channel.k8s.io", "v4.channel.k8s.io"])

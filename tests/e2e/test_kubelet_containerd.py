@@ -351,14 +351,3 @@ async def _request(
             out, rest = out + rest[:length], rest[length + 2 :]
         body = out
     return int(head.split()[1]), body
-
-
-async def test_start_costs_little_more_than_the_runtime(node: Node) -> None:
-    async with real_world(node) as world:
-        times = []
-        for i in range(5):
-            begin = clock.monotonic()
-            await world.create(pod(f"p{i}", {**MAIN, "command": ["sleep", "1000"]}))
-            await world.until(f"p{i}", ready, 30)
-            times.append(clock.monotonic() - begin)
-        assert sorted(times)[2] < 0.6, times  # 0.17 s on an idle machine; others may be using this one

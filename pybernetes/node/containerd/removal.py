@@ -48,6 +48,18 @@ async def teardown(config: Config, *, patience: float = 30.0) -> None:
     for shared in (config.state.parent, Path("/run/containerd/s"), Path("/run/containerd")):
         with contextlib.suppress(OSError):
             shared.rmdir()  # when this was the last that used it
+    release_namespaces()
+
+
+def release_namespaces(directory: Path = Path("/run/netns")) -> None:
+    """Undo the mount on itself that containerd makes of the directory of network namespaces, unless others use it.
+
+    Whoever adds a namespace there later (containerd, `ip netns add`) makes directory and mount anew.
+    """
+    if directory.is_dir() and not any(directory.iterdir()):
+        unmount_below([directory])
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 async def power_off(config: Config) -> None:
