@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,6 +61,8 @@ class ClusterState(msgspec.Struct):
     network: str = "routes"
     #: Seconds of silence after which a node is unhealthy.
     node_grace: float = 50.0
+    #: Flags of the API server, by name.
+    apiserver_flags: dict[str, Any] = {}
 
     @property
     def dns_address(self) -> str:

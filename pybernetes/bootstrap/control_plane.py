@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import cloud
+from pybernetes.bootstrap import apiserver_flags, cloud
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -207,6 +207,7 @@ def configure(cluster: Cluster) -> Config:
         pki=pki,
         service_cidrs=(state.service_cidr,),
     )
+    server = apiserver_flags.apply(server, state.apiserver_flags)
     controllers = ControllerManagerConfig(
         root_ca=(pki / "ca.crt").read_text(),
         certificates=certificates.Config(sign=signer(pki)),

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pybernetes.aio.tasks import Ready
+from pybernetes.bootstrap import apiserver_flags
 from pybernetes.bootstrap.cluster import ClusterError, find
-from pybernetes.bootstrap.flags import seconds
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.errors import ConfigError
@@ -77,6 +77,7 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     parser.add_argument("--port", type=int, help="default: 6443")
     parser.add_argument("--advertise-address", metavar="ADDR", help="address for Pods and other machines")
     parser.add_argument("--service-cluster-ip-range", metavar="CIDR", help="default: 10.96.0.0/12")
+    apiserver_flags.add(parser)
     options = parser.parse_args(arguments)
     from pybernetes.bootstrap import control_plane
     from pybernetes.control_plane.apiserver.server import APIServer, Config
@@ -96,6 +97,7 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         "service_cidrs": (options.service_cluster_ip_range,) if options.service_cluster_ip_range else None,
     }
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    config = apiserver_flags.apply(config, apiserver_flags.given(options))
     if config.pki is None and config.host not in ("127.0.0.1", "::1", "localhost"):
         raise ClusterError("without --pki the API server speaks plain HTTP, and then only on the loopback address")
     return APIServer(config), options
@@ -107,24 +109,6 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
     parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
     parser.add_argument("--root-ca-file", metavar="FILE", help="published as kube-root-ca.crt in every namespace")
     parser.add_argument("--leader-elect", action="store_true", help="only one of several works at a time")
-    from pybernetes.control_plane.controllers import node_lifecycle
-    from pybernetes.control_plane.controllers import node_plan as plan
-
-    silence, rates = node_lifecycle.Config(), plan.Rates()
-    parser.add_argument(
-        "--node-monitor-grace-period", type=seconds, default=silence.grace_period, metavar="TIME", help="default: 50s"
-    )
-    parser.add_argument(
-        "--node-startup-grace-period", type=seconds, default=silence.startup_grace_period, metavar="TIME",
-        help="the same for a node that never was ready (default: 1m)",
-    )  # fmt: skip
-    for flag, default, text in (
-        ("--node-eviction-rate", rates.normal, "nodes a second whose Pods are evicted"),
-        ("--secondary-node-eviction-rate", rates.partial, "the same where most nodes of a zone are silent"),
-        ("--unhealthy-zone-threshold", rates.unhealthy_threshold, "share of silent nodes from which that holds"),
-    ):
-        parser.add_argument(flag, type=float, default=default, metavar="N", help=f"{text} (default: %(default)s)")
-    parser.add_argument("--large-cluster-size-threshold", type=int, default=rates.large_cluster, metavar="N")
     options = parser.parse_args(arguments)
     from pybernetes.client import leader
     from pybernetes.control_plane.controllers.manager import Config, ControllerManager
@@ -136,16 +120,6 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
         controllers=tuple(options.controllers.split(",")),
         root_ca=Path(options.root_ca_file).read_text() if options.root_ca_file else "",
         leader_election=election,
-        node_lifecycle=node_lifecycle.Config(
-            grace_period=options.node_monitor_grace_period,
-            startup_grace_period=options.node_startup_grace_period,
-            rates=plan.Rates(
-                normal=options.node_eviction_rate,
-                partial=options.secondary_node_eviction_rate,
-                large_cluster=options.large_cluster_size_threshold,
-                unhealthy_threshold=options.unhealthy_zone_threshold,
-            ),
-        ),
     )
     return OverHTTP(connection_of(options), lambda client: ControllerManager(config, client)), options
 

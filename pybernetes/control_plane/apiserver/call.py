@@ -30,10 +30,12 @@ class Call:
     request: the HTTP request, None in process. body: bytes, or in process an object (struct, Custom or wire dict).
     headers: by lower-case name. user: None until authenticated (in process: set from the start).
     resource: the served resource, once routed. warnings: texts that go out as Warning headers.
+    audit: what records this request; None when nothing does.
     open_sink: in process, what a watch delivers to; None over HTTP.
     """
 
     __slots__ = (
+        "audit",
         "body",
         "content_type",
         "headers",
@@ -73,6 +75,12 @@ class Call:
         self.user = user
         self.open_sink = open_sink
         self.warnings: list[str] | None = None
+        self.audit: Any = None
+
+    @property
+    def annotations(self) -> dict[str, str] | None:
+        """Where admission leaves notes for the audit; None: nobody reads them."""
+        return self.audit.annotations if self.audit is not None else None
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.control_plane.apiserver import builtin, poststart
+from pybernetes.control_plane.apiserver import audit, builtin, poststart
 from pybernetes.control_plane.apiserver.access import Access
 from pybernetes.control_plane.apiserver.admission import plugins
 from pybernetes.control_plane.apiserver.admission.chain import Admission
+from pybernetes.control_plane.apiserver.audit.chain import AuditedChain, Auditor, received
+from pybernetes.control_plane.apiserver.audit.policy import Rules, load
 from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.cache import WatchCache
@@ -83,6 +85,8 @@ class Config:
     event_ttl: float = 3600.0
     #: Requests that may wait at a time (writes for their commit); more are answered 429.
     max_waiting: int = 4000
+    #: What is recorded of requests, and where to; None: nothing.
+    audit: audit.Config | None = None
     #: Changes per resource that a watch can resume from at most.
     watch_window: int = 50_000
 
@@ -107,7 +111,8 @@ class APIServer:
         self.metrics = Metrics(self.cache)
         self.discovery = Discovery(self.registry, self._external)
         self.paths = Paths(self.discovery, self.health, self.metrics)
-        self.chain = Chain(self.core, self._steps(), self.paths.find, self.metrics.observe)
+        kind = Chain if config.audit is None else AuditedChain
+        self.chain = kind(self.core, self._steps(), self.paths.find, self.metrics.observe)
         self._hooks: dict[str, bool] = {name: False for name, _ in poststart.HOOKS}
         #: Parts that `install` adds: `start()` once the cache is loaded, `run()` until cancelled; by name.
         self.parts: dict[str, Any] = {}
@@ -118,7 +123,14 @@ class APIServer:
 
     def _steps(self) -> list[Step]:
         """The chain's steps: order of reading = order of running."""
-        return [self.access.authenticate, self._not_overloaded, self.access.impersonate, self.access.authorize]
+        recorded: list[Step] = [] if self.config.audit is None else [received]
+        return [
+            self.access.authenticate,
+            *recorded,
+            self._not_overloaded,
+            self.access.impersonate,
+            self.access.authorize,
+        ]
 
     def _not_overloaded(self, call: Call) -> None:
         server = self._server
@@ -128,6 +140,11 @@ class APIServer:
     async def run(self) -> None:
         """Serve until cancelled."""
         config = self.config
+        if isinstance(self.chain, AuditedChain):
+            assert config.audit is not None
+            rules = Rules(load(config.audit.policy.read_text()))
+            self.chain.auditor = Auditor(rules, audit.backends(config.audit), self.access.authorizer)
+            self.parts["audit"] = self.chain.auditor
         await self.store.start()
         try:
             self.registry.extend(builtin.build(self.core))

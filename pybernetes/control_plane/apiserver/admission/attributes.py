@@ -23,6 +23,7 @@ class Attributes:
     """
 
     __slots__ = (
+        "annotations",
         "api_version",
         "dry_run",
         "kind",
@@ -64,6 +65,13 @@ class Attributes:
         self.options = options or {}
         self.dry_run = dry_run
         self.warnings: list[str] = []
+        #: Notes for the audit; None when nobody reads them.
+        self.annotations: dict[str, str] | None = None
+
+    def annotate(self, key: str, value: str) -> None:
+        """Leave a note for the audit."""
+        if self.annotations is not None:
+            self.annotations[key] = value
 
     def warn(self, text: str) -> None:
         """Have the answer carry a Warning header."""

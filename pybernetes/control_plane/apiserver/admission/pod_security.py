@@ -499,6 +499,12 @@ class PodSecurity(Plugin):
             if attributes.operation == "UPDATE" and not _relevant(pod, cast(Pod, attributes.old_obj)):
                 return
             text = self._evaluate(labels, "enforce", pod.metadata, pod.spec)
+            if attributes.annotations is not None:
+                level, version = (
+                    labels.get(f"{PREFIX}enforce", "privileged"),
+                    labels.get(f"{PREFIX}enforce-version", ""),
+                )
+                attributes.annotate(f"{PREFIX}enforce-policy", f"{level}:{version or 'latest'}")
             if text is not None:
                 raise refuse(attributes, text)
             template_meta, spec = pod.metadata, pod.spec
@@ -512,6 +518,8 @@ class PodSecurity(Plugin):
             if template is None or template.spec is None:
                 return
             template_meta, spec = template.metadata or ObjectMeta(), template.spec
+        if attributes.annotations is not None and (text := self._evaluate(labels, "audit", template_meta, spec)):
+            attributes.annotate(f"{PREFIX}audit-violations", "would " + text.replace("violates", "violate", 1))
         text = self._evaluate(labels, "warn", template_meta, spec)
         if text is not None:
             attributes.warn("would " + text.replace("violates", "violate", 1))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from pybernetes.api.admissionregistration_v1 import (
     MatchResources,
     MutatingAdmissionPolicyBinding,
@@ -47,6 +49,8 @@ class Refusal(Exception):
     def __init__(self, text: str, reason: str = "Invalid") -> None:
         super().__init__(text)
         self.reason = reason
+        #: Which of the policy's validations it comes from.
+        self.index = 0
 
 
 class _Variables:
@@ -163,6 +167,22 @@ class _Policies(Plugin):
         return [resource.codec.to_wire(item.obj) for item in items]
 
 
+def _note(attributes: Attributes, policy: Any, values: dict[str, Any], fails: bool) -> list[Refusal]:
+    """The policy's audit annotations; what is wrong with them."""
+    from pybernetes.control_plane.apiserver.admission.expressions import program
+
+    found = []
+    for note in policy.spec.audit_annotations or ():
+        try:
+            value = program(note.value_expression, "", True)(values)
+        except cel.CelError as error:
+            found.append(Refusal(f"auditAnnotation '{note.key}' resulted in error: {error}"))
+            continue
+        if value is not None:
+            attributes.annotate(f"{policy.metadata.name}/{note.key}", str(value))
+    return found if fails else []
+
+
 class ValidatingAdmissionPolicy(_Policies):
     name = "ValidatingAdmissionPolicy"
     validates = True
@@ -171,6 +191,7 @@ class ValidatingAdmissionPolicy(_Policies):
 
     async def validate(self, attributes: Attributes) -> None:
         denied: list[tuple[str, str]] = []
+        failures: list[dict[str, Any]] = []
         for policy, binding, hit in self._bound(attributes):
             head = f"ValidatingAdmissionPolicy '{policy.metadata.name}' with binding '{binding.metadata.name}'"
             for refusal in self._judge(attributes, policy, binding, hit):
@@ -179,6 +200,19 @@ class ValidatingAdmissionPolicy(_Policies):
                     denied.append((f"{head} denied request: {refusal}", refusal.reason))
                 if "Warn" in actions:
                     attributes.warn(f"Validation failed for {head}: {refusal}")
+                if "Audit" in actions:
+                    failures.append(
+                        {
+                            "message": str(refusal),
+                            "policy": policy.metadata.name,
+                            "binding": binding.metadata.name,
+                            "expressionIndex": refusal.index,
+                            "validationActions": actions,
+                        }
+                    )
+        if failures and attributes.annotations is not None:
+            text = msgspec.json.encode(failures).decode()
+            attributes.annotate("validation.policy.admission.k8s.io/validation_failure", text)
         if not denied:
             return
         text, reason = denied[0]
@@ -197,10 +231,13 @@ class ValidatingAdmissionPolicy(_Policies):
                 values = self._activation(attributes, policy, hit, params)
                 if not self._conditions(policy, values):
                     continue
-                for validation in policy.spec.validations or ():
+                for index, validation in enumerate(policy.spec.validations or ()):
                     refusal = _validate(validation, values, fails)
                     if refusal is not None:
+                        refusal.index = index
                         found.append(refusal)
+                if attributes.annotations is not None:
+                    found += _note(attributes, policy, values, fails)
             return found
         except Refusal as refusal:
             return [refusal] if fails else []

@@ -105,6 +105,8 @@ class _Webhooks(Plugin):
             raise errors.internal(text) from None
         for warning in response.get("warnings") or ():
             attributes.warn(str(warning))
+        for key, value in (response.get("auditAnnotations") or {}).items():
+            attributes.annotate(f"{hook.name}/{key}", str(value))
         if not response.get("allowed"):
             raise denied(hook.name, response.get("status") or {})
         return response

@@ -379,6 +379,10 @@ class Connection(asyncio.Protocol):
         self._stream = Stream(self, request, request.http_1_0, request.method == "HEAD")
         return self._stream
 
+    def open_stream(self, request: Request) -> Stream | None:
+        """See `Request.open_stream`."""
+        return self._stream if self._active is request else None
+
     def hijack(self, request: Request) -> RawConnection:
         """See `Request.hijack`."""
         self._claim(request)

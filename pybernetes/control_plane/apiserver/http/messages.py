@@ -177,6 +177,11 @@ class Request:
         """The client certificate that TLS verified, if there is one."""
         return self.connection.peer_certificate
 
+    @property
+    def open_stream(self) -> Stream | None:
+        """The stream that answers this request, while it does."""
+        return self.connection.open_stream(self)
+
     def stream(self, status: int = 200, headers: Sequence[Header] | bytes = b"") -> Stream:
         """Answer with a body of unknown length: the head is sent now, the rest by the `Stream`.
 

@@ -67,6 +67,7 @@ async def assign(core: Core, resource: Resource, call: Call, binding: BindingObj
     attributes = Attributes(
         "CREATE", resource, namespace, name, binding, None, call.user, "binding", None, call.dry_run
     )
+    attributes.annotations = call.annotations
     await core.admission.admit(attributes)
     await core.admission.validate(attributes)
     storage = resource.storage

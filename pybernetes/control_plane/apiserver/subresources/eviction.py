@@ -45,6 +45,7 @@ class Eviction(Subresource):
         attributes = Attributes(
             "CREATE", resource, call.info.namespace, name, eviction, None, call.user, "eviction", None, call.dry_run
         )
+        attributes.annotations = call.annotations
         await core.admission.admit(attributes)
         await core.admission.validate(attributes)
         storage = resource.storage

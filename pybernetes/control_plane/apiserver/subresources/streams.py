@@ -37,6 +37,7 @@ class PodStream(Subresource):
         attributes = Attributes(
             "CONNECT", self.resource, call.info.namespace, call.info.name, None, None, call.user, self.name
         )
+        attributes.annotations = call.annotations
         await self.core.admission.admit(attributes)
         await self.core.admission.validate(attributes)
 
@@ -169,6 +170,7 @@ class Proxy(Subresource):
         attributes = Attributes(
             "CONNECT", self.resource, call.info.namespace, call.info.name, None, None, call.user, "proxy"
         )
+        attributes.annotations = call.annotations
         await self.core.admission.admit(attributes)
         await self.core.admission.validate(attributes)
         path = call.path

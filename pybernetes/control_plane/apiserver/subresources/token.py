@@ -41,6 +41,7 @@ class Token(Subresource):
         attributes = Attributes(
             "CREATE", self.resource, namespace, name, request, None, call.user, "token", None, call.dry_run
         )
+        attributes.annotations = call.annotations
         await core.admission.admit(attributes)
         await core.admission.validate(attributes)
         await core.cache.fresh()

@@ -68,6 +68,7 @@ async def change(
                 "UPDATE", resource, info.namespace, info.name, new, old, call.user, subresource,
                 options_of(call, "UpdateOptions"), call.dry_run,
             )  # fmt: skip
+            attributes.annotations = call.annotations
             await core.admission.admit(attributes)
             assert attributes.obj is not None
             new = attributes.obj

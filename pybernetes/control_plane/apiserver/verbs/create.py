@@ -48,6 +48,7 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
         "CREATE", resource, namespace, metadata.name, obj, None, call.user, "",
         options_of(call, "CreateOptions"), call.dry_run,
     )  # fmt: skip
+    attributes.annotations = call.annotations
     await core.admission.admit(attributes)
     assert attributes.obj is not None
     obj = attributes.obj

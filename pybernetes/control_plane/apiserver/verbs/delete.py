@@ -90,6 +90,7 @@ async def delete_item(
                 "DELETE", resource, item.namespace, item.name, None, old, call.user, "",
                 _options_wire(options), dry_run,
             )  # fmt: skip
+            attributes.annotations = call.annotations
             await core.admission.admit(attributes)
             await core.admission.validate(attributes)
             for text in attributes.warnings:

@@ -1,0 +1,93 @@
+"""Flags of the API server that `pybernetes apiserver` and `pybernetes up` share, with upstream's names.
+
+`up` writes what it was given into the cluster's state, and the control plane's process reads it there: so they are
+plain values by flag name on the way, and become the server's configuration in one place, `apply`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pybernetes.bootstrap.cluster import ClusterError
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.apiserver.audit import Config as AuditConfig
+    from pybernetes.control_plane.apiserver.server import Config
+
+Values = Mapping[str, Any]
+
+#: (flag, type, metavar, help); a flag of type `list` may be repeated, those of type Path name files.
+_FLAGS: tuple[tuple[str, type, str, str], ...] = (
+    ("audit-policy-file", Path, "FILE", "audit.k8s.io/v1 Policy: what is recorded of requests"),
+    ("audit-log-path", Path, "FILE", "where the audit events go, one a line; - is standard output"),
+    ("audit-log-maxsize", int, "MB", "megabytes after which the audit log is rotated (default: 100)"),
+    ("audit-log-maxage", int, "DAYS", "days that rotated audit logs are kept (default: all)"),
+    ("audit-log-maxbackup", int, "N", "rotated audit logs that are kept (default: all)"),
+    ("audit-webhook-config-file", Path, "FILE", "kubeconfig of a server that is sent the audit events"),
+    ("audit-webhook-batch-max-wait", float, "SECONDS", "how long events may wait for others (default: 30)"),
+    ("audit-webhook-batch-max-size", int, "N", "events in one list at most (default: 400)"),
+)
+#: Paths that need not exist yet.
+_MADE = ("audit-log-path",)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the flags."""
+    group = parser.add_argument_group("API server")
+    for flag, type_, metavar, text in _FLAGS:
+        action = "append" if type_ is list else "store"
+        group.add_argument(
+            f"--{flag}", metavar=metavar, help=text, type=str if type_ in (Path, list) else type_, action=action
+        )
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags that were given, by name; paths made absolute. Raises ClusterError for a file that is not there."""
+    found: dict[str, Any] = {}
+    for flag, type_, _, _ in _FLAGS:
+        value = getattr(options, flag.replace("-", "_"))
+        if value is None:
+            continue
+        if type_ is Path and value != "-":
+            path = Path(value).resolve()
+            if flag not in _MADE and not path.is_file():
+                raise ClusterError(f"--{flag}: {value} is not a file")
+            value = str(path)
+        found[flag] = value
+    return found
+
+
+def apply(config: Config, values: Values) -> Config:
+    """The configuration with the flags. Raises ClusterError."""
+    if any(name.startswith("audit-") for name in values):
+        config = replace(config, audit=_audit(values))
+    return config
+
+
+def _path(values: Values, name: str) -> Path | None:
+    value = values.get(name)
+    return Path(value) if value else None
+
+
+def _audit(values: Values) -> AuditConfig:
+    from pybernetes.control_plane.apiserver import audit
+
+    policy, webhook = _path(values, "audit-policy-file"), _path(values, "audit-webhook-config-file")
+    if policy is None:
+        raise ClusterError("--audit-policy-file is missing: without a policy nothing is recorded")
+    if "audit-log-path" not in values and webhook is None:
+        raise ClusterError("--audit-policy-file needs --audit-log-path or --audit-webhook-config-file")
+    return audit.Config(
+        policy=policy,
+        log_path=values.get("audit-log-path", ""),
+        log_max_size=values.get("audit-log-maxsize", 100),
+        log_max_age=values.get("audit-log-maxage", 0),
+        log_max_backups=values.get("audit-log-maxbackup", 0),
+        webhook=webhook,
+        webhook_wait=values.get("audit-webhook-batch-max-wait", 30.0),
+        webhook_batch=values.get("audit-webhook-batch-max-size", 400),
+    )
