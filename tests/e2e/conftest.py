@@ -55,6 +55,11 @@ class RealCluster:
         command = [sys.executable, "-m", "pybernetes", arguments[0], "--name", self.name, *arguments[1:]]
         return self._run(command, check, timeout, "")
 
+    def image(self, *arguments: str) -> str:
+        """An image command on this cluster's nodes."""
+        command = [sys.executable, "-m", "pybernetes", "image", "--name", self.name, *arguments]
+        return self._run(command, True, 60, "").stdout
+
     def kubectl(
         self, *arguments: str, check: bool = True, stdin: str = "", timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
@@ -143,9 +148,7 @@ def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str)
     try:
         found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags)
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
-        environment = {**os.environ, "PYBERNETES_HOME": str(home)}
-        command = [sys.executable, "-m", "pybernetes", "image", "--name", name, "import", *map(str, archives)]
-        subprocess.run(command, check=True, env=environment, cwd=ROOT, capture_output=True, timeout=60)
+        found.image("import", *map(str, archives))
         yield found
         # `down` must cope with Pods that run.
         image = ("--image=busybox:latest", "--image-pull-policy=IfNotPresent")

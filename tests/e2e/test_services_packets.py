@@ -277,6 +277,11 @@ def test_source_ranges(proxy: Backend) -> None:
     assert ask("client", BALANCER, 80)[0] == "a"
     with pytest.raises(TimeoutError):
         ask("b", BALANCER, 80)
+    outside = rules("a", external_ips=(BALANCER,), guarded_ips=(BALANCER,), source_ranges=("203.0.113.0/24",))
+    proxy.update({"default/s": outside})
+    for source in ("client", "node"):
+        with pytest.raises(TimeoutError):
+            ask(source, BALANCER, 80)
     assert ask("b", VIP, 80)[0] == "a"
 
 

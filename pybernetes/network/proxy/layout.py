@@ -151,6 +151,7 @@ class Layout:
         yield self._chain("output", "nat", 3, -100)
         yield self._chain("postrouting", "nat", 4, 100)
         yield self._chain("firewall", "filter", 0, -110)
+        yield self._chain("firewall-output", "filter", 3, -110)
         for name, hook in (("filter-input", 1), ("filter-forward", 2), ("filter-output", 3)):
             yield self._chain(name, "filter", hook, 0)
         yield from self._dispatch()
@@ -177,7 +178,8 @@ class Layout:
         new = [x.conntrack(0, 0), x.bitwise(0, 0, x.host32(x.STATE_NEW), bytes(4)), x.compare(0, bytes(4), x.UNEQUAL)]
         invalid = [x.conntrack(0, 0), x.bitwise(0, 0, x.host32(1), bytes(4)), x.compare(0, bytes(4), x.UNEQUAL)]
         guarded = [*self._key(), x.lookup("guarded", 0), self._saddr(self._after)]
-        yield self.rule("firewall", *new, *guarded, x.lookup("allowed", 0, invert=True), x.verdict(x.DROP))
+        for name in ("firewall", "firewall-output"):
+            yield self.rule(name, *new, *guarded, x.lookup("allowed", 0, invert=True), x.verdict(x.DROP))
         # A Pod's late answer that conntrack cannot place would go out untranslated, and its peer would reset a good
         # connection (kubernetes/kubernetes#74839).
         yield self.rule("filter-forward", *invalid, *self._from_pods(), x.verdict(x.DROP))

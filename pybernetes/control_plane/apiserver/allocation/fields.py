@@ -79,12 +79,9 @@ def carry_over(service: Service, old: Service) -> None:
 def drop_by_type(service: Service, old: Service) -> None:
     """A change of type takes away what only the old type has, where the update left that alone."""
     spec, before = service.spec, old.spec
-    if (
-        needs_cluster_ip(before)
-        and not needs_cluster_ip(spec)
-        and ((spec.cluster_ip, spec.cluster_ips) == (before.cluster_ip, before.cluster_ips))
-    ):
-        spec.cluster_ip = spec.cluster_ips = None
+    if needs_cluster_ip(before) and not needs_cluster_ip(spec):
+        if (spec.cluster_ip, spec.cluster_ips) == (before.cluster_ip, before.cluster_ips):
+            spec.cluster_ip = spec.cluster_ips = None
         if spec.ip_families == before.ip_families:
             spec.ip_families = None
         if spec.ip_family_policy == before.ip_family_policy:

@@ -140,6 +140,9 @@ async def test_a_change_of_type_takes_and_releases() -> None:
         body = {"spec": {"type": "ClusterIP", "externalName": None, "ports": [{"port": 80}]}}
         back = await services(client).patch("a", "default", body)
         assert back.spec.cluster_ip and back.spec.cluster_ip != made.spec.cluster_ip
+        body = {"spec": {"type": "ExternalName", "externalName": "a.b", "ports": None, "clusterIP": None}}
+        named = await services(client).patch("a", "default", body | {"spec": {**body["spec"], "clusterIPs": None}})
+        assert named.spec.cluster_ips is None and named.spec.ip_families is None
 
 
 async def test_a_plain_put_keeps_what_was_allocated() -> None:
