@@ -337,8 +337,8 @@ def _read_strings(raw: bytes) -> list[str]:
     return [item.decode() for item in _read_numbered(raw, 1)]
 
 
-def _read_duration(raw: bytes) -> int:
-    return _signed(_scalars(raw).get(1, 0))
+def _read_duration(raw: bytes) -> str:
+    return f"{_signed(_scalars(raw).get(1, 0)) / 1e9:g}s"
 
 
 _PROPS: Final = "apiextensions/v1.JSONSchemaProps"
@@ -511,8 +511,9 @@ def _write_strings(out: bytearray, value: list[str]) -> None:
         _put_bytes(out, 1, item.encode())
 
 
-def _write_duration(out: bytearray, value: int) -> None:
-    _put_int(out, 1, value)
+def _write_duration(out: bytearray, value: str) -> None:
+    """Seconds are all that is ever shown: `15.003s`."""
+    _put_int(out, 1, round(float(value.removesuffix("s")) * 1e9))
 
 
 def _write_props_or_bool(out: bytearray, value: Any) -> None:

@@ -24,6 +24,8 @@ VERSIONS = {
     "apps/v1": "Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision",
     "batch/v1": "Job CronJob",
     "policy/v1": "PodDisruptionBudget",
+    "resource.k8s.io/v1": "DeviceClass ResourceSlice ResourceClaim ResourceClaimTemplate",
+    "autoscaling/v2": "HorizontalPodAutoscaler",
     "coordination.k8s.io/v1": "Lease",
     "node.k8s.io/v1": "RuntimeClass",
     "certificates.k8s.io/v1": "CertificateSigningRequest",
@@ -36,7 +38,7 @@ VERSIONS = {
 VERSION_OF = {kind: version for version, kinds in VERSIONS.items() for kind in kinds.split()}
 CLUSTER_WIDE = {
     "Namespace", "Node", "PersistentVolume", "RuntimeClass", "CertificateSigningRequest", "CustomResourceDefinition",
-    "StorageClass", "VolumeAttachment", "CSIDriver", "ValidatingAdmissionPolicy",
+    "StorageClass", "VolumeAttachment", "CSIDriver", "DeviceClass", "ResourceSlice", "ValidatingAdmissionPolicy",
 }  # fmt: skip
 
 
@@ -139,6 +141,14 @@ class Place:
                 pass
             await clock.sleep(0.25)
         raise AssertionError(f"{kind} {name} is not as wanted: {(last or {}).get('status', last)}")
+
+    async def until_ok(self, ask: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
+        """The first answer that is no refusal."""
+        for _ in range(int(seconds * 4)):
+            with contextlib.suppress(StatusError):
+                return await ask()
+            await clock.sleep(0.25)
+        return await ask()
 
     async def gone(self, kind: str, name: str, seconds: float = 120) -> None:
         for _ in range(int(seconds * 4)):

@@ -267,8 +267,8 @@ class APIServer:
 
 
 def _plug_in(server: APIServer) -> None:
-    """Parts that live beside us and mount themselves: custom resources, OpenAPI, aggregation, Service addresses."""
-    for name in ("crd", "openapi", "aggregation", "allocation"):
+    """Parts that live beside us and mount themselves: custom resources, OpenAPI, aggregation, addresses, usage."""
+    for name in ("crd", "openapi", "aggregation", "allocation", "resource_metrics"):
         module = f"pybernetes.control_plane.apiserver.{name}"
         with contextlib.suppress(ModuleNotFoundError):
             import importlib

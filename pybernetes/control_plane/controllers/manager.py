@@ -55,6 +55,7 @@ from pybernetes.control_plane.controllers.policy_status import ValidatingAdmissi
 from pybernetes.control_plane.controllers.reload import ReloadController
 from pybernetes.control_plane.controllers.replicaset import ReplicaSetController
 from pybernetes.control_plane.controllers.replication import ReplicationManager
+from pybernetes.control_plane.controllers.resource_claims import ResourceClaimController
 from pybernetes.control_plane.controllers.resource_quota import ResourceQuotaController
 from pybernetes.control_plane.controllers.root_ca import RootCAPublisher
 from pybernetes.control_plane.controllers.service_cidrs import ServiceCIDRController
@@ -98,6 +99,7 @@ PLAIN: tuple[type[Controller], ...] = (
     VolumeBinder,
     EphemeralVolumeController,
     AttachDetachController,
+    ResourceClaimController,
     ClusterRoleAggregationController,
     CSRApprovingController,
     CSRCleanerController,

@@ -22,6 +22,8 @@ from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
+from pybernetes.control_plane.scheduler.claim_effects import ClaimEffects, ClaimInformers, ClaimsNotReserved
+from pybernetes.control_plane.scheduler.claims import ELSEWHERE
 from pybernetes.control_plane.scheduler.config import Config
 from pybernetes.control_plane.scheduler.effects import Effects
 from pybernetes.control_plane.scheduler.volume_effects import VolumeEffects, VolumesNotBound
@@ -75,6 +77,7 @@ class Scheduler:
         self._world: World | None = None
         self._nursery = Nursery("scheduler")
         self._volume_effects: VolumeEffects | None = None
+        self._claim_effects: ClaimEffects | None = None
         self._in_flight = 0
         #: Pods bound since the start.
         self.bound = 0
@@ -145,6 +148,19 @@ class Scheduler:
         await objects.synced()
         world.snapshot.storage.objects = objects
 
+    async def _start_claims(self, world: World) -> None:
+        """The first Pod with claims for devices is here."""
+        devices = world.snapshot.devices
+
+        def event(name: str, old: object, new: object) -> None:
+            devices.changed(name)
+            world.event(name, old, new)
+
+        objects = ClaimInformers(self.informers, event)
+        self._claim_effects = ClaimEffects(self.client, objects.all_claims)
+        await objects.synced()
+        devices.objects = objects
+
     # The loop
 
     async def _schedule(self, world: World) -> None:
@@ -159,6 +175,8 @@ class Scheduler:
                     break
                 if queued.pod.volumes and self._volume_effects is None:
                     await self._start_storage(world)
+                if queued.pod.pod.spec.resource_claims and self._claim_effects is None:
+                    await self._start_claims(world)
                 if queue.pods.get(queued.pod.uid) is queued:  # else it went away meanwhile
                     effort += 1 if self._schedule_one(world, queued) else _REFUSAL_EFFORT
             else:
@@ -208,6 +226,8 @@ class Scheduler:
             for other in world.nominations.behind(pod, placement.nominated):
                 world.nominations.pop(other.uid)
                 self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
+        if ELSEWHERE in placement.refusal.reasons and self._claim_effects is not None:
+            self._start(self._try(self._claim_effects.give_up(pod), pod), "give up devices")
         self._start(self._refuse(placement), "refuse")
         return False
 
@@ -235,6 +255,15 @@ class Scheduler:
             world.settled(placement)
             world.forget(pod.uid)
             await self._error(world, queued, f'running PreBind plugin "VolumeBinding": {error}')
+            return
+        try:
+            if (claims := placement.reservations.get("DynamicResources")) is not None:
+                assert self._claim_effects is not None
+                await self._claim_effects.carry_out(claims, pod)
+        except (StatusError, Unavailable, ClaimsNotReserved) as error:
+            world.settled(placement)
+            world.forget(pod.uid)
+            await self._error(world, queued, f'running PreBind plugin "DynamicResources": {error}')
             return
         try:
             await self._effects_of(pod).bind(pod, placement.node)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pybernetes.api.core_v1 import Node, Pod
+from pybernetes.control_plane.scheduler.devices import Devices
 from pybernetes.control_plane.scheduler.facts import Interner, PodFacts
 from pybernetes.control_plane.scheduler.nodes import Nodes
 from pybernetes.control_plane.scheduler.selections import Selections
@@ -26,6 +27,7 @@ class Snapshot:
         self.selections = Selections(self.nodes)
         self.terms = Terms(self.nodes)
         self.storage = Storage()
+        self.devices = Devices()
         #: By uid, Pods on nodes: (facts, node name).
         self.placed: dict[str, tuple[PodFacts, str]] = {}
         #: By node name, the Pods there by uid. Also of nodes that are not known (yet).

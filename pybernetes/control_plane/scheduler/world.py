@@ -141,6 +141,8 @@ class World:
         self.assumed[pod.uid] = node
         if (work := placement.reservations.get("VolumeBinding")) is not None:
             self.snapshot.storage.promise(work, node)
+        if (claims := placement.reservations.get("DynamicResources")) is not None:
+            self.snapshot.devices.promise(claims)
         self._not_nominated(pod.uid)
         self.snapshot.place(pod, node)
         self.event("Pod/added", None, pod)
@@ -149,6 +151,8 @@ class World:
         """What was reserved is written, or has failed."""
         if (work := placement.reservations.get("VolumeBinding")) is not None:
             self.snapshot.storage.release(work)
+        if (claims := placement.reservations.get("DynamicResources")) is not None:
+            self.snapshot.devices.release(claims)
 
     def forget(self, uid: str) -> None:
         """The binding failed: the place is free again."""

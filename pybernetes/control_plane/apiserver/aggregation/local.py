@@ -30,6 +30,7 @@ _PRIORITIES: dict[tuple[str, str], tuple[int, int]] = {
     ("discovery.k8s.io", "v1"): (16200, 15),
     ("flowcontrol.apiserver.k8s.io", "v1"): (16100, 21),
     ("resource.k8s.io", "v1"): (15900, 15),
+    ("metrics.k8s.io", "v1beta1"): (100, 100),
 }
 _CUSTOM = (1000, 100)
 

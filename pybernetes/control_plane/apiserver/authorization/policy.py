@@ -28,6 +28,8 @@ GROUP = "rbac.authorization.k8s.io"
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 AGGREGATE = f"{GROUP}/aggregate-to-"
+#: As metrics-server's manifests have it: who may see Pods may see what they use.
+METRICS_READER = "system:aggregated-metrics-reader"
 _VERBS = {"read": ("get", "list", "watch"), "write": ("create", "delete", "deletecollection", "patch", "update")}
 
 #: ClusterRoles that are the sum of others: name -> the label suffix they collect, and the one they carry themselves.
@@ -121,6 +123,8 @@ system:kube-controller-manager
     create               authorization.k8s.io   subjectaccessreviews
     list,watch           *                      *
     create               core                   serviceaccounts/token
+system:aggregated-metrics-reader
+    read                 metrics.k8s.io         nodes,pods
 system:kube-dns
     list,watch           core                   endpoints,services
     list,watch           discovery.k8s.io       endpointslices
@@ -334,6 +338,8 @@ def cluster_roles() -> tuple[ClusterRole, ...]:
         meta = _meta(name, "")
         if name.startswith("system:aggregate-to-"):
             meta.labels = {**LABELS, AGGREGATE + name.removeprefix("system:aggregate-to-"): "true"}
+        if name == METRICS_READER:
+            meta.labels = {**LABELS, **{f"{AGGREGATE}{role}": "true" for role in ("view", "edit", "admin")}}
         found.append(ClusterRole(metadata=meta, rules=rules))
     for name, rules in _parse(CONTROLLERS):
         found.append(ClusterRole(metadata=_meta(f"system:controller:{name}", ""), rules=rules))

@@ -15,9 +15,9 @@ import numpy as np
 
 from pybernetes.api.core_v1 import TopologySpreadConstraint
 from pybernetes.control_plane.scheduler.facts import Group, PodFacts
+from pybernetes.control_plane.scheduler.node_selectors import required_matches
 from pybernetes.control_plane.scheduler.nodes import Bools, Floats, Ids, Ints, Nodes, Rows
 from pybernetes.control_plane.scheduler.plugins.base import MAX_SCORE, UNRESOLVABLE, Plugin, Scope
-from pybernetes.control_plane.scheduler.plugins.node_affinity import required_matches
 from pybernetes.control_plane.scheduler.plugins.taints import untolerated
 from pybernetes.control_plane.scheduler.selections import Counter
 from pybernetes.control_plane.scheduler.snapshot import Snapshot

@@ -18,9 +18,9 @@ import numpy as np
 from pybernetes.api.core_v1 import NodeSelectorRequirement, PersistentVolume, PersistentVolumeClaim
 from pybernetes.api.storage_v1 import CSIStorageCapacity, StorageClass
 from pybernetes.control_plane.scheduler.facts import PodFacts
+from pybernetes.control_plane.scheduler.node_selectors import requirement_matches, selector_matches
 from pybernetes.control_plane.scheduler.nodes import Bools, Ints, Nodes, Rows
 from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin, Refused, Scope
-from pybernetes.control_plane.scheduler.plugins.node_affinity import requirement_matches, selector_matches
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 from pybernetes.control_plane.scheduler.storage import (
     NO_PROVISIONER,

@@ -17,7 +17,6 @@ from pybernetes.api.core_v1 import (
     NodeStatus,
     Pod,
     PodCondition,
-    PodResourceClaim,
     PodSpec,
     PodStatus,
     ResourceRequirements,
@@ -216,18 +215,6 @@ def test_a_pod_that_names_its_nodes_is_only_tried_there() -> None:
     gone = c.planner.plan(by_name(c, "two", "nowhere")).refusal
     assert gone is not None
     assert gone.message == "0/4 nodes are available: 4 node(s) didn't satisfy plugin(s) [NodeAffinity]."
-
-
-def test_claims_for_devices_are_refused_by_name() -> None:
-    c = Cluster(2)
-    pod = c.pod("gpu", 0, 1)
-    pod.pod.spec.resource_claims = [PodResourceClaim(name="gpu", resource_claim_name="mine")]
-    refusal = c.planner.plan(pod).refusal
-    assert refusal is not None
-    assert refusal.message == (
-        "0/2 nodes are available: spec.resourceClaims: dynamic resource allocation is not supported."
-    )
-    assert refusal.plugins == {"DynamicResources"}
 
 
 def test_a_seed_makes_ties_reproducible() -> None:

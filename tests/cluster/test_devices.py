@@ -1,0 +1,237 @@
+"""Dynamic resource allocation: claims from templates, devices by CEL, and what becomes of both when Pods end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pybernetes.aio import clock
+
+from .place import Place, Wire, condition, template
+
+DRIVER = "gpu.example.com"
+
+
+def device(name: str, **attributes: Any) -> Wire:
+    kinds = {bool: "bool", int: "int", str: "string"}
+    return {
+        "name": name,
+        "attributes": {key: {kinds[type(value)]: value} for key, value in attributes.items()},
+        "capacity": {"memory": {"value": "16Gi"}},
+    }
+
+
+async def publish(place: Place, node: str, *devices: Wire, count: int = 1, generation: int = 1) -> None:
+    """The slice of a node's pool, and the class `gpu`."""
+    pool = {"name": node, "generation": generation, "resourceSliceCount": count}
+    spec = {"driver": DRIVER, "pool": pool, "nodeName": node, "devices": [*devices]}
+    await place.create("ResourceSlice", f"{node}-{generation}", spec=spec)
+
+
+async def gpu_class(place: Place, **spec: Any) -> None:
+    selector = {"cel": {"expression": f'device.driver == "{DRIVER}"'}}
+    await place.create("DeviceClass", "gpu", spec={"selectors": [selector], **spec})
+
+
+def request(name: str = "gpu", expression: str = "", **more: Any) -> Wire:
+    exactly: Wire = {"deviceClassName": "gpu", **more}
+    if expression:
+        exactly["selectors"] = [{"cel": {"expression": expression}}]
+    return {"name": name, "exactly": exactly}
+
+
+async def claim(place: Place, name: str, *requests: Wire, **devices: Any) -> Wire:
+    return await place.create("ResourceClaim", name, spec={"devices": {"requests": [*requests], **devices}})
+
+
+async def user(place: Place, name: str, *claims: str, **spec: Any) -> None:
+    """A Pod with those claims."""
+    entries = [{"name": f"c{i}", "resourceClaimName": one} for i, one in enumerate(claims)]
+    await place.create("Pod", name, spec={**template()["spec"], "resourceClaims": entries, **spec})
+
+
+def devices_of(obj: Wire) -> list[str]:
+    return [r["device"] for r in obj["status"]["allocation"]["devices"]["results"]]
+
+
+async def waiting(place: Place, pod: str, text: str) -> None:
+    """The Pod is not scheduled, and that is why."""
+
+    def told(obj: Wire) -> bool:
+        return text in (condition(obj, "PodScheduled") or {}).get("message", "")
+
+    await place.until("Pod", pod, told, seconds=20)
+
+
+async def test_a_claim_from_a_template_lives_with_its_pod() -> None:
+    async with Place.open(nodes=2) as place:
+        await gpu_class(place, config=[{"opaque": {"driver": DRIVER, "parameters": {"mode": "shared"}}}])
+        await publish(place, "fake-1", device("a"))
+        inner = {"devices": {"requests": [request()]}}
+        made = {"metadata": {"labels": {"team": "x"}}, "spec": inner}
+        entry = {"name": "card", "resourceClaimTemplateName": "one-gpu"}
+        await place.create("Pod", "p", spec={**template()["spec"], "resourceClaims": [entry]})
+        await place.until_listed("Event", lambda all_: "FailedResourceClaimCreation" in {e["reason"] for e in all_})
+        await place.create("ResourceClaimTemplate", "one-gpu", spec=made)
+        (pod,) = await place.running(1)
+        assert pod["spec"]["nodeName"] == "fake-1"
+        (status,) = pod["status"]["resourceClaimStatuses"]
+        name = status["resourceClaimName"]
+        assert status["name"] == "card"
+        assert name.startswith("p-card-")
+        found = await place.get("ResourceClaim", name)
+        meta = found["metadata"]
+        assert meta["labels"] == {"team": "x"}
+        assert meta["annotations"] == {"resource.kubernetes.io/pod-claim-name": "card"}
+        assert meta["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+        assert meta["finalizers"] == ["resource.kubernetes.io/delete-protection"]
+        allocation = found["status"]["allocation"]
+        (result,) = allocation["devices"]["results"]
+        assert result == {"request": "gpu", "driver": DRIVER, "pool": "fake-1", "device": "a"}
+        assert allocation["devices"]["config"] == [
+            {"source": "FromClass", "requests": ["gpu"], "opaque": {"driver": DRIVER, "parameters": {"mode": "shared"}}}
+        ]
+        fields = [{"key": "metadata.name", "operator": "In", "values": ["fake-1"]}]
+        assert allocation["nodeSelector"] == {"nodeSelectorTerms": [{"matchFields": fields}]}
+        user_ = {"resource": "pods", "name": "p", "uid": pod["metadata"]["uid"]}
+        assert found["status"]["reservedFor"] == [user_]
+        await place.delete("Pod", "p")
+        await place.gone("ResourceClaim", name)
+
+
+async def test_a_shared_claim_and_its_end() -> None:
+    async with Place.open(nodes=2) as place:
+        await gpu_class(place)
+        await publish(place, "fake-0", device("a"))
+        await claim(place, "shared", request())
+        await user(place, "p", "shared")
+        await user(place, "q", "shared")
+        await place.running(2)
+        found = await place.get("ResourceClaim", "shared")
+        assert {u["name"] for u in found["status"]["reservedFor"]} == {"p", "q"}
+        await claim(place, "another", request())
+        await user(place, "r", "another")
+        await waiting(place, "r", "0/2 nodes are available: 2 cannot allocate all claims.")
+        await place.delete("Pod", "p")
+        await place.delete("ResourceClaim", "shared")
+        await clock.sleep(5)
+        assert len((await place.get("ResourceClaim", "shared"))["status"]["reservedFor"]) == 1
+        await place.delete("Pod", "q")
+        await place.gone("ResourceClaim", "shared")
+        await place.until("Pod", "r", lambda p: p["status"]["phase"] == "Running")
+
+
+async def test_devices_are_chosen_by_expressions_and_constraints() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        cards = [device(f"d{i}", model="big" if i > 1 else "small", numa=i % 2) for i in range(6)]
+        await publish(place, "fake-0", *cards)
+        same = {"matchAttribute": f"{DRIVER}/numa"}
+        roomy = f'device.capacity["{DRIVER}"].memory.isGreaterThan(quantity("8Gi"))'
+        big = f'device.attributes["{DRIVER}"].model == "big" && {roomy}'
+        await claim(place, "two", request("a", big), request("b", big), constraints=[same])
+        await user(place, "p", "two")
+        await place.running(1)
+        assert devices_of(await place.get("ResourceClaim", "two")) == ["d2", "d4"]
+        await claim(
+            place, "rest", request(allocationMode="All", expression=f'device.attributes["{DRIVER}"].model == "small"')
+        )
+        await user(place, "q", "rest")
+        await place.running(2)
+        assert devices_of(await place.get("ResourceClaim", "rest")) == ["d0", "d1"]
+        await claim(place, "third", request(count=3))
+        await user(place, "r", "third")
+        await waiting(place, "r", "cannot allocate all claims")
+        await claim(place, "broken", request(expression='device.attributes["gpu.example.com"].nothing == 1'))
+        await user(place, "s", "broken")
+        await waiting(place, "s", "CEL expression")
+
+
+async def test_alternatives_are_tried_in_order() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        await publish(place, "fake-0", device("small", size=1), device("small2", size=1))
+        alternatives = [
+            {"name": "one-big", "deviceClassName": "gpu", "selectors": [
+                {"cel": {"expression": f'device.attributes["{DRIVER}"].size == 2'}}]},
+            {"name": "two-small", "deviceClassName": "gpu", "count": 2},
+        ]  # fmt: skip
+        await claim(place, "any", {"name": "gpu", "firstAvailable": alternatives})
+        await user(place, "p", "any")
+        await place.running(1)
+        results = (await place.get("ResourceClaim", "any"))["status"]["allocation"]["devices"]["results"]
+        assert [(r["request"], r["device"]) for r in results] == [
+            ("gpu/two-small", "small"), ("gpu/two-small", "small2")]  # fmt: skip
+
+
+async def test_taints_pools_and_classes_that_are_missing() -> None:
+    async with Place.open(nodes=1) as place:
+        await claim(place, "early", request())
+        await user(place, "p", "early")
+        await waiting(place, "p", "request gpu: device class gpu does not exist")
+        await gpu_class(place)
+        await waiting(place, "p", "cannot allocate all claims")
+        await publish(place, "fake-0", {**device("a"), "taints": [{"key": "broken", "effect": "NoSchedule"}]})
+        await clock.sleep(5)
+        await waiting(place, "p", "cannot allocate all claims")
+        await claim(place, "bold", request(tolerations=[{"key": "broken", "operator": "Exists"}]))
+        await user(place, "q", "bold")
+        await place.until("Pod", "q", lambda p: p["status"]["phase"] == "Running")
+        await publish(place, "fake-0", device("b"), generation=2)  # the older slice no longer counts
+        await place.until("Pod", "p", lambda p: p["status"]["phase"] == "Running")
+        assert devices_of(await place.get("ResourceClaim", "early")) == ["b"]
+
+
+async def test_an_allocation_that_ties_a_pod_to_another_node_is_given_up() -> None:
+    async with Place.open(nodes=2) as place:
+        await gpu_class(place)
+        for node in ("fake-0", "fake-1"):
+            await publish(place, node, device("a"))
+        await claim(place, "c", request())
+        result = {"request": "gpu", "driver": DRIVER, "pool": "fake-0", "device": "a"}
+        fields = [{"key": "metadata.name", "operator": "In", "values": ["fake-0"]}]
+        allocation = {
+            "devices": {"results": [result]},
+            "nodeSelector": {"nodeSelectorTerms": [{"matchFields": fields}]},
+        }
+        await place.patch("ResourceClaim", "c", {"status": {"allocation": allocation}}, "merge", "status")
+        await user(place, "p", "c", nodeSelector={"kubernetes.io/hostname": "fake-1"})
+        (pod,) = await place.running(1)
+        assert pod["spec"]["nodeName"] == "fake-1"
+
+
+@pytest.mark.parametrize(
+    "unsupported",
+    [{"bindingConditions": ["ready"], "bindingFailureConditions": ["bad"]}, {"allowMultipleAllocations": True}],
+)
+async def test_what_is_not_supported_is_named(unsupported: Wire) -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        await publish(place, "fake-0", {**device("a"), **unsupported})
+        await claim(place, "c", request())
+        await user(place, "p", "c")
+        await waiting(place, "p", "devices with bindingConditions or allowMultipleAllocations are not supported")
+
+
+async def test_shared_counters_are_not_overdrawn() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        sets = [{"name": "card", "counters": {"memory": {"value": "10Gi"}}}]
+        pool = {"name": "fake-0", "generation": 1, "resourceSliceCount": 2}
+        common = {"driver": DRIVER, "pool": pool, "nodeName": "fake-0"}
+        await place.create("ResourceSlice", "counters", spec={**common, "sharedCounters": sets})
+        parts = [
+            {
+                **device(f"part{i}"),
+                "consumesCounters": [{"counterSet": "card", "counters": {"memory": {"value": "4Gi"}}}],
+            }
+            for i in range(4)
+        ]
+        await place.create("ResourceSlice", "parts", spec={**common, "devices": parts})
+        for i in range(3):
+            await claim(place, f"c{i}", request())
+            await user(place, f"p{i}", f"c{i}")
+        await place.until_listed("Pod", lambda all_: sum(p["status"]["phase"] == "Running" for p in all_) == 2)
+        await clock.sleep(5)
+        assert sum(p["status"]["phase"] == "Running" for p in await place.list("Pod")) == 2
