@@ -204,6 +204,7 @@ def configure(cluster: Cluster) -> Config:
         host=state.api_host,
         port=state.api_port,
         advertise_address=state.machine_address if state.nodes else "",
+        node_dns=state.dns,
         pki=pki,
         service_cidrs=(state.service_cidr,),
     )

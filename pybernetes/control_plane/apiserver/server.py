@@ -65,6 +65,8 @@ class Config:
     #: The address under which Pods and other machines reach this server; it is listened on as well. "" derives it from
     #: `host`, and on loopback Service default/kubernetes has no endpoints.
     advertise_address: str = ""
+    #: Whether the nodes answer DNS, so that Service kube-system/kube-dns leads to them.
+    node_dns: bool = True
     #: Directory of keys and certificates in kubeadm's layout (apiserver.crt, ca.crt, sa.key, front-proxy-ca.crt,
     #: apiserver-kubelet-client.crt...). None: plain HTTP and no certificates or service account tokens, for
     #: benchmarks and tests on loopback.
@@ -196,6 +198,7 @@ class APIServer:
             config.service_cidrs,
             _read(pki, "ca.crt"),
             _read(pki, "front-proxy-ca.crt"),
+            config.node_dns,
         )
         first, *rest = poststart.HOOKS
         await first[1](setup)

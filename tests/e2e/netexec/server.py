@@ -4,7 +4,7 @@ HTTP on $HTTP_PORTS (8080) and UDP on $UDP_PORTS (8081), both lists, at $BIND (e
 
     hostname, clientip, echo?msg=X, redirect?to=URL&code=302
     lookup?name=X                the addresses that the resolver of this container finds
-    dial?protocol=http|tcp|udp&host=X&port=N&request=R&tries=N&sourceport=N   asks another server
+    dial?protocol=http|tcp|udp&host=X&port=N&request=R&tries=N&sourceport=N
 
 $SERVE_PORT_n and $SERVE_TLS_PORT_n: a text that a further port answers every request with, or with $JSON_RESPONSE the
 method and the text as JSON.
@@ -58,12 +58,11 @@ def dial(arguments: dict[str, str]) -> str:
 
 def asked(arguments: dict[str, str], host: str, port: int, timeout: float) -> str:
     request = arguments.get("request", "hostname")
-    source = ("0.0.0.0", int(arguments["sourceport"])) if "sourceport" in arguments else None
+    source = (arguments.get("sourceaddress", "0.0.0.0"), int(arguments.get("sourceport", "0")))
     if arguments.get("protocol") == "udp":
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
             datagram.settimeout(timeout)
-            if source:
-                datagram.bind(source)
+            datagram.bind(source)
             datagram.connect((host, port))
             datagram.send(request.encode())
             return datagram.recv(2000).decode()

@@ -3,7 +3,7 @@
 It has no Pods behind it: every node agent answers DNS at its own address, so the EndpointSlice is written here, with
 the address that carries this server's node. Without such an address (no real nodes) nobody could ask, and there is no
 Service. A Service that was given a selector has Pods behind it, somebody's own DNS: then the EndpointSlice is not
-written, and one from before is removed.
+written, and one from before is removed. Nodes that were told to leave DNS to others have neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
 
 async def run(setup: Setup) -> None:
-    if not setup.advertise or ipaddress.ip_address(setup.advertise).is_loopback:
+    if not setup.node_dns or not setup.advertise or ipaddress.ip_address(setup.advertise).is_loopback:
         return
     labels = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
     tenth = str(ipaddress.ip_network(setup.service_cidrs[0])[10])

@@ -16,7 +16,9 @@ from pybernetes.machinery.meta import Object
 
 @dataclass(frozen=True)
 class Setup:
-    """See the module. advertise: address under which Pods reach this server ("" if none); port: where it listens."""
+    """See the module. advertise: address under which Pods reach this server ("" if none); port: where it listens;
+    node_dns: whether the nodes answer DNS.
+    """
 
     core: Core
     transport: LocalTransport
@@ -25,6 +27,7 @@ class Setup:
     service_cidrs: tuple[str, ...]
     client_ca: str
     request_header_ca: str
+    node_dns: bool = True
 
     def find(self, obj: Object) -> Object | None:
         """The stored object of the same kind, namespace and name."""

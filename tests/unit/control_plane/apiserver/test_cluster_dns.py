@@ -8,18 +8,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pybernetes.api.core_v1 import Service
+from pybernetes.api.apps_v1 import Deployment
+from pybernetes.api.core_v1 import ConfigMap, Service, ServiceAccount
 from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.bootstrap.control_plane import ADMIN
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.server import APIServer, Config
+from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
+
+MANIFEST = (Path(__file__).resolve().parents[4] / "examples" / "coredns.yaml").read_text()
 
 
 @contextlib.asynccontextmanager
-async def server(store: Path, advertise: str = "10.244.255.1") -> AsyncIterator[Client]:
-    api = APIServer(Config(store=f"sqlite://{store}", listen=False, advertise_address=advertise))
+async def server(store: Path, advertise: str = "10.244.255.1", node_dns: bool = True) -> AsyncIterator[Client]:
+    url = f"sqlite://{store}"
+    api = APIServer(Config(store=url, listen=False, advertise_address=advertise, node_dns=node_dns))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(api.run(), name="apiserver")
         await api.ready.wait()
@@ -55,3 +61,16 @@ async def test_without_real_nodes_there_is_none(tmp_path: Path) -> None:
     async with server(tmp_path / "store.db", "") as client:
         with pytest.raises(StatusError, match="not found"):
             await client.resource(Service).get("kube-dns", "kube-system")
+
+
+@pytest.mark.real_time
+async def test_coredns_takes_the_place(tmp_path: Path) -> None:
+    """The documented manifest is accepted, and its Service gets the address that Pods ask."""
+    async with server(tmp_path / "store.db", node_dns=False) as client:
+        with pytest.raises(StatusError, match="not found"):
+            await client.resource(Service).get("kube-dns", "kube-system")
+        for document in yaml.safe_load_all(MANIFEST):
+            kind = {"Service": Service, "Deployment": Deployment, "ConfigMap": ConfigMap}.get(document["kind"])
+            await client.resource(kind or ServiceAccount).create(codec.from_dict(kind or ServiceAccount, document))
+        assert (await client.resource(Service).get("kube-dns", "kube-system")).spec.cluster_ip == "10.96.0.10"
+        assert await slices(client) == []
