@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pybernetes.api.core_v1 import Node, Secret, ServiceAccount
     from pybernetes.control_plane.cloud.manager import Config as CloudConfig
     from pybernetes.control_plane.scheduler import Scheduler
+    from pybernetes.node.kubelet.fake_nodes import FakeNodes
 
 CONTROLLER_MANAGER = User("system:kube-controller-manager", "", ("system:authenticated",), {})
 CLOUD_CONTROLLER_MANAGER = User("system:cloud-controller-manager", "", ("system:authenticated",), {})
@@ -67,6 +68,8 @@ class ControlPlane:
         self.config = config
         self.ready: Ready[tuple[str, int]] = Ready()
         self.apiserver = APIServer(config.apiserver)
+        #: The nodes that only play, once ready; None when there are none.
+        self.fakes: FakeNodes | None = None
         #: Where the API server listens, once ready.
         self.address = ("", 0)
 
@@ -95,9 +98,9 @@ class ControlPlane:
             if self.config.fake_nodes:
                 from pybernetes.node.kubelet import fake_nodes
 
-                fakes = fake_nodes.FakeNodes(fake_nodes.Config(count=self.config.fake_nodes), self.client(ADMIN))
-                group.create_task(fakes.run(), name="fake-nodes")
-                await fakes.ready.wait()
+                self.fakes = fake_nodes.FakeNodes(fake_nodes.Config(count=self.config.fake_nodes), self.client(ADMIN))
+                group.create_task(self.fakes.run(), name="fake-nodes")
+                await self.fakes.ready.wait()
             await controllers.ready.wait()
             self.ready.set(self.address)
 

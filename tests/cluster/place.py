@@ -186,6 +186,13 @@ class Place:
             selector,
         )
 
+    async def lose_node(self, name: str) -> None:
+        """The node falls silent, and is found out."""
+        fakes = self.cluster.control_plane.fakes
+        assert fakes is not None
+        await fakes.remove(name)
+        await self.until("Node", name, lambda n: (condition(n, "Ready") or {})["status"] == "Unknown")
+
     async def events_of(self, kind: str, version: str, act: Callable[[], Awaitable[Any]]) -> list[tuple[str, Wire]]:
         """What a watch from `version` on shows after `act`, up to then."""
         await act()

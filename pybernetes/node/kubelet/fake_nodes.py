@@ -105,6 +105,9 @@ class FakeNodes:
         self._pod_api = client.resource(Pod)
         self._lease_api = client.resource(Lease)
         self._informer: Informer[Pod] = Informer(self._pod_api, field_selector="spec.nodeName!=")
+        self._node_informer: Informer[Node] = Informer(self._nodes, label_selector="type=fake")
+        self._doubted: dict[str, None] = {}  # nodes that somebody has declared not ready
+        self._doubt = asyncio.Event()
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +120,9 @@ class FakeNodes:
             await self.add(self.config.count)
             self._informer.on(self._seen, lambda _, new: self._seen(new), self._gone)
             nursery.start(self._informer.run(), "pods")
+            self._node_informer.on(self._node_seen, lambda _, new: self._node_seen(new))
+            nursery.start(self._node_informer.run(), "nodes")
+            nursery.start(self._insist(), "insist")
             for i in range(self.config.writers):
                 nursery.start(self._write(), f"writer-{i}")
             if self.config.lease_interval:
@@ -154,10 +160,54 @@ class FakeNodes:
         self._leases.pop(name, None)
 
     async def _register(self, number: int, name: str) -> None:
-        config, now = self.config, clock.rfc3339()
+        config = self.config
         labels = {**machine.labels(name), "type": "fake"}
         labels.update({key: value.replace("{i}", str(number)) for key, value in config.labels.items()})
-        body = {
+        body = self._body(name)
+        node = Node(
+            metadata=ObjectMeta(name=name, labels=labels, annotations=dict(ATTACHED_BY_CONTROLLER)),
+            spec=NodeSpec(taints=[parse_taint(text) for text in config.taints] or None),
+            status=msgspec.convert(body, NodeStatus),
+        )
+        try:
+            await self._nodes.create(node)
+        except StatusError as error:
+            if error.code != 409:
+                raise
+            await self._post(name)
+        if config.lease_interval:
+            await self._renew(name)
+
+    async def _post(self, name: str) -> None:
+        body = {"status": self._body(name)}
+        await self._nodes.patch(name, "", body, type="strategic", subresource="status")
+
+    def _node_seen(self, node: Node) -> None:
+        if node.metadata.name in self._ips and any(
+            c.type == "Ready" and c.status != "True" for c in node.status.conditions or ()
+        ):
+            self._doubted[node.metadata.name] = None
+            self._doubt.set()
+
+    async def _insist(self) -> None:
+        """Say again that they are ready: who did not see their leases for a while thinks that they are gone."""
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            for name in [*self._doubted]:
+                del self._doubted[name]
+                try:
+                    await self._post(name)
+                except (StatusError, Unavailable) as error:
+                    if not (isinstance(error, StatusError) and error.code == 404):
+                        self._doubted[name] = None
+            if self._doubted:
+                self._doubt.set()
+                await clock.sleep(1.0)
+
+    def _body(self, name: str) -> dict[str, object]:
+        config, now = self.config, clock.rfc3339()
+        return {
             "capacity": config.capacity,
             "allocatable": config.capacity,
             "conditions": conditions(True, "", machine.Pressure(), {}, now),
@@ -173,19 +223,6 @@ class FakeNodes:
                 "osImage": "fake",
             },
         }
-        node = Node(
-            metadata=ObjectMeta(name=name, labels=labels, annotations=dict(ATTACHED_BY_CONTROLLER)),
-            spec=NodeSpec(taints=[parse_taint(text) for text in config.taints] or None),
-            status=msgspec.convert(body, NodeStatus),
-        )
-        try:
-            await self._nodes.create(node)
-        except StatusError as error:
-            if error.code != 409:
-                raise
-            await self._nodes.patch(name, "", {"status": body}, type="strategic", subresource="status")
-        if config.lease_interval:
-            await self._renew(name)
 
     async def _renew_leases(self) -> None:
         """All leases once in an interval, a slice every half second."""
