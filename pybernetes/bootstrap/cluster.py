@@ -20,7 +20,7 @@ import msgspec
 from pybernetes.aio import clock
 
 DEFAULT_NAME = "default"
-#: Real nodes on one machine at most.
+#: Real nodes on one machine at most: a /24 of a /18 each.
 MAX_NODES = 64
 
 
@@ -103,7 +103,12 @@ class ClusterState(msgspec.Struct):
     @property
     def local_ranges(self) -> list[str]:
         """The Pod ranges that this machine's nodes have, or those that it may yet get."""
-        return [str(cidr) for cidr in ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24)][:MAX_NODES]
+        return [str(cidr) for cidr in ipaddress.ip_network(self.local_pod_cidr).subnets(new_prefix=24)]
+
+    @property
+    def local_pod_cidr(self) -> str:
+        """Where Pods of this machine's nodes have their addresses: unlike the whole Pod range, no node has one here."""
+        return str(next(ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=18)))
 
     @property
     def node_server(self) -> str:

@@ -54,7 +54,7 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
         cluster=state.name,
         node=node,
         node_addresses=(state.node_address(node),),
-        pod_cidrs=(state.pod_cidr,),
+        pod_cidrs=(state.local_pod_cidr,),
         netns=cluster.node_netns(node),
         local={"kube-system/kube-dns": state.node_address(node)} if state.dns else {},
         backend=state.proxy_mode,

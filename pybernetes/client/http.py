@@ -6,6 +6,7 @@ The one thing retried here is 429 with a Retry-After, because that is a server a
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 _RETRIES = 10
+#: Seconds without a sign of life from the peer after which a connection is given up.
+_SILENCE = 20
 
 
 class HTTPTransport:
@@ -106,7 +109,7 @@ class HTTPTransport:
             await self.close()
             self._ssl = self._credentials.ssl_context() or True
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=90),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=90, socket_factory=_socket),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 read_bufsize=1 << 20,
                 auto_decompress=True,
@@ -246,6 +249,19 @@ class _WebSocket:
 
     async def close(self) -> None:
         await self._connected.close()
+
+
+def _socket(address: Any) -> socket.socket:
+    """A socket that notices within `_SILENCE` that its peer is gone without a word, as behind a cut cable.
+
+    Without it a watch would wait for ever, and what was sent be repeated in ever longer pauses after the cable is back.
+    """
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_USER_TIMEOUT", _SILENCE * 1000)):
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
 
 
 async def _reading(work: Any) -> bytes:

@@ -16,9 +16,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pybernetes.bootstrap.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -78,6 +81,39 @@ class RealCluster:
         """`kubectl wait`."""
         self.kubectl("wait", f"--timeout={timeout}s", *arguments, timeout=timeout + 10)
 
+    @property
+    def found(self) -> Cluster:
+        """The cluster as the commands see it."""
+        from pybernetes.bootstrap import cluster as clusters
+
+        found = clusters.find("", str(self.directory))
+        assert found is not None
+        return found
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of the real nodes, the machine first."""
+        return [node.name for node in self.found.state.nodes]
+
+    def on(self, node: str, *command: str) -> list[str]:
+        """A command in the network of a node."""
+        netns = self.found.node_netns(node)
+        return [*(["nsenter", f"--net={netns}", "--"] if netns else []), *command]
+
+    def marks(self) -> set[str]:
+        """What names the things that this cluster made on the machine."""
+        from pybernetes.bootstrap import machine_link, node_host
+
+        found, marks = self.found, {str(self.directory), f"pybernetes/{self.name}-"}
+        marks |= {machine_link.name(found), found.state.pod_cidr, found.state.service_cidr, found.state.node_cidr}
+        for node in self.nodes:
+            network = node_host.network_config(found, node)
+            marks |= {network.table, network.service_link, network.vxlan_link, machine_link.port_name(found, node)}
+            marks |= {node_host.proxy_config(found, node).table, node_host.policy_config(found, node).table}
+            marks |= {str(node_host.containerd_config(found, node).state), network.pod_cidr}
+            marks |= {netns.name for netns in (found.node_netns(node),) if netns}
+        return marks
+
     def _run(self, command: list[str], check: bool, timeout: float, stdin: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYBERNETES_HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
@@ -125,43 +161,60 @@ def machine_state() -> dict[str, set[str]]:
         "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
         "tables": lines("nft", "list", "tables"),
         "routes": lines("ip", "route"),
+        "namespaces": lines("ip", "netns"),
         "processes": processes,
         "cgroups": cgroups,
     }
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    """The cluster, with the images `hello` and `busybox` on its node."""
-    with brought_up(tmp_path_factory, f"e2e-{os.getpid()}") as found:
-        yield found
-
-
 @contextlib.contextmanager
 def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str) -> Iterator[RealCluster]:
-    """A cluster from `up` to `down`, and nothing left of it. Links and tables are named after it."""
+    """A cluster from `up` to `down`, and nothing left of it. Links and tables are named after it.
+
+    The images `hello` and `busybox` are on its nodes.
+    """
     from pybernetes.bootstrap import images
 
-    before = machine_state()
     home = tmp_path_factory.mktemp("home")
     found = RealCluster(name, home / name, home)
+    marks: set[str] = set()
     try:
-        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags)
+        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags, timeout=180)
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         found.image("import", *map(str, archives))
+        marks = found.marks()
+        yield found
+    finally:
+        logs = {path.name: path.read_text() for path in (home / name / "logs").glob("*.log")}
+        found.pybernetes("down", check=False)
+        for log, text in logs.items():
+            print(f"--- {log}\n{text[-4000:]}")
+    # Other clusters run on this machine, so only what bears a name of this one counts.
+    left = {what: [i for i in items if any(mark in i for mark in marks)] for what, items in machine_state().items()}
+    assert not any(left.values()), f"left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """The cluster. When it is removed, the machine must be as it was before."""
+    before = machine_state()
+    with brought_up(tmp_path_factory, f"e2e-{os.getpid()}") as found:
         yield found
         # `down` must cope with Pods that run.
         image = ("--image=busybox:latest", "--image-pull-policy=IfNotPresent")
         found.kubectl("run", "left-running", *image, "--", "sleep", "3600")
         found.wait("--for=condition=Ready", "pod/left-running")
-    finally:
-        logs = {path.name: path.read_text() for path in (home / name / "logs").glob("*.log")}
-        found.pybernetes("down", check=False)
-        for name, text in logs.items():
-            print(f"--- {name}\n{text[-4000:]}")
     after = machine_state()
     left = {what: after[what] - before[what] for what in after if after[what] - before[what]}
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """A cluster of three real nodes, of which one that is silent is soon NotReady."""
+    flags = ("--nodes", "3", "--node-monitor-grace-period", "20s")
+    with brought_up(tmp_path_factory, f"e2e3-{os.getpid()}", *flags) as found:
+        yield found
 
 
 @pytest.fixture
