@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("pybernetes.bootstrap.local", "what runs, and where"),
     "list": ("pybernetes.bootstrap.local", "the clusters on this machine"),
     "image": ("pybernetes.bootstrap.local", "bring image archives into the nodes: image import FILE..., image list"),
+    "node": ("pybernetes.bootstrap.nodes", "the real nodes of a cluster: node list, node start|stop|delete NODE"),
     "kubectl": ("pybernetes.cli.kubectl", "the command line for everything in the cluster (also installed as pk)"),
     "apiserver": ("pybernetes.bootstrap.components", "one component: the API server"),
     "controller-manager": ("pybernetes.bootstrap.components", "one component: all controllers"),

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.aio import clock
-from pybernetes.bootstrap import apiserver_flags, kubeconfigs, machine_link, pki, processes
+from pybernetes.bootstrap import apiserver_flags, kubeconfigs, machine_link, nodes, pki, processes
 from pybernetes.bootstrap import cluster as clusters
 from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
+from pybernetes.bootstrap.flags import seconds
+
+#: For `--network`; `network.cni` is slow to import.
+NETWORKS = ("routes", "vxlan", "none")
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +56,13 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 def _up(arguments: list[str]) -> int:
     parser = _parser("up", "Bring up a cluster on this machine; returns when it is Ready.")
     parser.add_argument("--nodes", type=int, default=None, metavar="N", help="real nodes (default: 1 as root, else 0)")
+    parser.add_argument("--network", choices=NETWORKS, help="how Pods of several nodes reach each other: docs/nodes.md")
+    parser.add_argument(
+        "--node-monitor-grace-period",
+        type=seconds,
+        metavar="TIME",
+        help="silence after which a node is not ready, such as 50s (default) or 1m",
+    )
     parser.add_argument("--fake-nodes", type=int, default=0, metavar="N", help="nodes that pretend to run Pods")
     parser.add_argument("--store", default="sqlite", help="sqlite, memory or etcd://HOST:PORT (default: %(default)s)")
     parser.add_argument("--api-port", type=int, metavar="PORT", help="default: 6443, or the next free one")
@@ -67,7 +78,16 @@ def _up(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     begin = clock.monotonic()
     flags = apiserver_flags.given(options)
-    cluster = clusters.find(options.name, options.data_dir) or _create(options, flags)
+    cluster = clusters.find(options.name, options.data_dir)
+    if cluster is None:
+        cluster = _create(options, flags)
+    else:
+        _grow(cluster, options.nodes)
+    if options.network not in (None, cluster.state.network):
+        raise ClusterError(f"the cluster was made with --network {cluster.state.network}; 'down' it first")
+    if options.node_monitor_grace_period not in (None, cluster.state.node_grace):
+        given = f"--node-monitor-grace-period {cluster.state.node_grace:g}s"
+        raise ClusterError(f"the cluster was made with {given}; 'down' it first")
     if options.proxy_mode not in (None, cluster.state.proxy_mode):
         raise ClusterError(f"the cluster was made with --proxy-mode {cluster.state.proxy_mode}; 'down' it first")
     if options.no_dns and cluster.state.dns:
@@ -91,7 +111,7 @@ def _up(arguments: list[str]) -> int:
                     log=cluster.log("control-plane"),
                 )
             )
-        agents = [_start_agent(cluster, node.name) for node in cluster.state.nodes]
+        agents = [nodes.start(cluster, node.name) for node in cluster.state.nodes]
         for process in started:
             process.wait_ready(max(1.0, deadline - clock.monotonic()))
     for process in filter(None, agents):
@@ -113,10 +133,10 @@ def _up(arguments: list[str]) -> int:
 
 
 def _create(options: argparse.Namespace, flags: dict[str, Any]) -> Cluster:
-    nodes = options.nodes
-    if nodes is None:
-        nodes = 1 if os.geteuid() == 0 else 0
-    if nodes:
+    count = options.nodes
+    if count is None:
+        count = 1 if os.geteuid() == 0 else 0
+    if count:
         _check_host()
     if options.store not in ("sqlite", "memory") and "://" not in options.store:
         raise ClusterError(f"--store {options.store!r} is none of sqlite, memory, etcd://HOST:PORT")
@@ -126,16 +146,32 @@ def _create(options: argparse.Namespace, flags: dict[str, Any]) -> Cluster:
         api_host=options.bind_address,
         api_port=options.api_port,
         store=options.store,
-        nodes=nodes,
+        nodes=count,
         fake_nodes=options.fake_nodes,
         proxy_mode=options.proxy_mode or "nftables",
         dns=not options.no_dns,
         load_balancer=not options.no_load_balancer,
+        network=options.network or "routes",
+        node_grace=options.node_monitor_grace_period or 50.0,
     )
     if flags:
         cluster.state.apiserver_flags = flags
         cluster.save()
     return cluster
+
+
+def _grow(cluster: Cluster, count: int | None) -> None:
+    """Add nodes to a cluster that has fewer. Raises ClusterError when it cannot have so many, or has more."""
+    present = len(cluster.state.nodes)
+    if count is None or count == present:
+        return
+    if count < present:
+        raise ClusterError(f"the cluster has {present} nodes; 'pybernetes node delete NODE' removes one")
+    if not present:
+        raise ClusterError("the cluster was made without real nodes, and the API listens for none; 'down' it first")
+    _check_host()
+    clusters.add_nodes(cluster.state, count)
+    cluster.save()
 
 
 def _check_host() -> None:
@@ -194,19 +230,6 @@ def _first_address(network: str) -> str:
     import ipaddress
 
     return str(ipaddress.ip_network(network)[1])
-
-
-def _start_agent(cluster: Cluster, node: str) -> processes.Started | None:
-    if processes.running(cluster.agent_pid(node)) is not None:
-        return None
-    machine_link.add_node(cluster, node)
-    return processes.start(
-        f"node {node}",
-        ["agent", "--data-dir", str(cluster.directory), "--node", node],
-        pid_file=cluster.agent_pid(node),
-        log=cluster.log(f"agent-{node}"),
-        prefix=machine_link.enter(cluster, node),
-    )
 
 
 class _Steps:

@@ -12,10 +12,11 @@ import os
 from pathlib import Path
 
 from pybernetes.bootstrap import images, machine_link
-from pybernetes.bootstrap.cluster import Cluster
+from pybernetes.bootstrap.cluster import Cluster, ClusterError
 from pybernetes.network import cni, proxy
 from pybernetes.node.containerd import removal, settings
 from pybernetes.node.containerd.content import import_archive
+from pybernetes.node.containerd.process import running
 from pybernetes.node.cri.client import CRIClient
 
 
@@ -100,7 +101,10 @@ def _remove_cgroups(root: str) -> None:
 
 
 def import_images(cluster: Cluster, files: list[Path]) -> dict[str, list[str]]:
-    """Bring archives into every node of the cluster: node -> image names."""
+    """Bring archives into every node of the cluster: node -> image names. Raises ClusterError when one is stopped."""
+    for node in cluster.state.nodes:
+        if running(containerd_config(cluster, node.name)) is None:
+            raise ClusterError(f"node {node.name} does not run; 'pybernetes node start {node.name}' starts it")
 
     async def run() -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -116,11 +120,13 @@ def import_images(cluster: Cluster, files: list[Path]) -> dict[str, list[str]]:
 
 
 def list_images(cluster: Cluster) -> dict[str, list[tuple[str, int]]]:
-    """The images of every node: node -> (name, bytes)."""
+    """The images of every node that runs: node -> (name, bytes)."""
 
     async def run() -> dict[str, list[tuple[str, int]]]:
         found: dict[str, list[tuple[str, int]]] = {}
         for node in cluster.state.nodes:
+            if running(containerd_config(cluster, node.name)) is None:
+                continue
             client = CRIClient(containerd_config(cluster, node.name).socket)
             try:
                 found[node.name] = sorted(

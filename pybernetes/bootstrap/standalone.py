@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import apiserver_flags
 from pybernetes.bootstrap.cluster import ClusterError, find
+from pybernetes.bootstrap.flags import seconds
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.errors import ConfigError
@@ -109,6 +110,24 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
     parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
     parser.add_argument("--root-ca-file", metavar="FILE", help="published as kube-root-ca.crt in every namespace")
     parser.add_argument("--leader-elect", action="store_true", help="only one of several works at a time")
+    from pybernetes.control_plane.controllers import node_lifecycle
+    from pybernetes.control_plane.controllers import node_plan as plan
+
+    silence, rates = node_lifecycle.Config(), plan.Rates()
+    parser.add_argument(
+        "--node-monitor-grace-period", type=seconds, default=silence.grace_period, metavar="TIME", help="default: 50s"
+    )
+    parser.add_argument(
+        "--node-startup-grace-period", type=seconds, default=silence.startup_grace_period, metavar="TIME",
+        help="the same for a node that never was ready (default: 1m)",
+    )  # fmt: skip
+    for flag, default, text in (
+        ("--node-eviction-rate", rates.normal, "nodes a second whose Pods are evicted"),
+        ("--secondary-node-eviction-rate", rates.partial, "the same where most nodes of a zone are silent"),
+        ("--unhealthy-zone-threshold", rates.unhealthy_threshold, "share of silent nodes from which that holds"),
+    ):
+        parser.add_argument(flag, type=float, default=default, metavar="N", help=f"{text} (default: %(default)s)")
+    parser.add_argument("--large-cluster-size-threshold", type=int, default=rates.large_cluster, metavar="N")
     options = parser.parse_args(arguments)
     from pybernetes.client import leader
     from pybernetes.control_plane.controllers.manager import Config, ControllerManager
@@ -120,6 +139,16 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
         controllers=tuple(options.controllers.split(",")),
         root_ca=Path(options.root_ca_file).read_text() if options.root_ca_file else "",
         leader_election=election,
+        node_lifecycle=node_lifecycle.Config(
+            grace_period=options.node_monitor_grace_period,
+            startup_grace_period=options.node_startup_grace_period,
+            rates=plan.Rates(
+                normal=options.node_eviction_rate,
+                partial=options.secondary_node_eviction_rate,
+                large_cluster=options.large_cluster_size_threshold,
+                unhealthy_threshold=options.unhealthy_zone_threshold,
+            ),
+        ),
     )
     return OverHTTP(connection_of(options), lambda client: ControllerManager(config, client)), options
 
