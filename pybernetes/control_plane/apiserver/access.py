@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,14 +11,19 @@ from pybernetes.api.core_v1 import Pod
 from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
 from pybernetes.control_plane.apiserver.authentication.chain import Authentication
+from pybernetes.control_plane.apiserver.authentication.configuration import Config as AuthenticationConfig
 from pybernetes.control_plane.apiserver.authentication.impersonation import impersonate, impersonates
 from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
 from pybernetes.control_plane.apiserver.authentication.tokens import BootstrapTokens, StaticTokens
 from pybernetes.control_plane.apiserver.authentication.user import User
-from pybernetes.control_plane.apiserver.authorization.attributes import of_request
+from pybernetes.control_plane.apiserver.authentication.waiting import Remembering, TokenWebhook, WaitingAuthenticator
+from pybernetes.control_plane.apiserver.authorization.attributes import Authorizer, of_request
+from pybernetes.control_plane.apiserver.authorization.configuration import Config as AuthorizationConfig
+from pybernetes.control_plane.apiserver.authorization.configuration import check
 from pybernetes.control_plane.apiserver.authorization.node import NodeAuthorizer
 from pybernetes.control_plane.apiserver.authorization.rbac import RBAC
-from pybernetes.control_plane.apiserver.authorization.union import Masters, Union
+from pybernetes.control_plane.apiserver.authorization.union import Always, Masters, Union
+from pybernetes.control_plane.apiserver.authorization.webhook import AccessWebhook, Remembered, Undecided, settled
 from pybernetes.control_plane.apiserver.cache import Change, Item
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.core import Core
@@ -38,12 +43,23 @@ class Access:
         accounts: service_accounts.Config,
         *,
         anonymous: bool,
+        authentication: AuthenticationConfig,
+        authorization: AuthorizationConfig,
     ) -> None:
         self._core = core
         self.rbac = RBAC()
         self.node = NodeAuthorizer(self.get)
-        self.authorizer = Union([Masters(), self.node, self.rbac])
+        hook = _access_webhook(authorization)
+        made: dict[str, Authorizer] = {
+            "Node": self.node,
+            "RBAC": self.rbac,
+            "AlwaysAllow": Always(True),
+            "AlwaysDeny": Always(False),
+        }
+        #: For steps and reviews, which can wait for a webhook.
+        self.authorizer = Union([Masters(), *(made.get(mode) or hook for mode in authorization.modes)])  # type: ignore[list-item]
         self._authorize = self.authorizer.authorize
+        self._hook = hook
         requests: list[Any] = []
         tokens: list[Any] = []
         self.issuer: TokenIssuer | None = None
@@ -54,7 +70,7 @@ class Access:
             roots = _authorities(pki / "front-proxy-ca.crt")
             requests.append(Certificates(roots))
             if roots:
-                requests.append(RequestHeaders(FrontProxy(roots)))
+                requests.append(RequestHeaders(FrontProxy(roots, authentication.proxy_names)))
             if (pki / "sa.key").exists():
                 self.issuer = TokenIssuer((pki / "sa.key").read_bytes(), self.get, accounts)
                 public = [path.read_bytes() for path in sorted(pki.glob("sa*.pub"))]
@@ -62,8 +78,19 @@ class Access:
                 self.keys = list(found.keys.values())
                 tokens.append(found)
         tokens.append(BootstrapTokens(self.get))
-        self.authentication = Authentication(requests, tokens, audiences=accounts.api_audiences, anonymous=anonymous)
+        self.authentication = Authentication(
+            requests,
+            tokens,
+            audiences=accounts.api_audiences,
+            anonymous=anonymous,
+            anonymous_paths=authentication.anonymous_paths,
+            waiting=[Remembering(each) for each in _waiting(authentication)],
+        )
         core.authorizer = self.authorizer
+        if hook is not None:
+            known = Remembered(hook)
+            core.patient_authorizer = self.authorizer
+            core.authorizer = Union([Masters(), *(made.get(mode) or known for mode in authorization.modes)])
         core.rbac = self.rbac
         core.authenticator = self.authentication
         core.token_issuer = self.issuer
@@ -102,26 +129,76 @@ class Access:
 
     # -- steps ------------------------------------------------------------------------------------------------------
 
-    def authenticate(self, call: Call) -> None:
+    def authenticate(self, call: Call) -> Awaitable[None] | None:
         """Who is it. In process that is given."""
         if call.user is None:
             assert call.request is not None
-            call.user = self.authentication.authenticate(call.request)
+            found = self.authentication.authenticate(call.request)
+            if found.__class__ is not User:
+                return _set_user(call, cast("Awaitable[User]", found))
+            call.user = found
+        return None
 
-    def impersonate(self, call: Call) -> None:
+    def impersonate(self, call: Call) -> Awaitable[None] | None:
         """As whom do they act."""
         request = call.request
-        if request is not None and impersonates(call.headers):
-            assert call.user is not None
-            call.user = impersonate(call.user, request.raw_headers, self._authorize)
+        if request is None or not impersonates(call.headers):
+            return None
+        user = call.user
+        assert user is not None
 
-    def authorize(self, call: Call) -> None:
+        def act() -> None:
+            call.user = impersonate(user, request.raw_headers, self._authorize)
+
+        try:
+            act()
+        except Undecided as missing:
+            return settled(act, missing)
+        return None
+
+    def authorize(self, call: Call) -> Awaitable[None] | None:
         """May they. Raises 403."""
         user = call.user
         assert user is not None
         attributes = of_request(call.info, call.params)
-        if not self._authorize(user, attributes).allowed:
-            self.authorizer.require(user, attributes)
+        try:
+            if not self._authorize(user, attributes).allowed:
+                self.authorizer.require(user, attributes)
+        except Undecided as missing:
+            return settled(lambda: self.authorizer.require(user, attributes), missing)
+        return None
+
+    async def close(self) -> None:
+        """Close what was asked through."""
+        await self.authentication.close()
+        if self._hook is not None:
+            await self._hook.close()
+
+
+async def _set_user(call: Call, found: Awaitable[User]) -> None:
+    call.user = await found
+
+
+def _waiting(config: AuthenticationConfig) -> list[WaitingAuthenticator]:
+    found: list[WaitingAuthenticator] = []
+    if config.jwt:
+        from pybernetes.control_plane.apiserver.authentication.oidc import OIDC
+
+        found += [OIDC(each, config.algorithms) for each in config.jwt]
+    if config.webhook is not None:
+        from pybernetes.control_plane.apiserver.remote_hook import RemoteHook
+
+        found.append(TokenWebhook(RemoteHook(config.webhook), config.webhook_ttl))
+    return found
+
+
+def _access_webhook(config: AuthorizationConfig) -> AccessWebhook | None:
+    check(config)
+    if config.webhook is None:
+        return None
+    from pybernetes.control_plane.apiserver.remote_hook import RemoteHook
+
+    return AccessWebhook(RemoteHook(config.webhook), config.authorized_ttl, config.unauthorized_ttl)
 
 
 def _authorities(path: Path) -> frozenset[bytes]:

@@ -23,6 +23,8 @@ class Core:
         self.admission = admission
         self.namespaces: Storage = cache.storage("", "namespaces")
         self.authorizer: Any = None
+        #: The same for who can wait: it may raise `authorization.webhook.Undecided`. None: there is no difference.
+        self.patient_authorizer: Any = None
         self.rbac: Any = None
         self.authenticator: Any = None
         #: The server's configuration.

@@ -15,6 +15,7 @@ import msgspec
 from pybernetes.client import kubeconfig
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.transport import Request
+from pybernetes.control_plane.apiserver.http import ensure_task
 
 if TYPE_CHECKING:
     from pybernetes.client.http import HTTPTransport
@@ -34,6 +35,7 @@ class RemoteHook:
             from pybernetes.client.http import HTTPTransport
 
             self._transport = HTTPTransport(self._connection)
+        await ensure_task()
         request = Request("POST", "", body=msgspec.json.encode(review), content_type="application/json")
         try:
             async with asyncio.timeout(self._seconds):

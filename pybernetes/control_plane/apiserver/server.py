@@ -23,8 +23,10 @@ from pybernetes.control_plane.apiserver.admission import plugins
 from pybernetes.control_plane.apiserver.admission.chain import Admission
 from pybernetes.control_plane.apiserver.audit.chain import AuditedChain, Auditor, received
 from pybernetes.control_plane.apiserver.audit.policy import Rules, load
+from pybernetes.control_plane.apiserver.authentication import configuration as authentication
 from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.user import User
+from pybernetes.control_plane.apiserver.authorization import configuration as authorization
 from pybernetes.control_plane.apiserver.cache import WatchCache
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.chain import Chain, Step
@@ -75,6 +77,10 @@ class Config:
     static_tokens: Mapping[str, User] = field(default_factory=dict)
     #: Requests without credentials are system:anonymous (who may see health and version); off: 401.
     anonymous: bool = True
+    #: Users known elsewhere: OpenID Connect issuers, a token webhook, front proxies.
+    authentication: authentication.Config = field(default_factory=authentication.Config)
+    #: Which authorizers decide.
+    authorization: authorization.Config = field(default_factory=authorization.Config)
     #: Who signs service account tokens, and for whom.
     service_accounts: service_accounts.Config = field(default_factory=service_accounts.Config)
     #: Ranges of Service addresses, the primary family first.
@@ -105,7 +111,13 @@ class APIServer:
         self.core = Core(self.cache, self.registry, Admission(()))
         self.core.config = config
         self.access = Access(
-            self.core, config.pki, config.static_tokens, config.service_accounts, anonymous=config.anonymous
+            self.core,
+            config.pki,
+            config.static_tokens,
+            config.service_accounts,
+            anonymous=config.anonymous,
+            authentication=config.authentication,
+            authorization=config.authorization,
         )
         self._address = ("", 0)
         self._server: HTTPServer | None = None
@@ -145,7 +157,7 @@ class APIServer:
         if isinstance(self.chain, AuditedChain):
             assert config.audit is not None
             rules = Rules(load(config.audit.policy.read_text()))
-            self.chain.auditor = Auditor(rules, audit.backends(config.audit), self.access.authorizer)
+            self.chain.auditor = Auditor(rules, audit.backends(config.audit), self.core.authorizer)
             self.parts["audit"] = self.chain.auditor
         await self.store.start()
         try:
@@ -179,6 +191,7 @@ class APIServer:
                 gc.set_threshold(50_000, 20, 100)
                 self.ready.set(self._address)
         finally:
+            await self.access.close()
             self.cache.close()
             await self.store.close()
 

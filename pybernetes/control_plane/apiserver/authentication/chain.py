@@ -7,7 +7,7 @@ without credentials is anonymous.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pybernetes.api.authentication_v1 import TokenReview, TokenReviewSpec, TokenReviewStatus
@@ -15,6 +15,7 @@ from pybernetes.control_plane.apiserver.authentication import jwt
 from pybernetes.control_plane.apiserver.authentication.jwt import InvalidToken
 from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens
 from pybernetes.control_plane.apiserver.authentication.user import ANONYMOUS_USER, User
+from pybernetes.control_plane.apiserver.authentication.waiting import Found, Remembering
 from pybernetes.machinery import errors
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class TokenAuthenticator(Protocol):
 class Authentication:
     """`requests` are asked in order, then, if there is a bearer token, `tokens` in order; else it is anonymous.
 
-    audiences: those that mean this server; tokens that name none are for these.
+    audiences: those that mean this server; tokens that name none are for these. waiting: asked last, with patience.
+    anonymous_paths: where requests without credentials are served; None: everywhere.
     """
 
     def __init__(
@@ -50,14 +52,18 @@ class Authentication:
         *,
         audiences: Sequence[str] = (),
         anonymous: bool = True,
+        anonymous_paths: Sequence[str] | None = None,
+        waiting: Sequence[Remembering] = (),
     ) -> None:
         self.requests = tuple(requests)
         self.tokens = tuple(tokens)
         self.audiences = frozenset(audiences)
         self.anonymous = anonymous
+        self.anonymous_paths = frozenset(anonymous_paths) if anonymous_paths is not None else None
+        self.waiting = tuple(waiting)
 
-    def authenticate(self, request: Request) -> User:
-        """Who sends this request. Raises the 401 Status error."""
+    def authenticate(self, request: Request) -> User | Awaitable[User]:
+        """Who sends this request, or a promise of it. Raises the 401 Status error."""
         for authenticator in self.requests:
             user = authenticator.authenticate(request)
             if user is not None:
@@ -65,12 +71,12 @@ class Authentication:
         token = bearer_token(request)
         if token is not None:
             return self.authenticate_token(token)
-        if self.anonymous:
+        if self.anonymous and (self.anonymous_paths is None or request.path in self.anonymous_paths):
             return ANONYMOUS_USER
         raise errors.unauthorized()
 
-    def authenticate_token(self, token: str) -> User:
-        """Whose token this is. Raises the 401 Status error."""
+    def authenticate_token(self, token: str) -> User | Awaitable[User]:
+        """Whose token this is, or a promise of it. Raises the 401 Status error."""
         reasons = []
         for authenticator in self.tokens:
             try:
@@ -80,12 +86,62 @@ class Authentication:
                 continue
             if user is not None:
                 return user
+        for remembering in self.waiting:
+            found = remembering.known(token, self.audiences)
+            if found is not None:
+                return found.user
+        if self.waiting:
+            return self._wait(token, reasons)
         log.info("bearer token refused: %s", "; ".join(reasons) or "unknown")
         raise errors.unauthorized()
 
+    async def _wait(self, token: str, reasons: list[str]) -> User:
+        found = await self._ask(token, self.audiences, reasons)
+        if found is not None and (found.audiences is None or set(found.audiences) & self.audiences):
+            return found.user
+        log.info("bearer token refused: %s", "; ".join(reasons) or "unknown")
+        raise errors.unauthorized()
+
+    async def _ask(self, token: str, audiences: frozenset[str], reasons: list[str]) -> Found | None:
+        for remembering in self.waiting:
+            try:
+                found = remembering.known(token, audiences) or await remembering.ask(token, audiences)
+            except InvalidToken as error:
+                reasons.append(str(error))
+                continue
+            if found is not None:
+                return found
+        return None
+
+    async def close(self) -> None:
+        """Close what is asked through."""
+        for remembering in self.waiting:
+            await remembering.close()
+
     def review(self, question: TokenReview) -> TokenReview:
-        """Serve `POST tokenreviews`: the review, with its status filled in. Raises the 400 Status without a token."""
+        """The review, with its status filled in by those who know by themselves. Raises the 400 Status without a
+        token."""
         question.status = self._review(question.spec)
+        return question
+
+    async def review_patiently(self, question: TokenReview) -> TokenReview:
+        """Serve `POST tokenreviews`: as `review`, and the others are asked, too."""
+        spec = question.spec
+        if self.review(question).status.authenticated or not self.waiting:
+            return question
+        reasons: list[str] = []
+        wanted = frozenset(spec.audiences or self.audiences)
+        found = await self._ask(spec.token or "", wanted, reasons)
+        if found is not None:
+            accepted = sorted(wanted & self.audiences if found.audiences is None else found.audiences)
+            if accepted or not wanted:
+                question.status = TokenReviewStatus(
+                    authenticated=True, user=found.user.info(), audiences=accepted or None
+                )
+                return question
+            reasons.append("token is not for the requested audiences")
+        if reasons:
+            question.status = TokenReviewStatus(error=f"[invalid bearer token, {', '.join(reasons)}]")
         return question
 
     def _review(self, spec: TokenReviewSpec) -> TokenReviewStatus:

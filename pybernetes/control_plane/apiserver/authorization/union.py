@@ -28,6 +28,18 @@ class Masters:
     explain = authorize
 
 
+class Always:
+    """The same answer to everybody: modes AlwaysAllow and AlwaysDeny."""
+
+    def __init__(self, allowed: bool) -> None:
+        self._decision = ALLOW if allowed else Decision(False, "Everything is forbidden.")
+
+    def authorize(self, user: User, attributes: Attributes) -> Decision:
+        return self._decision
+
+    explain = authorize
+
+
 class Union:
     """Asks each in order; what nobody allows is refused."""
 

@@ -30,15 +30,15 @@ class Review(Subresource):
         check_kind(review, self.resource)
         if self.resource.kind.namespaced and not review.metadata.namespace:
             review.metadata.namespace = call.info.namespace
-        return Result(201, resource=self.resource, obj=self.answer(review, call))
+        return Result(201, resource=self.resource, obj=await self.answer(review, call))
 
-    def answer(self, review: AnyObject, call: Call) -> Any:
+    async def answer(self, review: AnyObject, call: Call) -> Any:
         """The review with its status."""
         raise NotImplementedError
 
 
 class SelfSubjectReview(Review):
-    def answer(self, review: AnyObject, call: Call) -> Any:
+    async def answer(self, review: AnyObject, call: Call) -> Any:
         from pybernetes.api.authentication_v1 import SelfSubjectReviewStatus
 
         if call.user is None:
@@ -50,17 +50,18 @@ class SelfSubjectReview(Review):
 
 
 class TokenReview(Review):
-    def answer(self, review: AnyObject, call: Call) -> Any:
+    async def answer(self, review: AnyObject, call: Call) -> Any:
         if self.core.authenticator is None:
             raise errors.service_unavailable("this server has no authenticators")
-        return self.core.authenticator.review(cast("authentication_v1.TokenReview", review))
+        return await self.core.authenticator.review_patiently(cast("authentication_v1.TokenReview", review))
 
 
 class AccessReview(Review):
     """SubjectAccessReview and its kin."""
 
-    def answer(self, review: AnyObject, call: Call) -> Any:
+    async def answer(self, review: AnyObject, call: Call) -> Any:
         from pybernetes.control_plane.apiserver.authorization import reviews
+        from pybernetes.control_plane.apiserver.authorization.webhook import Undecided, settled
 
         if self.core.authorizer is None:
             raise errors.service_unavailable("this server has no authorizer")
@@ -69,14 +70,23 @@ class AccessReview(Review):
             raise errors.bad_request("no user present on request")
         question: Any = review
         kind = self.resource.kind.kind
-        if kind == "SelfSubjectAccessReview":
-            reviews.review_self(self.core.authorizer, user, question)
-        elif kind == "SelfSubjectRulesReview":
+        if kind == "SelfSubjectRulesReview":
             reviews.review_rules(self.core.rbac, user, question)
-        else:
-            if kind == "LocalSubjectAccessReview":
-                _check_local(question, call.info.namespace)
-            reviews.review(self.core.authorizer, question)
+            return question
+        if kind == "LocalSubjectAccessReview":
+            _check_local(question, call.info.namespace)
+        authorizer = self.core.patient_authorizer or self.core.authorizer
+
+        def ask() -> None:
+            if kind == "SelfSubjectAccessReview":
+                reviews.review_self(authorizer, user, question)
+            else:
+                reviews.review(authorizer, question)
+
+        try:
+            ask()
+        except Undecided as missing:
+            await settled(ask, missing)
         return question
 
 
