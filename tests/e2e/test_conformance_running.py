@@ -85,8 +85,10 @@ PODS = [
     pod("subpath-backticks", FOREVER, metadata={"annotations": {"at": "`hostname`/../.."}}, container=SUB_PATH,
         volumes=EMPTY),
     pod("subpath-absolute", FOREVER, metadata={"annotations": {"at": "/tmp"}}, container=SUB_PATH, volumes=EMPTY),
-    pod("image-volume", FOREVER, container=_names("d"),
-        volumes=[{"name": "d", "image": {"reference": "busybox:latest", "pullPolicy": "IfNotPresent"}}]),
+    *(pod(name, FOREVER, container={"volumeMounts": [{"name": "d", "mountPath": "/v"},
+                                                     {"name": "d", "mountPath": "/only", "subPath": sub}]},
+          volumes=[{"name": "d", "image": {"reference": "busybox:latest", "pullPolicy": "IfNotPresent"}}])
+      for name, sub in (("image-volume", "etc/group"), ("image-volume-2", "etc/group"), ("image-volume-none", "none"))),
     pod("init-fails", FOREVER, initContainers=[{"name": n, **BUSYBOX, "command": [c]} for n, c in
                                                (("init1", "false"), ("init2", "true"))]),
     pod("live-exec", "touch /tmp/ok; sleep 3; rm /tmp/ok; sleep 100",
@@ -300,9 +302,21 @@ def events(cluster: RealCluster, name: str) -> str:
     return cluster.kubectl(*HERE, "get", "events", selector, "-o", "custom-columns=:.reason,:.message").stdout
 
 
-def test_image_volumes_are_refused_by_name(running: RealCluster) -> None:
-    until(lambda: "image volumes are not supported" in events(running, "image-volume"))
-    assert get(running, "image-volume")["status"]["phase"] != "Running"
+def test_image_volumes(running: RealCluster) -> None:
+    for name in ("image-volume", "image-volume-2"):
+        running.wait(*HERE, "--for=condition=Ready", f"pod/{name}")
+        assert "root:" in run(running, name, "cat", "/v/etc/passwd")
+        assert run(running, name, "cat", "/only") == run(running, name, "cat", "/v/etc/group")
+        refused = running.kubectl(*HERE, "exec", name, "--", "touch", "/v/new", check=False)
+        assert "Read-only file system" in refused.stderr
+    assert main_status(running, "image-volume-none")["state"]["waiting"]["reason"] == "CreateContainerError"
+    mounts = running.directory / "nodes"
+    homes = [home for home in mounts.glob("*/kubelet/image-volumes/*") if (home / "root" / "etc").is_dir()]
+    assert len(homes) == 1 and len(list((homes[0] / "pods").iterdir())) == 3
+    running.kubectl(*HERE, "delete", "pod", "image-volume", "image-volume-none", "--now")
+    assert "root:" in run(running, "image-volume-2", "cat", "/v/etc/passwd")
+    running.kubectl(*HERE, "delete", "pod", "image-volume-2", "--now")
+    until(lambda: not homes[0].exists())
 
 
 def test_an_image_that_is_not_there(running: RealCluster) -> None:

@@ -14,8 +14,6 @@ import hashlib
 import json
 import platform
 import tarfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,12 +26,12 @@ from pybernetes.node.cri import wire
 from pybernetes.node.cri.client import CRIClient, error_of
 from pybernetes.node.cri.errors import AlreadyExists, NotFound, Unavailable
 from pybernetes.node.cri.image_names import normalise
+from pybernetes.node.cri.image_views import ARCHITECTURES
 
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 _OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CHUNK = 1 << 20
 _STAT, _WRITE, _COMMIT = 0, 1, 2
 
@@ -123,7 +121,7 @@ def _manifest(tar: tarfile.TarFile, entry: dict[str, Any]) -> tuple[dict[str, An
     data = _file(tar, _blob_path(entry["digest"])).read()
     content = json.loads(data)
     if entry.get("mediaType") in _INDEXES or "manifests" in content:
-        wanted = _ARCHITECTURES.get(platform.machine(), platform.machine())
+        wanted = ARCHITECTURES.get(platform.machine(), platform.machine())
         for inner in content["manifests"]:
             place = inner.get("platform") or {}
             if place.get("architecture", wanted) == wanted and _has(tar, _blob_path(inner["digest"])):
@@ -193,7 +191,7 @@ async def import_archive(client: CRIClient, path: Path) -> list[str]:
         for image in images:
             missing = [name for name in image.names if not await _points_to(client, name, image.blobs[-1].digest)]
             if missing:
-                async with _lease(client) as lease:
+                async with client.lease("import") as lease:
                     for blob in image.blobs:
                         await _write(client, lease, tar, blob)
                     for name in missing:
@@ -209,18 +207,6 @@ async def _points_to(client: CRIClient, name: str, digest: str) -> bool:
     except NotFound:
         return False
     return bool(reply["image"]["target"]["digest"] == digest)
-
-
-@asynccontextmanager
-async def _lease(client: CRIClient) -> AsyncIterator[str]:
-    """Keeps what is written from the garbage collector until a name holds it. It ends by itself after an hour."""
-    id = f"pybernetes-import-{clock.rng.getrandbits(64):016x}"
-    expiry = clock.format_rfc3339(clock.timestamp() + 3600)
-    await client.call("Leases.Create", client.timeout, id=id, labels={"containerd.io/gc.expire": expiry})
-    try:
-        yield id
-    finally:
-        await client.call("Leases.Delete", client.timeout, id=id)
 
 
 async def _write(client: CRIClient, lease: str, tar: tarfile.TarFile, blob: Blob) -> None:

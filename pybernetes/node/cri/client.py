@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ from grpclib.client import Channel
 from grpclib.const import Cardinality, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from pybernetes.aio import clock
 
 from . import types as t
 from . import wire
@@ -46,7 +49,7 @@ wire.register(
     t.Image, t.FilesystemIdentifier, t.FilesystemUsage, t.RuntimeCondition, t.RuntimeHandlerFeatures,
     t.RuntimeHandler, t.RuntimeFeatures, t.PsiData, t.PsiStats, t.CpuUsage, t.MemoryUsage, t.SwapUsage, t.IoUsage,
     t.NetworkInterfaceUsage, t.NetworkUsage, t.ProcessUsage, t.ContainerAttributes, t.ContainerStats,
-    t.PodSandboxAttributes, t.LinuxPodSandboxStats, t.PodSandboxStats,
+    t.PodSandboxAttributes, t.LinuxPodSandboxStats, t.PodSandboxStats, t.SnapshotMount,
 )  # fmt: skip
 
 _ERRORS: dict[Status, type[CRIError]] = {
@@ -131,6 +134,20 @@ class CRIClient:
         if reply is None:
             raise Unavailable(f"{name}: no answer")
         return reply
+
+    @asynccontextmanager
+    async def lease(self, purpose: str) -> AsyncIterator[str]:
+        """Keeps what is made under it from containerd's garbage collector until something holds it.
+
+        It ends by itself after an hour.
+        """
+        id = f"pybernetes-{purpose}-{clock.rng.getrandbits(64):016x}"
+        expiry = clock.format_rfc3339(clock.timestamp() + 3600)
+        await self.call("Leases.Create", self.timeout, id=id, labels={"containerd.io/gc.expire": expiry})
+        try:
+            yield id
+        finally:
+            await self.call("Leases.Delete", self.timeout, id=id)
 
     # --- the runtime ---
 
@@ -311,6 +328,16 @@ class CRIClient:
 
     async def remove_image(self, image: str) -> None:
         await self._gone("RemoveImage", self.timeout, image={"image": image})
+
+    async def view_image(self, image: str, key: str) -> list[t.SnapshotMount]:
+        from . import image_views  # most nodes never need it
+
+        return await image_views.view(self, image, key)
+
+    async def release_view(self, key: str) -> None:
+        from . import image_views
+
+        await image_views.release(self, key)
 
     async def image_fs_info(self) -> t.ImageFsInfo:
         return t.ImageFsInfo(**await self.call("ImageFsInfo", self.timeout))

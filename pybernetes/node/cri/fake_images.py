@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pybernetes.aio import clock
 
 from . import types as t
-from .errors import ImagePullError
+from .errors import ImagePullError, Unsupported
 from .fake_records import now
 from .image_names import normalise
 
@@ -51,6 +51,12 @@ class FakeImages:
         if any(fnmatchcase(image, pattern) for pattern in self._missing):
             raise ImagePullError(f'failed to resolve reference "{name}": {name}: not found')
         return self._add_image(image).id
+
+    async def view_image(self, image: str, key: str) -> list[t.SnapshotMount]:
+        raise Unsupported("the fake runtime's images have no files")
+
+    async def release_view(self, key: str) -> None:
+        raise Unsupported("the fake runtime's images have no files")
 
     async def remove_image(self, image: str) -> None:
         self._check()

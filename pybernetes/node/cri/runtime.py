@@ -141,6 +141,16 @@ class Images(Protocol):
     async def remove_image(self, image: str) -> None:
         """Remove all names of it. Idempotent."""
 
+    async def view_image(self, image: str, key: str) -> list[t.SnapshotMount]:
+        """What to mount, read-only, to see the root file system of a present image, by name or id.
+
+        The runtime keeps it, under a key of the caller's, until `release_view`; the same key gives the same view.
+        Raises NotFound, Unsupported.
+        """
+
+    async def release_view(self, key: str) -> None:
+        """Let go of a view that is mounted nowhere any more. Idempotent. Raises Unsupported."""
+
     async def image_fs_info(self) -> t.ImageFsInfo:
         """Disk usage of images and of writable layers."""
 

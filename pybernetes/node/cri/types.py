@@ -237,6 +237,15 @@ class ImageSpec(Message, frozen=True):
     image_ref: str = ""
 
 
+class SnapshotMount(Message, frozen=True):
+    """An argument list of mount(8): `-t type -o options source`."""
+
+    type: str = ""
+    source: str = ""
+    target: str = ""
+    options: list[str] = []
+
+
 class KeyValue(Message, frozen=True):
     """An environment variable; the value is bytes on the wire and needs not be UTF-8."""
 

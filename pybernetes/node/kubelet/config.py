@@ -81,6 +81,7 @@ class Paths:
 
     def __init__(self, config: Config) -> None:
         self.pods = config.data_dir / "pods"
+        self.image_volumes = config.data_dir / "image-volumes"
         self.logs = config.log_dir
 
     def pod(self, uid: str) -> Path:

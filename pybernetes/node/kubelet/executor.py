@@ -17,7 +17,7 @@ import msgspec
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import ConfigMap, Pod, Secret
 from pybernetes.machinery.errors import StatusError
-from pybernetes.node.cri import AlreadyExists, CRIError
+from pybernetes.node.cri import AlreadyExists, CRIError, Unsupported
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import handlers, hosts, mounts
@@ -177,6 +177,9 @@ class Executor:
             text = str(error) or "timed out waiting for the API server"
             say("Warning", "Failed", f"Error: {text}")
             raise OperationError("CreateContainerConfigError", text, config=True) from None
+        except mounts.MissingSubPath as error:
+            say("Warning", "Failed", f"Error: {error}")
+            raise OperationError("CreateContainerError", str(error)) from None
         op.interruptible = False
         last = state.latest(container.name)
         if last is not None and last.state == EXITED:
@@ -269,14 +272,19 @@ class Executor:
     async def _volume_images(
         self, pod: Pod, container: AnyContainer, say: Callable[[str, str, str], None]
     ) -> dict[str, t.ImageSpec]:
+        """Mount the image volumes of a container; those that the runtime must mount itself. Raises ImageTrouble."""
         wanted = {m.name for m in container.volume_mounts or ()}
-        found = {}
+        host, uid, found = self.host, pod.metadata.uid, {}
         for volume in pod.spec.volumes or ():
-            if volume.image is not None and volume.name in wanted:
-                source = volume.image
-                image = await self.host.images.ensure(
-                    pod, source.reference or "", source.pull_policy or "", self._pull_secrets, say
-                )
+            source = volume.image
+            if source is None or volume.name not in wanted:
+                continue
+            image = await host.images.ensure(
+                pod, source.reference or "", source.pull_policy or "", self._pull_secrets, say
+            )
+            try:
+                host.volumes.of(uid).paths[volume.name] = await host.volumes.images.mount(uid, image)
+            except Unsupported:
                 found[volume.name] = t.ImageSpec(image=image.id, user_specified_image=source.reference or "")
         return found
 
@@ -444,9 +452,6 @@ def unsupported(pod: Pod) -> str:
         return "hostUsers: false (user namespaces) is not supported by this kubelet"
     if pod.spec.resource_claims:
         return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
-    for volume in pod.spec.volumes or ():
-        if volume.image is not None:
-            return f"volume {volume.name}: image volumes are not supported by this kubelet"
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
         if any(rule.action != "Restart" for rule in container.restart_policy_rules or ()):
             return f"container {container.name}: only restart rules with action Restart are supported by this kubelet"

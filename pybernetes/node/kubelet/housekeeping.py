@@ -46,6 +46,7 @@ class Housekeeping:
         while True:
             try:
                 await offload(self._host.config, self._remove_orphans, set(self._workers()))
+                await self._host.volumes.images.keep(set(self._workers()))
                 await self._rotate_logs()
                 await self._enforce_limits()
                 await self._relieve()
@@ -101,6 +102,7 @@ class Housekeeping:
         to_free = total - free - total * config.image_gc_low // 100
         used = {c.image_ref for c in await runtime.list_containers()}
         used |= {c.image_id for c in await runtime.list_containers()}
+        used |= self._host.volumes.images.in_use()
         now, seen = clock.timestamp(), self._host.images.used_at
         images = [i for i in await runtime.list_images() if i.id not in used and not i.pinned]
         for image in sorted(images, key=lambda i: seen.setdefault(i.id, now)):

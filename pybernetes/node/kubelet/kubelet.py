@@ -35,6 +35,7 @@ from pybernetes.node.kubelet.references import Watches
 from pybernetes.node.kubelet.state import PodState
 from pybernetes.node.kubelet.static_pods import StaticPods
 from pybernetes.node.kubelet.volumes.context import Context
+from pybernetes.node.kubelet.volumes.images import ImageMounts
 from pybernetes.node.kubelet.volumes.manager import Volumes
 from pybernetes.node.kubelet.volumes.tokens import Tokens
 from pybernetes.node.kubelet.worker import PodWorker
@@ -80,7 +81,7 @@ class Kubelet:
             client=client,
             events=self.events,
             images=Images(runtime, config.parallel_pulls),
-            volumes=Volumes(context),
+            volumes=Volumes(context, ImageMounts(paths.image_volumes, runtime, context.offload)),
             watches=watches,
             cgroups=Cgroups(config.cgroup_root),
             facts=self.facts,

@@ -25,14 +25,21 @@ _PROPAGATION = {
 }
 
 #: Volume sources that can never be written to.
-_READ_ONLY_SOURCES = ("config_map", "secret", "downward_api", "projected")
+_READ_ONLY_SOURCES = ("config_map", "secret", "downward_api", "projected", "image")
+
+
+class MissingSubPath(Exception):
+    """A sub-path that an image does not have, and that cannot be made there."""
 
 
 def container_mounts(
     pod: Pod, container: AnyContainer, volumes: Mapping[str, Path], env: Mapping[str, str], paths: Paths, count: int,
     hosts_file: Path | None, real: bool, images: Mapping[str, t.ImageSpec],
 ) -> list[t.Mount]:  # fmt: skip
-    """The mounts of one container. Makes sub-paths and the termination message file. Raises ConfigError, OSError."""
+    """The mounts of one container. Makes sub-paths and the termination message file.
+
+    Raises ConfigError, MissingSubPath, OSError.
+    """
     found: list[t.Mount] = []
     sources = {v.name: v for v in pod.spec.volumes or ()}
     for index, mount in enumerate(container.volume_mounts or ()):
@@ -98,7 +105,11 @@ def _bind_sub_path(
     pod: Pod, container: AnyContainer, volume: Volume | None, root: Path, sub: str, paths: Paths, index: int, real: bool
 ) -> Path:
     """The path to hand to the runtime for a sub-path of a volume."""
-    descriptor = _open_below(root, sub, create=True)
+    fixed = volume is not None and volume.image is not None
+    try:
+        descriptor = _open_below(root, sub, create=not fixed)
+    except FileNotFoundError:
+        raise MissingSubPath(f"subPath {sub!r} does not exist in the image of the volume") from None
     try:
         if not real:
             return Path(os.readlink(f"/proc/self/fd/{descriptor}"))

@@ -14,6 +14,7 @@ from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Pod, Volume
 from pybernetes.node.kubelet.volumes import local, mounts, projected
 from pybernetes.node.kubelet.volumes.context import Context, VolumeError
+from pybernetes.node.kubelet.volumes.images import ImageMounts
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ class Mounted:
 class Volumes:
     """One for the node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, images: ImageMounts) -> None:
         self.context = context
+        self.images = images
         self._pods: dict[str, Mounted] = {}
 
     def of(self, uid: str) -> Mounted:
@@ -78,7 +80,7 @@ class Volumes:
         if projected.plugin_of(volume):
             return await projected.set_up(self.context, pod, volume)
         if volume.image is not None:
-            return None, forever  # the runtime mounts it
+            return None, forever  # mounted with the container, whose image is got the same way
         if volume.name in mounted.paths:
             return mounted.paths[volume.name], forever
         for attribute, plugin in _PLUGINS.items():
@@ -94,6 +96,7 @@ class Volumes:
         """Unmount and remove the volumes of a pod. Raises OSError."""
         self._pods.pop(uid, None)
         await self.context.offload(_remove_volumes, self.context.paths.pod(uid), self.context.config.real_mounts)
+        await self.images.release(uid)
         self.context.tokens.forget(uid)
 
     def due(self, uid: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-MS_RDONLY, MS_BIND, MS_REC, MS_REMOUNT, MNT_DETACH = 1, 4096, 16384, 32, 2
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_REMOUNT, MNT_DETACH = 1, 2, 4, 4096, 16384, 32, 2
 
 
 @cache
@@ -29,6 +29,11 @@ def unmount(target: Path) -> None:
         code = ctypes.get_errno()
         if code not in (22, 2):  # EINVAL: not a mount point; ENOENT
             raise OSError(code, f"unmount {target}: {os.strerror(code)}")
+
+
+def is_mounted(target: Path) -> bool:
+    """Whether something is mounted there, be it of the same file system (which `os.path.ismount` does not see)."""
+    return target in mounts_below(target)
 
 
 def mounts_below(root: Path) -> Iterator[Path]:

@@ -240,6 +240,24 @@ async def test_images(tmp_path: Path) -> None:
             await world.until_gone(name)
 
 
+async def test_image_volumes(tmp_path: Path) -> None:
+    """Got like a container's own image; where the kubelet cannot mount it, the runtime is asked to."""
+    async with World(tmp_path) as world:
+        for name, reference in (("good", "data:1"), ("none", "does-not-exist:1")):
+            volumes = [{"name": "v", "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}]
+            await world.create(pod(name, {"name": "main", "volumeMounts": [
+                {"name": "v", "mountPath": "/v", "subPath": "a/b"}]}, volumes=volumes))  # fmt: skip
+        found = await world.until("good", ready)
+        (record,) = [
+            c for c in world.runtime._containers.values() if c.config.labels["io.kubernetes.pod.name"] == "good"
+        ]
+        (mount,) = [m for m in record.config.mounts if m.container_path == "/v"]
+        assert mount.readonly and mount.image_sub_path == "a/b" and mount.image is not None
+        assert mount.image.user_specified_image == "data:1"
+        found = await world.until("none", lambda p: reason_of(p, "main") == "ImagePullBackOff")
+        assert 'Back-off pulling image "does-not-exist:1"' in state_of(found, "main").waiting.message
+
+
 async def test_missing_config_map_then_there(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "a"}}}]
