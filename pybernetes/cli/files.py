@@ -31,7 +31,9 @@ def read(flags: Flags, *, validate: bool = True) -> list[Manifest]:
     if flags.text("kustomize"):
         if flags.many("filename"):
             raise CLIError("only one of -f or -k can be specified")
-        raise not_implemented("-k, --kustomize")
+        from pybernetes.cli.kustomize.build import build
+
+        return [Manifest(value, flags.text("kustomize")) for value in build(flags.text("kustomize"))]
     names = [name for given in flags.many("filename") for name in given.split(",")]
     found: list[Manifest] = []
     for name in names:

@@ -89,6 +89,7 @@ class _KubeLoader(_Loader):  # type: ignore[misc]
     """Composes nodes in C and builds values here; `repeated` collects keys that a map has twice."""
 
     repeated: list[str]
+    old_booleans: bool
 
     def build(self, node: Any) -> Any:
         return self._value(node, 0)
@@ -137,7 +138,10 @@ class _KubeLoader(_Loader):  # type: ignore[misc]
                 return float(text)
             except ValueError as error:
                 raise YAMLError(f"yaml: cannot decode !!str `{text}` as a !!float") from error
-        return text if tag == _STR_TAG else _resolve(text)
+        value = text if tag == _STR_TAG else _resolve(text)
+        if isinstance(value, bool) and not self.old_booleans and text.lower() not in ("true", "false"):
+            return text
+        return value
 
 
 _STR_TAG: Final = "tag:yaml.org,2002:str"
@@ -163,16 +167,18 @@ def _key_text(key: Any, node: Any) -> str:
     raise YAMLError(f"yaml: line {node.start_mark.line + 1}: unsupported map key of type: {type(key).__name__}")
 
 
-def load_all(text: str | bytes, *, repeated: list[str] | None = None) -> Iterator[Any]:
+def load_all(text: str | bytes, *, repeated: list[str] | None = None, old_booleans: bool = True) -> Iterator[Any]:
     """The documents of a stream, one by one; empty ones are left out. Raises YAMLError at the bad place.
 
-    `repeated` receives `line 5: key "name" already set in map` for keys that occur twice (the last one wins).
+    `repeated` receives `line 5: key "name" already set in map` for keys that occur twice (the last one wins). Without
+    `old_booleans`, `yes`, `n`, `on` and the like are texts, as kustomize has it.
     """
     try:
         loader = _KubeLoader(text)
     except _yaml.YAMLError as error:
         raise _error(error) from None
     loader.repeated = repeated if repeated is not None else []
+    loader.old_booleans = old_booleans
     try:
         while loader.check_node():
             value = loader.build(loader.get_node())

@@ -1,0 +1,1 @@
+"""Kustomizations: manifests made from other manifests by overlays, for `kustomize` and `-k`."""
