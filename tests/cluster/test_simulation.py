@@ -1,24 +1,29 @@
 """Chaos from a seed, under virtual time: whatever happens in between, the cluster comes to rest as it was asked to be.
 
-For a quarter of an hour of cluster life, users change workloads and delete Pods while the controllers are cancelled and
-started anew at any await, their requests fail before or after they were carried out, and nodes fall silent and come
-back. Then the trouble stops, and after a while the invariants must hold. A failing seed fails again when run again.
+For a quarter of an hour of cluster life, users change workloads, delete and evict Pods while the controllers are
+cancelled and started anew at any await and between any two of their writes, their requests fail before or after they
+were carried out, and nodes fall silent and come back. Meanwhile no budget may be overdrawn, and no Pod of a StatefulSet
+may be replaced while its node might still run it. Then the trouble stops, and after a while all must be as declared. A
+failing seed fails again when run again, and bugs planted into controllers must be found.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
+from pybernetes.api.core_v1 import Pod
 from pybernetes.bootstrap.control_plane import ADMIN, CONTROLLER_MANAGER
 from pybernetes.client.client import Client
+from pybernetes.client.controller import controller_of
 from pybernetes.client.errors import Unavailable
+from pybernetes.client.informer import Informer
 from pybernetes.client.transport import Request, Response, Transport, WatchStream
 from pybernetes.control_plane.controllers.manager import Config, ControllerManager
 from pybernetes.machinery import errors
@@ -27,6 +32,7 @@ from pybernetes.node.kubelet import fake_nodes
 from pybernetes.testing import LocalCluster
 
 from .place import Place, Wire, condition, owner, workload
+from .test_disruption import evict
 from .test_sets_and_jobs import job
 
 NODES = 4
@@ -41,8 +47,19 @@ class Faulty:
     def __init__(self, inner: Transport, chance: random.Random) -> None:
         self._inner, self._chance = inner, chance
         self.rate = 0.0
+        #: Writes until the client is killed, and how.
+        self.writes_left = 0
+        self.kill: Callable[[], None] = lambda: None
 
     async def request(self, request: Request) -> Response:
+        answer = await self._request(request)
+        if request.method != "GET" and self.writes_left:
+            self.writes_left -= 1
+            if not self.writes_left:
+                self.kill()  # whoever asked gets the answer and no further
+        return answer
+
+    async def _request(self, request: Request) -> Response:
         if self._chance.random() < self.rate:
             kind = self._chance.randrange(3)
             if kind == 0:
@@ -75,12 +92,23 @@ class Chaos:
         self.chance = random.Random(seed)
         self.place, self.nursery = place, nursery
         self.faulty = Faulty(place.cluster.control_plane.apiserver.transport(CONTROLLER_MANAGER), self.chance)
+        self.faulty.kill = self.killed
         self.controllers: asyncio.Task[Any] | None = None
         self.nodes: dict[str, asyncio.Task[Any]] = {}
         self.made: dict[tuple[str, str], Wire] = {}
         self.log: list[str] = []
+        #: Invariants that were broken on the way.
+        self.broken: list[str] = []
 
     # What can happen
+
+    def killed(self) -> None:
+        if self.controllers is not None:
+            self.controllers.cancel()
+            self.nursery.start(self.restart_controllers(), "restart")
+
+    async def kill_between_writes(self) -> None:
+        self.faulty.writes_left = self.chance.randrange(1, 40)
 
     async def restart_controllers(self) -> None:
         await self.stop(self.controllers)
@@ -116,7 +144,8 @@ class Chaos:
         count = self.chance.randrange(1, 6)
         spec: Wire
         if kind == "Job":
-            spec = job(["sleep", str(self.chance.randrange(1, 90))], parallelism=2, completions=count, backoffLimit=100)
+            more = {"completionMode": self.chance.choice(["NonIndexed", "Indexed"]), "backoffLimit": 100}
+            spec = job(["sleep", str(self.chance.randrange(1, 90))], parallelism=2, completions=count, **more)
         elif kind == "DaemonSet":
             spec = workload(app=name)
         else:
@@ -124,6 +153,9 @@ class Chaos:
         if kind == "StatefulSet":
             spec["podManagementPolicy"] = self.chance.choice(["OrderedReady", "Parallel"])
         self.made[kind, name] = await self.place.create(kind, name, spec=spec)
+        if kind in ("Deployment", "StatefulSet") and self.chance.random() < 0.5:
+            budget = {"minAvailable": self.chance.choice([1, 2, "50%"]), "selector": {"matchLabels": {"app": name}}}
+            await self.place.create("PodDisruptionBudget", name, spec=budget)
 
     def some(self, *kinds: str) -> tuple[str, str] | None:
         found = [key for key in self.made if not kinds or key[0] in kinds]
@@ -142,10 +174,49 @@ class Chaos:
         if (key := self.some()) and len(self.made) > 2:
             await self.place.delete(*key, propagation=self.chance.choice(["Background", "Foreground"]))
             del self.made[key]
+            if key[1] in await self.place.names("PodDisruptionBudget"):
+                await self.place.delete("PodDisruptionBudget", key[1])
 
     async def delete_pod(self) -> None:
         if pods := sorted(await self.place.names("Pod")):
             await self.place.delete("Pod", self.chance.choice(pods))
+
+    async def evict(self) -> None:
+        """All Pods of a budget at once: no more may go than it allows."""
+        budgets = sorted(await self.place.list("PodDisruptionBudget"), key=lambda b: str(b["metadata"]["name"]))
+        if not budgets:
+            return
+        budget = self.chance.choice(budgets)
+        selector = f"app={budget['metadata']['name']}"
+        pods = [p for p in await self.place.list("Pod", selector) if p["status"].get("phase") == "Running"]
+        ready = [p for p in pods if (condition(p, "Ready") or {}).get("status") == "True"]
+        going = 0
+
+        async def one(pod: Wire) -> None:
+            nonlocal going
+            before = not pod["metadata"].get("deletionTimestamp")
+            try:
+                await evict(self.place, pod["metadata"]["name"])
+                going += before
+            except StatusError as error:
+                assert error.code in (404, 409, 429), error
+
+        async with asyncio.TaskGroup() as group:
+            for pod in ready:
+                group.create_task(one(pod), name="evict")
+        allowed = budget["status"].get("disruptionsAllowed", 0)
+        if going > allowed:
+            self.broken.append(f"{going} Pods of {selector} evicted, {allowed} allowed")
+
+    def removed(self, pod: Pod) -> None:
+        """A Pod of a StatefulSet may only vanish once its node says that it has ended."""
+        reference = controller_of(pod)
+        if reference is None or reference.kind != "StatefulSet" or not pod.spec.node_name:
+            return
+        node = self.nodes[pod.spec.node_name.partition("-")[0]]
+        runs = any(s.state is None or s.state.running for s in pod.status.container_statuses or ())
+        if node.done() and runs:
+            self.broken.append(f"{pod.metadata.name} was removed while {pod.spec.node_name} may run it")
 
     async def rate(self) -> None:
         self.faulty.rate = self.chance.choice([0.0, 0.02, 0.1, 0.4])
@@ -157,7 +228,11 @@ class Chaos:
             self.start_node(f"n{i}")
         await self.restart_controllers()
         await self.place.until("ServiceAccount", "default", lambda account: True)
-        acts = [self.restart_controllers, self.lose_node, self.return_node, self.rate, self.delete, self.delete_pod]
+        pods: Informer[Pod] = Informer(self.place.client.resource(Pod))
+        pods.on(deleted=self.removed)
+        self.nursery.start(pods.run(), "watch")
+        acts = [self.kill_between_writes, self.kill_between_writes, self.evict, self.evict]
+        acts += [self.restart_controllers, self.lose_node, self.return_node, self.rate, self.delete, self.delete_pod]
         acts += [self.create, self.create, self.scale, self.scale, self.change_image, self.delete_pod, self.return_node]
         end = clock.monotonic() + TROUBLE
         while clock.monotonic() < end:
@@ -169,11 +244,12 @@ class Chaos:
                 assert error.code in (404, 409), error
             # Now and then at once: a restart between two writes of the same reconcile.
             await clock.sleep(self.chance.choice([0.0, 0.001, 0.5, 5, 30]))
-        self.faulty.rate = 0.0
+        self.faulty.rate, self.faulty.writes_left = 0.0, 0
         for name, task in self.nodes.items():
             if task.done():
                 self.start_node(name)
         await clock.sleep(REST)
+        assert not self.broken
         await self.check()
 
     async def check(self) -> None:
@@ -219,6 +295,10 @@ class Chaos:
         if kind == "Job":
             assert condition(obj, "Complete"), (name, status)
             assert status["succeeded"] == obj["spec"]["completions"], (name, status)
+            assert status["uncountedTerminatedPods"] == {}, (name, status)
+            if obj["spec"]["completionMode"] == "NonIndexed":
+                done = [p for p in pods if p["status"]["phase"] == "Succeeded"]
+                assert len(done) <= status["succeeded"], (name, status)
             assert not status.get("active")
             assert not any("finalizers" in p["metadata"] for p in pods)
             return
