@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
+
     from pybernetes.control_plane.scheduler.plugins.base import Plugin
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -37,6 +39,33 @@ class ProfileConfig:
 
 
 @dataclass(frozen=True)
+class Extender:
+    """A server that takes part in decisions over HTTP, with upstream's messages (k8s.io/kube-scheduler/extender/v1)."""
+
+    #: `http://host:port/path`; a verb is appended with a slash.
+    url: str
+    #: What it is asked for; "" is not.
+    filter_verb: str = ""
+    prioritize_verb: str = ""
+    preempt_verb: str = ""
+    bind_verb: str = ""
+    #: Of its scores, which are 0 to 10.
+    weight: int = 1
+    #: Seconds for one answer.
+    timeout: float = 5.0
+    #: It knows the nodes: send names instead of objects.
+    node_cache: bool = False
+    #: Only Pods that ask for one of these are sent there; none: all Pods.
+    resources: frozenset[str] = frozenset()
+    #: Resources that are its own business: NodeResourcesFit does not look at them.
+    ignored: frozenset[str] = frozenset()
+    #: When it does not answer, go on without it.
+    ignorable: bool = False
+    #: For https. None: the machine's authorities.
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """Beside the API."""
 
@@ -51,6 +80,8 @@ class Config:
     max_backoff: float = 10.0
     #: Seconds a Pod's volumes may take to be bound or made.
     volume_timeout: float = 600.0
+    #: Asked in this order.
+    extenders: tuple[Extender, ...] = ()
 
     @property
     def scheduler_names(self) -> tuple[str, ...]:

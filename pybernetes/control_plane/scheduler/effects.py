@@ -33,6 +33,10 @@ class Effects:
             target=ObjectReference(kind="Node", name=node),
         )
         await self._pods.create_subresource(pod.name, pod.namespace, "binding", binding)
+        self.bound_event(pod, node)
+
+    def bound_event(self, pod: PodFacts, node: str) -> None:
+        """Tell people where a Pod went."""
         self._events.event(
             pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
         )

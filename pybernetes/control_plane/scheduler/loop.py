@@ -26,6 +26,7 @@ from pybernetes.control_plane.scheduler.claim_effects import ClaimEffects, Claim
 from pybernetes.control_plane.scheduler.claims import ELSEWHERE
 from pybernetes.control_plane.scheduler.config import Config
 from pybernetes.control_plane.scheduler.effects import Effects
+from pybernetes.control_plane.scheduler.extenders import ExtenderError, Extenders
 from pybernetes.control_plane.scheduler.volume_effects import VolumeEffects, VolumesNotBound
 from pybernetes.machinery.errors import StatusError
 
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 #: A refusal with its search for victims takes about as long as so many placements.
 _REFUSAL_EFFORT = 16
+#: How often a decision is made anew because the nodes changed while extenders were asked.
+_AGAIN = 5
 
 
 class Scheduler:
@@ -78,6 +81,7 @@ class Scheduler:
         self._nursery = Nursery("scheduler")
         self._volume_effects: VolumeEffects | None = None
         self._claim_effects: ClaimEffects | None = None
+        self._extenders = Extenders(config.extenders)
         self._in_flight = 0
         #: Pods bound since the start.
         self.bound = 0
@@ -105,6 +109,7 @@ class Scheduler:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            await self._extenders.close()
 
     # The world
 
@@ -177,7 +182,12 @@ class Scheduler:
                     await self._start_storage(world)
                 if queued.pod.pod.spec.resource_claims and self._claim_effects is None:
                     await self._start_claims(world)
-                if queue.pods.get(queued.pod.uid) is queued:  # else it went away meanwhile
+                if queue.pods.get(queued.pod.uid) is not queued:
+                    continue  # it went away meanwhile
+                if self.config.extenders and self._extenders.concern(queued.pod):
+                    await self._schedule_extended(world, queued)
+                    effort = self.config.batch
+                else:
                     effort += 1 if self._schedule_one(world, queued) else _REFUSAL_EFFORT
             else:
                 if effort >= self.config.batch:
@@ -211,6 +221,46 @@ class Scheduler:
             log.exception("planning %s failed", pod.key)
             self._start(self._error(world, queued, str(error)), "error")
             return False
+        return self._act(world, queued, placement)
+
+    async def _schedule_extended(self, world: World, queued: Queued) -> None:
+        """The same for a Pod that extenders have a say in; nothing else is planned meanwhile."""
+        from pybernetes.control_plane.scheduler.plan import Placement
+        from pybernetes.control_plane.scheduler.preemption import best
+
+        pod, planner, nodes = queued.pod, world.planner_of(queued.pod), world.snapshot.nodes
+        try:
+            for _ in range(_AGAIN):
+                generation = nodes.generation
+                weighed = planner.weigh(pod)
+                if isinstance(weighed, Placement):
+                    placement = weighed
+                    break
+                await self._extenders.consider(weighed, world.snapshot)
+                if world.queue.pods.get(pod.uid) is not queued:
+                    return
+                if nodes.generation != generation:
+                    continue
+                placement = planner.settle(weighed)
+                if not placement.node or planner.trial(pod).refusal(nodes.rows[placement.node]) is None:
+                    break
+            else:
+                raise ExtenderError("the nodes keep changing")
+            if (outcome := world.room_for(placement)) is not None:
+                if outcome.candidates:
+                    agreed = await self._extenders.preempt(pod, outcome.candidates)
+                    if world.queue.pods.get(pod.uid) is not queued:
+                        return
+                    outcome.candidate = best(agreed)
+                world.nominate(placement, outcome)
+        except ExtenderError as error:
+            await self._error(world, queued, str(error))
+            return
+        self._act(world, queued, placement)
+
+    def _act(self, world: World, queued: Queued, placement: Placement) -> bool:
+        """Have a plan carried out; whether a node was found."""
+        pod = queued.pod
         if placement.node:
             world.assume(placement)
             if placement.reservations:  # may take minutes, and must not stand in the way of others
@@ -266,8 +316,11 @@ class Scheduler:
             await self._error(world, queued, f'running PreBind plugin "DynamicResources": {error}')
             return
         try:
-            await self._effects_of(pod).bind(pod, placement.node)
-        except (StatusError, Unavailable) as error:
+            if self.config.extenders and await self._extenders.bind(pod, placement.node):
+                self._effects_of(pod).bound_event(pod, placement.node)
+            else:
+                await self._effects_of(pod).bind(pod, placement.node)
+        except (StatusError, Unavailable, ExtenderError) as error:
             world.settled(placement)
             world.forget(pod.uid)
             if isinstance(error, StatusError) and error.code == 404:

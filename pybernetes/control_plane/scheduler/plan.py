@@ -89,6 +89,35 @@ class Placement:
     reservations: dict[str, Any] = field(default_factory=dict)
 
 
+#: Why a Pod does not fit a node: reasons, whether fewer Pods there might help, and the plugin.
+Why: TypeAlias = tuple[Sequence[str], bool, str]
+
+
+@dataclass(slots=True)
+class Weighed:
+    """All nodes with their points, before one is chosen; for others to look at and change (see `extenders.py`)."""
+
+    pod: PodFacts
+    points: Floats  #: per row asked about; minus infinity where it does not fit
+    rows: Rows
+    narrow: Any  #: the rows as an array when the Pod names its nodes, else None
+    refused: Any
+    codes: Ints
+    wide: list[tuple[int, Plugin, Any]]
+    #: Nodes that fit by our rules and are out of the question nevertheless.
+    crowded: dict[int, Why] = field(default_factory=dict)
+
+    def feasible(self) -> list[tuple[int, int]]:
+        """(index into `points`, row) of the nodes that fit."""
+        found = np.flatnonzero(self.points > _NOWHERE)
+        return [(int(i), int(i) if self.narrow is None else int(self.narrow[i])) for i in found]
+
+    def strike(self, index: int, row: int, why: Why) -> None:
+        """Rule a node out."""
+        self.points[index] = _NOWHERE
+        self.crowded[row] = why
+
+
 class Nominations:
     """Pods that wait for a node whose Pods of lower priority are being removed for them. They count as being there for
     Pods of no higher priority, else the room would go to somebody else."""
@@ -152,10 +181,6 @@ class _Answers:
         self.refused: Any = np.full(capacity, _PASSES, np.int8)  #: number of the first filter that refuses
         self.codes: Ints = np.zeros(capacity, np.int64)
         self.points: Floats = np.full(capacity, _NOWHERE)  #: weighted sum, -inf where refused
-
-
-#: Why a Pod does not fit a node: reasons, whether fewer Pods there might help, and the plugin.
-Why: TypeAlias = tuple[Sequence[str], bool, str]
 
 
 class Trial:
@@ -231,6 +256,11 @@ class Planner:
 
     def plan(self, pod: PodFacts) -> Placement:
         """Where the Pod goes; the snapshot is not changed."""
+        weighed = self.weigh(pod)
+        return weighed if isinstance(weighed, Placement) else self.settle(weighed)
+
+    def weigh(self, pod: PodFacts) -> Weighed | Placement:
+        """All nodes with their points; a refusal when it is clear before that there is no node."""
         snapshot, nodes = self.snapshot, self.snapshot.nodes
         if nodes.count == 0:
             return Placement(pod, refusal=Refusal(0, Counter(), frozenset()))
@@ -259,18 +289,24 @@ class Planner:
                 codes[first] = asked[first]
             points = np.where(refused == _PASSES, points, _NOWHERE)
         feasible = points > _NOWHERE
-        crowded: dict[int, Why] = {}
         if feasible.any():
             points = points + self._normalised(pod, answers, feasible, rows)
-            while (found := self._best(pod, points, rows)) is not None:
-                at = found if narrow is None else int(narrow[found])
-                guests = self.nominations.ahead_of(pod, nodes.names[at])
-                why = self.refusal_with(pod, at, guests) if guests else None
-                if why is None:
-                    return self._chosen(pod, at, wide)
-                points[found] = _NOWHERE
-                crowded[at] = why
-        return Placement(pod, refusal=self._explain(pod, refused, codes, rows, narrow, crowded))
+        return Weighed(pod, points, rows, narrow, refused, codes, wide)
+
+    def settle(self, weighed: Weighed) -> Placement:
+        """The best of the nodes, if the snapshot is as it was when they were weighed."""
+        pod, points, rows, narrow = weighed.pod, weighed.points, weighed.rows, weighed.narrow
+        nodes = self.snapshot.nodes
+        crowded: dict[int, Why] = weighed.crowded
+        while (found := self._best(pod, points, rows)) is not None:
+            at = found if narrow is None else int(narrow[found])
+            guests = self.nominations.ahead_of(pod, nodes.names[at])
+            why = self.refusal_with(pod, at, guests) if guests else None
+            if why is None:
+                return self._chosen(pod, at, weighed.wide)
+            points[found] = _NOWHERE
+            crowded[at] = why
+        return Placement(pod, refusal=self._explain(pod, weighed.refused, weighed.codes, rows, narrow, crowded))
 
     def trial(self, pod: PodFacts) -> Trial:
         """For asking about single nodes while Pods on them come and go."""
@@ -284,7 +320,7 @@ class Planner:
 
     def _best(self, pod: PodFacts, points: Floats, rows: Rows) -> int | None:
         """Index into `rows` of a node with the most points; before all, the one the Pod made room on."""
-        best = points.max()
+        best = points.max(initial=_NOWHERE)
         if best == _NOWHERE:
             return None
         if (name := self.nominations.node_of(pod)) and (row := self.snapshot.nodes.rows.get(name)) is not None:
@@ -484,10 +520,12 @@ class Planner:
                 states[number] = plugin.prepare(pod, self.snapshot)
             for reason in plugin.reasons(states[number], code & ~UNRESOLVABLE):
                 reasons[reason] += count
-        for texts, _, name in crowded.values():
+        helpable = alive & ((codes & UNRESOLVABLE) == 0)
+        for row, (texts, helps, name) in crowded.items():
             plugins.add(name)
             reasons.update(texts)
-        helpable = alive & ((codes & UNRESOLVABLE) == 0)
+            if not helps:
+                helpable[row if narrow is None else int(np.flatnonzero(narrow == row)[0])] = False
         found = np.flatnonzero(helpable)
         resolvable = found.tolist() if narrow is None else narrow[found].tolist()
         if narrow is not None and (others := nodes.count - int(alive.sum())):

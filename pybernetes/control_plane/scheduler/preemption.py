@@ -39,6 +39,7 @@ class Outcome:
     """`candidate`, or if None, `message` tells why. `keeps`: a nomination from before stays."""
 
     candidate: Candidate | None = None
+    candidates: Sequence[Candidate] = ()  #: all that were found
     message: str = ""
     keeps: bool = False
 
@@ -77,7 +78,12 @@ def preempt(
             reasons.update(found)
     if not candidates:
         return Outcome(message=f"0/{total} nodes are available: {histogram(reasons)}.")
-    return Outcome(min(candidates, key=_badness))
+    return Outcome(best(candidates), candidates)
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The one whose victims matter least; None when there is none."""
+    return min(candidates, key=_badness, default=None)
 
 
 def _ineligible(planner: Planner, pod: PodFacts, refusal: Refusal) -> str:

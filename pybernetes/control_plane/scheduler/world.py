@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Namespace, Node, Pod
 from pybernetes.api.policy_v1 import PodDisruptionBudget
+from pybernetes.control_plane.scheduler import extenders
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.plan import Nominations, Placement, Planner, Profile
 from pybernetes.control_plane.scheduler.plugins.base import Plugin
-from pybernetes.control_plane.scheduler.preemption import preempt
-from pybernetes.control_plane.scheduler.queue import SchedulingQueue
+from pybernetes.control_plane.scheduler.preemption import Outcome, preempt
+from pybernetes.control_plane.scheduler.queue import SchedulingQueue, Waker
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
 
@@ -27,7 +28,8 @@ class World:
         self.snapshot = Snapshot()
         self.nominations = Nominations()
         self.planners = {p.name: Planner(self.snapshot, p, clock.rng, self.nominations) for p in profiles}
-        plugins = {p.name: p for p in self.plugins()}
+        plugins: dict[str, Waker] = {p.name: p for p in self.plugins()}
+        plugins[extenders.NAME] = extenders.Wishes()
         self.queue = SchedulingQueue(plugins, first_backoff=first_backoff, max_backoff=max_backoff)
         #: uid -> node name of Pods that are placed by a plan and not seen bound yet.
         self.assumed: dict[str, str] = {}
@@ -44,12 +46,26 @@ class World:
 
     def plan(self, pod: PodFacts) -> Placement:
         """A node, or a refusal with a nomination and victims if preemption helps. Changes nothing but nominations."""
-        planner = self.planners[pod.pod.spec.scheduler_name or ""]
-        placement = planner.plan(pod)
-        refusal = placement.refusal
+        placement = self.planner_of(pod).plan(pod)
+        if (outcome := self.room_for(placement)) is not None:
+            self.nominate(placement, outcome)
+        return placement
+
+    def planner_of(self, pod: PodFacts) -> Planner:
+        """The planner of the profile that the Pod asks for."""
+        return self.planners[pod.pod.spec.scheduler_name or ""]
+
+    def room_for(self, placement: Placement) -> Outcome | None:
+        """Whom a refused Pod could push out; None when that is not asked."""
+        planner, refusal = self.planner_of(placement.pod), placement.refusal
         if refusal is None or not refusal.total or not planner.profile.preempts:
-            return placement
-        outcome = preempt(planner, pod, refusal, self.budgets(), clock.rng)
+            return None
+        return preempt(planner, placement.pod, refusal, self.budgets(), clock.rng)
+
+    def nominate(self, placement: Placement, outcome: Outcome) -> None:
+        """Note in a refused placement what becomes of it."""
+        pod, refusal = placement.pod, placement.refusal
+        assert refusal is not None
         if outcome.candidate is not None:
             placement.nominated, placement.victims = outcome.candidate.node, outcome.candidate.victims
             self.nominations.set(pod, placement.nominated)
@@ -59,7 +75,6 @@ class World:
                 placement.nominated = None
             else:
                 self.nominations.set(pod, "")
-        return placement
 
     # Pods
 

@@ -120,7 +120,6 @@ def test_backoff_and_timeouts() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extenders: [{urlPrefix: http://x}]", "extenders: not supported"),
         ("color: red", "color: unknown field"),
         ("profiles: [{plugins: {permit: {enabled: [{name: X}]}}}]", "permit.enabled: X is not supported"),
         ("profiles: [{plugins: {lunch: {}}}]", "lunch: unknown extension point"),

@@ -1,0 +1,62 @@
+"""The simulation is only worth its time if it finds bugs: here are some, planted into controllers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pybernetes.api.apps_v1 import StatefulSet
+from pybernetes.api.batch_v1 import Job
+from pybernetes.api.core_v1 import Pod
+from pybernetes.client.errors import Unavailable
+from pybernetes.control_plane.controllers.garbage import GarbageCollector
+from pybernetes.control_plane.controllers.job import JobController
+from pybernetes.control_plane.controllers.statefulset import StatefulSetController
+from pybernetes.machinery.errors import StatusError
+
+from .test_simulation import simulate
+
+
+async def found(*seeds: int) -> None:
+    """One of these runs fails."""
+    for seed in seeds:
+        try:
+            await simulate(seed)
+        except AssertionError as e:
+            print("FOUND", seed, e)
+            return
+    raise RuntimeError("the bug was not found")
+
+
+async def test_a_job_that_forgets_what_it_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: JobController, job: Job) -> None:
+        """Pods are let go before it is written that they are counted."""
+
+    monkeypatch.setattr(JobController, "_write_interim", nothing)
+    await found(*JOB)
+
+
+async def test_a_stateful_set_that_does_not_wait_for_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forced(self: StatefulSetController, owner: StatefulSet, pod: Pod) -> None:
+        await self.client.resource(Pod).delete(pod.metadata.name, pod.metadata.namespace, grace_period=0)
+
+    monkeypatch.setattr(StatefulSetController, "_delete", forced)
+    await found(*SET)
+
+
+async def test_a_collector_that_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    collect = GarbageCollector.reconcile
+
+    async def careless(self: GarbageCollector, key: str) -> Any:
+        try:
+            return await collect(self, key)
+        except (StatusError, Unavailable):
+            return None
+
+    monkeypatch.setattr(GarbageCollector, "reconcile", careless)
+    await found(*COLLECTOR)
+
+
+#: Seeds that find them, the first of each in the first run.
+JOB, SET, COLLECTOR = range(40), range(40), range(40)
