@@ -215,14 +215,15 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """List and watch until cancelled. Survives every failure of the server, with back-off."""
-        backoff = Backoff(0.1, 30.0)
+        backoff = Backoff(0.1, 5.0)  # a server that is back shall not be found out half a minute later
         listed = False
         while True:
+            started = clock.monotonic()
             try:
                 if not listed:
                     await self._list()
                     listed = True
-                started = clock.monotonic()
+                    started = clock.monotonic()
                 await self._watch(backoff)
                 if clock.monotonic() - started < 1.0:
                     await backoff.wait()  # a server that ends watches at once is not to be hammered
@@ -239,6 +240,8 @@ class Informer(Generic[T]):
                 await backoff.wait()
             except Unavailable as error:
                 log.info("informer %s: server unavailable: %s", self._describe(), error)
+                if clock.monotonic() - started > backoff.limit:  # it was there in between, with nothing to tell
+                    backoff.reset()
                 await backoff.wait()
 
     def _describe(self) -> str:

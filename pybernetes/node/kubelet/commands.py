@@ -41,6 +41,8 @@ class TellBackOff:
 
     name: str
     id: str
+    #: Seconds.
+    pause: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ def apply(command: do.Command, state: PodState, now: float) -> bool:
                 run.kill.deadline = deadline
             elif run is not None:
                 run.kill = Kill(deadline, message, restart=restart)
-        case do.TellBackOff(name, id):
-            state.told[name] = id
+        case do.TellBackOff(name, id, pause):
+            state.told[name] = id, pause
         case _:
             return False
     return True
@@ -301,8 +301,8 @@ class _Decider:
         if until := back_off_until(self.state, name, self.now):
             self._wake(until)
             run = self.state.latest(name)
-            if run and self.state.told.get(name) != run.id:
-                self.commands.append(do.TellBackOff(name, run.id))
+            if run and self.state.told.get(name, ("", 0.0))[0] != run.id:
+                self.commands.append(do.TellBackOff(name, run.id, self.state.back_off[name].delay))
             return False
         return self._operate(do.StartContainer(name, self.state.next_count(name)), trouble=name)
 

@@ -139,8 +139,8 @@ class PodState:
     gone: bool = False
     #: Restart counts that only the API remembers (the runtime lost its containers).
     counts: dict[str, int] = field(default_factory=dict)
-    #: Container name -> id of the run whose restart back-off has been announced.
-    told: dict[str, str] = field(default_factory=dict)
+    #: Container name -> id of the run whose restart back-off has been announced, and the pause in seconds.
+    told: dict[str, tuple[str, float]] = field(default_factory=dict)
     #: In-place resize: condition type -> (reason, message).
     resize: dict[str, tuple[str, str]] = field(default_factory=dict)
 

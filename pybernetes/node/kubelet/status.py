@@ -32,7 +32,6 @@ from pybernetes.node.kubelet.lifecycle import finished, is_started
 from pybernetes.node.kubelet.qos import qos_class
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
-    back_off_until,
     ephemeral_containers,
     init_containers,
     is_sidecar,
@@ -188,11 +187,12 @@ class _Statuses:
         trouble = self.state.trouble.get(container.name)
         if trouble:
             status.last_state, status.state = status.state, _waiting(trouble.reason, trouble.message)
-        elif self.state.terminating_since is None and back_off_until(self.state, container.name, self.now):
-            delay = int(self.state.back_off[container.name].delay)
-            message = (
-                f"back-off {duration(delay)} restarting failed container={container.name} pod={full_name(self.pod)}"
-            )
+            return
+        # From the announcement until the next run is there: also while that is being started.
+        announced, pause = self.state.told.get(container.name, ("", 0.0))
+        if self.state.terminating_since is None and announced == run.id:
+            whose = f"container={container.name} pod={full_name(self.pod)}"
+            message = f"back-off {duration(int(pause))} restarting failed {whose}"
             status.last_state, status.state = status.state, _waiting("CrashLoopBackOff", message)
 
     def _state(self, run: Run) -> ContainerState:
