@@ -272,6 +272,8 @@ class FakeNodes:
                 return
         else:
             fake.pod = pod
+            if fake.written is not None and statuses.ready(pod.status) != statuses.ready(fake.written):
+                fake.written = None  # somebody took the node for dead: say again how it is
             if fake.timer is not None and not fake.state.sandbox and not pod.metadata.deletion_timestamp:
                 return  # still within its start time
         self._step(fake)

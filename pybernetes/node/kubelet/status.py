@@ -416,4 +416,9 @@ def is_final(pod: Pod, state: PodState) -> bool:
     return bool(state.rejected) or _over(state)
 
 
-__all__ = ["duration", "finished", "full_name", "is_final", "make"]
+def ready(status: PodStatus) -> str:
+    """The status of the Ready condition, "" when there is none."""
+    return next((c.status for c in status.conditions or () if c.type == "Ready"), "")
+
+
+__all__ = ["duration", "finished", "full_name", "is_final", "make", "ready"]

@@ -60,6 +60,8 @@ class PodWorker:
         """The object has changed. Troubles that came from the old one are tried again at once."""
         changed = pod.spec is not self.pod.spec or pod.metadata.annotations != self.pod.metadata.annotations
         self.pod = pod
+        if self._written is not None and statuses.ready(pod.status) != statuses.ready(self._written):
+            self._written = None  # somebody took the node for dead: say again how it is
         if changed:
             self.touch()
         self._wake.set()

@@ -95,3 +95,21 @@ async def test_they_do_what_their_command_says() -> None:
         assert stopped and stopped.status.container_statuses
         ended = stopped.status.container_statuses[0].state
         assert ended and ended.terminated and ended.terminated.exit_code == 0
+
+
+async def test_nodes_and_pods_declared_dead_insist() -> None:
+    async with fleet(2) as (_, client, _pods):
+        bound = pod("web")
+        bound.spec.node_name = "fake-1"
+        pods = client.resource(Pod)
+        await pods.create(bound)
+        await asyncio.sleep(1)
+        assert ready(await pods.get("web", "default"))
+        doubt = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        await pods.patch("web", "default", doubt, type="strategic", subresource="status")
+        nodes = client.resource(Node)
+        await nodes.patch("fake-1", "", doubt, type="strategic", subresource="status")
+        await asyncio.sleep(1)
+        assert ready(await pods.get("web", "default"))
+        node = await nodes.get("fake-1")
+        assert {c.type: c.status for c in node.status.conditions or ()}["Ready"] == "True"

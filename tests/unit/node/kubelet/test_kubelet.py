@@ -40,6 +40,16 @@ async def test_pod_runs_and_is_deleted(tmp_path: Path) -> None:
         assert reasons == ["Pulled", "Created", "Started", "Killing"]
 
 
+async def test_a_pod_declared_not_ready_says_again_that_it_is(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("web"))
+        await world.until("web", ready)
+        doubt = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        pods = world.client.resource(Pod)
+        assert not ready(await pods.patch("web", "default", doubt, type="strategic", subresource="status"))
+        await world.until("web", ready)
+
+
 def count(found: Pod, *, init: bool = False) -> int:
     """The restart count of the first container."""
     group = found.status.init_container_statuses if init else found.status.container_statuses
