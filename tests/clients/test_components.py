@@ -31,7 +31,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """API server, controllers, the cloud's and scheduler of a cluster without nodes."""
     monkeypatch.setenv("PYBERNETES_HOME", str(tmp_path))
     made = clusters.create(
-        "parts", data_dir=None, api_host="127.0.0.1", api_port=None, store="sqlite", nodes=[], fake_nodes=0
+        "parts", data_dir=None, api_host="127.0.0.1", api_port=None, store="sqlite", nodes=0, fake_nodes=0
     )
     local.ensure_credentials(made)
     run = made.directory / "run"
