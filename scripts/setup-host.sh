@@ -14,6 +14,7 @@ need iptables iptables
 need ip iproute2
 need conntrack conntrack
 need /bin/busybox busybox-static
+need haproxy haproxy
 if [[ ${CI:-} || ${WITH_TEST_TOOLS:-} ]]; then
   need etcd etcd-server
   need tmux tmux
@@ -27,6 +28,6 @@ fi
 command -v apt-get >/dev/null || { echo "Please install: ${missing[*]} (this script knows Debian and Ubuntu)" >&2; exit 1; }
 echo "==> From the distribution: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# Debian starts containerd and etcd as services when they are installed; pybernetes runs its own.
+# Debian starts containerd, etcd and haproxy as services when they are installed; pybernetes runs its own.
 ${sudo:-} apt-get update -qq >/dev/null || true
 ${sudo:-} env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

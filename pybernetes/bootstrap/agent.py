@@ -18,7 +18,7 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.http import HTTPTransport
-from pybernetes.network import overlay, proxy
+from pybernetes.network import ingress, overlay, proxy
 from pybernetes.network.dns import forward
 from pybernetes.network.dns import server as dns
 from pybernetes.node.containerd.content import import_archive
@@ -70,6 +70,9 @@ class Agent:
                 for archive in archives:
                     await import_archive(runtime, archive)
                 await network.ready.wait()
+                web = node_host.ingress_config(cluster, node)
+                if web is not None:
+                    group.create_task(self._ingress(web), name="ingress")
                 kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
@@ -81,6 +84,13 @@ class Agent:
             await transport.close()
             await network_transport.close()
             await runtime.close()
+
+    async def _ingress(self, config: ingress.Config) -> None:
+        transport = self._transport("ingress.conf")
+        try:
+            await ingress.IngressController(config, Client(transport)).run()
+        finally:
+            await transport.close()
 
     def _transport(self, file: str) -> HTTPTransport:
         path = self.config.cluster.node_kubeconfigs(self.config.node) / file

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pybernetes.bootstrap import ingress
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState
 from pybernetes.bootstrap.standalone import OverHTTP, connection_of, parser_of
 from pybernetes.client import leader
@@ -27,7 +29,10 @@ def of_machine(state: ClusterState) -> manager.Config | None:
         return None
     from pybernetes.control_plane.cloud import local, manager
 
-    return manager.Config(lambda informers: local.LocalLoadBalancers(local_config(state.api_port), informers))
+    config = local_config(state.api_port)
+    if state.ingress:
+        config = replace(config, ingress_ports=state.ingress_ports, ingress_controller=ingress.CONTROLLER)
+    return manager.Config(lambda informers: local.LocalLoadBalancers(config, informers))
 
 
 def local_config(api_port: int) -> local.Config:

@@ -57,6 +57,9 @@ class ClusterState(msgspec.Struct):
     dns: bool = True
     #: Services of type LoadBalancer get the nodes' addresses.
     load_balancer: bool = True
+    #: The nodes run an Ingress controller, on these ports (HTTP, HTTPS).
+    ingress: bool = False
+    ingress_ports: tuple[int, int] = (80, 443)
     #: How Pods of several nodes reach each other: routes, vxlan or none.
     network: str = "routes"
     #: Seconds of silence after which a node is unhealthy.
@@ -210,6 +213,8 @@ def create(
     proxy_mode: str = "nftables",
     dns: bool = True,
     load_balancer: bool = True,
+    ingress: bool = False,
+    ingress_ports: tuple[int, int] = (80, 443),
     network: str = "routes",
     node_grace: float = 50.0,
 ) -> Cluster:
@@ -237,6 +242,8 @@ def create(
         proxy_mode=proxy_mode,
         dns=dns,
         load_balancer=load_balancer,
+        ingress=ingress,
+        ingress_ports=ingress_ports,
         network=network,
         node_grace=node_grace,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import apiserver_flags, cloud
+from pybernetes.bootstrap import apiserver_flags, cloud, ingress
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -33,6 +33,7 @@ from pybernetes.control_plane.controllers import (
 from pybernetes.control_plane.controllers.manager import Config as ControllerManagerConfig
 from pybernetes.control_plane.controllers.manager import ControllerManager
 from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.meta import Object
 
 if TYPE_CHECKING:
     from pybernetes.api.core_v1 import Node, Secret, ServiceAccount
@@ -53,6 +54,8 @@ class Config:
 
     apiserver: APIServerConfig = field(default_factory=APIServerConfig)
     controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
+    #: Make the IngressClass of our own controller, as the default one.
+    ingress_class: bool = False
     #: The cloud that the machines belong to. None: nobody looks after load balancers.
     cloud: CloudConfig | None = None
     #: Run a scheduler. Off: Pods stay unassigned unless somebody binds them.
@@ -83,7 +86,9 @@ class ControlPlane:
             group.create_task(self.apiserver.run(), name="apiserver")
             self.address = await self.apiserver.ready.wait()
             if self.config.controllers.local_path is not None:
-                await self._ensure_standard_class()
+                await self._ensure(local_path.standard_class())
+            if self.config.ingress_class:
+                await self._ensure(ingress.standard_class())
             controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
             if self.config.cloud is not None:
@@ -104,11 +109,9 @@ class ControlPlane:
             await controllers.ready.wait()
             self.ready.set(self.address)
 
-    async def _ensure_standard_class(self) -> None:
-        from pybernetes.api.storage_v1 import StorageClass
-
+    async def _ensure(self, obj: Object) -> None:
         try:
-            await self.client(ADMIN).resource(StorageClass).create(local_path.standard_class())
+            await self.client(ADMIN).resource(type(obj)).create(obj)
         except StatusError as error:
             if error.code != 409:
                 raise
@@ -219,4 +222,10 @@ def configure(cluster: Cluster) -> Config:
         node_lifecycle=node_lifecycle.Config(grace_period=state.node_grace),
         local_path=node_volumes(cluster),
     )
-    return Config(apiserver=server, controllers=controllers, cloud=cloud.of_machine(state), fake_nodes=state.fake_nodes)
+    return Config(
+        apiserver=server,
+        controllers=controllers,
+        ingress_class=state.ingress,
+        cloud=cloud.of_machine(state),
+        fake_nodes=state.fake_nodes,
+    )

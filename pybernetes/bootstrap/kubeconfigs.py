@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,10 @@ class Spec(NamedTuple):
     organizations: tuple[str, ...] = ()
 
 
+#: For nodes that run an Ingress controller: it may read every Secret, so a node that joins does not get it.
+INGRESS = Spec("ingress.conf", "pybernetes:ingress")
+
+
 def specs(node_name: str) -> list[Spec]:
     """The kubeconfigs of a control-plane node, in kubeadm's names where it has them."""
     return [
@@ -49,6 +53,8 @@ def specs(node_name: str) -> list[Spec]:
         Spec("controller-manager.conf", "system:kube-controller-manager"),
         Spec("scheduler.conf", "system:kube-scheduler"),
         *node_specs(node_name),
+        Spec("cloud-controller-manager.conf", "system:cloud-controller-manager"),
+        INGRESS,
     ]
 
 
@@ -57,8 +63,6 @@ def node_specs(node_name: str) -> list[Spec]:
     return [
         Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",)),
         Spec("kube-proxy.conf", "system:kube-proxy"),
-        Spec("cloud-controller-manager.conf", "system:cloud-controller-manager"),
-        Spec("ingress.conf", "pybernetes:ingress"),
     ]
 
 
@@ -69,17 +73,18 @@ def ensure(
     node_name: str,
     *,
     worker: bool = False,
+    more: Sequence[Spec] = (),
     cluster: str = "kubernetes",
     validity: float = pki.Config.validity,
     renew_before: float = pki.Config.renew_before,
 ) -> list[str]:
     """Make the components' kubeconfigs below `directory`; the names of the files written, none if all are well.
 
-    server: `https://host:port`; worker: only those of a node.
+    server: `https://host:port`; worker: only those of a node; more: besides.
     A file is kept while it names this server and authority and its certificate lasts.
     """
     written = []
-    for spec in node_specs(node_name) if worker else specs(node_name):
+    for spec in (*(node_specs(node_name) if worker else specs(node_name)), *more):
         path = directory / spec.file
         if path.exists() and _is_current(path, spec, server, authority, renew_before):
             continue

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.aio import clock
-from pybernetes.bootstrap import apiserver_flags, kubeconfigs, machine_link, nodes, pki, processes
+from pybernetes.bootstrap import apiserver_flags, ingress, kubeconfigs, machine_link, nodes, pki, processes
 from pybernetes.bootstrap import cluster as clusters
 from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
 from pybernetes.bootstrap.flags import seconds
@@ -74,6 +74,8 @@ def _up(arguments: list[str]) -> int:
     apiserver_flags.add(parser)
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for Ready")
     parser.add_argument("--no-load-balancer", action="store_true", help="leave Services of type LoadBalancer to others")
+    parser.add_argument("--no-ingress", action="store_true", help="no Ingress controller (default: where haproxy is)")
+    parser.add_argument("--ingress-ports", type=_two_ports, metavar="HTTP,HTTPS", help="default: 80,443")
     parser.add_argument("--no-merge", action="store_true", help="leave the user's kubeconfig alone")
     options = parser.parse_args(arguments)
     begin = clock.monotonic()
@@ -94,6 +96,10 @@ def _up(arguments: list[str]) -> int:
         raise ClusterError("the cluster was made with its own DNS; 'down' it first")
     if flags and flags != cluster.state.apiserver_flags:
         raise ClusterError("the cluster was made with other flags of the API server; 'down' it first")
+    if (options.no_ingress and cluster.state.ingress) or (options.no_load_balancer and cluster.state.load_balancer):
+        raise ClusterError("the cluster was made with its load balancers and Ingress controller; 'down' it first")
+    if options.ingress_ports not in (None, cluster.state.ingress_ports):
+        raise ClusterError("the cluster was made with --ingress-ports {},{}".format(*cluster.state.ingress_ports))
     step = _Steps(f'cluster "{cluster.state.name}" in {cluster.directory}')
     with step("certificates"):
         credentials = ensure_credentials(cluster)
@@ -151,6 +157,8 @@ def _create(options: argparse.Namespace, flags: dict[str, Any]) -> Cluster:
         proxy_mode=options.proxy_mode or "nftables",
         dns=not options.no_dns,
         load_balancer=not options.no_load_balancer,
+        ingress=bool(count) and not options.no_ingress and ingress.binary() is not None,
+        ingress_ports=options.ingress_ports or (80, 443),
         network=options.network or "routes",
         node_grace=options.node_monitor_grace_period or 50.0,
     )
@@ -172,6 +180,14 @@ def _grow(cluster: Cluster, count: int | None) -> None:
     _check_host()
     clusters.add_nodes(cluster.state, count)
     cluster.save()
+
+
+def _two_ports(text: str) -> tuple[int, int]:
+    http, _, https = text.partition(",")
+    ports = int(http), int(https)
+    if ports[0] == ports[1] or not all(0 < port < 65536 for port in ports):
+        raise ValueError(text)
+    return ports
 
 
 def _check_host() -> None:
@@ -205,13 +221,17 @@ def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     for known in state.nodes:
         if known.index:
             directory = cluster.node_directory(known.name)
-            kubeconfigs.ensure(directory, state.node_server, authority, known.name, worker=True, cluster=state.name)
+            more = (kubeconfigs.INGRESS,) if state.ingress else ()
+            kubeconfigs.ensure(
+                directory, state.node_server, authority, known.name, worker=True, more=more, cluster=state.name
+            )
         certificate_file = cluster.node_directory(known.name) / "kubelet.crt"
         if not certificate_file.exists():
             address = state.node_address(known.name)
             pair = pki.server(authority, f"system:node:{known.name}", (known.name, address))
             pki.write(certificate_file, pair.certificate, 0o644)
             pki.write(certificate_file.with_suffix(".key"), pair.key, 0o600)
+    ingress.ensure_certificate(cluster, authority)
     admin = cluster.directory / "admin-client.pem"
     if not admin.exists() or not cluster.kubeconfig.exists():
         pair = pki.client(authority, "kubernetes-admin", "kubeadm:cluster-admins")

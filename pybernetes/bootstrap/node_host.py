@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 
 from pybernetes.bootstrap import images, machine_link
-from pybernetes.bootstrap.cluster import Cluster, ClusterError
-from pybernetes.network import cni, proxy
+from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
+from pybernetes.network import cni, ingress, proxy
+from pybernetes.network.ingress import process
 from pybernetes.node.containerd import removal, settings
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.process import running
@@ -65,6 +66,28 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
 def policy_config(cluster: Cluster, node: str) -> proxy.policy.Config:
     """The settings of the node's network policies."""
     return proxy.policy.Config(cluster=cluster.state.name, node=node, netns=cluster.node_netns(node))
+
+
+def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
+    """The settings of the node's Ingress controller; None when it has none."""
+    state = cluster.state
+    if not state.ingress or process.binary() is None:
+        return None
+
+    def nodes() -> list[str]:
+        now = find("", str(cluster.directory)) or cluster
+        return [known.name for known in now.state.nodes]
+
+    http, https = state.ingress_ports
+    return ingress.Config(
+        node=node,
+        nodes=nodes,
+        addresses=(state.node_address(node),),
+        directory=cluster.node_directory(node) / "ingress",
+        default_certificate=cluster.directory / "ingress.pem",
+        http_port=http,
+        https_port=https,
+    )
 
 
 def power_off(cluster: Cluster, node: str) -> None:

@@ -152,7 +152,7 @@ def machine_state() -> dict[str, set[str]]:
                 text = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if any(word in text for word in ("containerd", "-m pybernetes ")) and "pytest" not in text:
+            if any(word in text for word in ("containerd", "-m pybernetes ", "haproxy")) and "pytest" not in text:
                 processes.add(f"{entry.name} {text}")
     cgroups = {str(path) for path in Path("/sys/fs/cgroup").glob("*/pybernetes*")}
     cgroups |= {str(path) for path in Path("/sys/fs/cgroup").glob("pybernetes*")}
