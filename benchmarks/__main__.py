@@ -206,6 +206,7 @@ ROWS: dict[str, Callable[[], None]] = {
     "scheduler": module("scheduler"),
     "store": module("store"),
     "proxy": module("proxy"),
+    "traffic": module("traffic"),
     "dns": module("dns"),
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pybernetes.api.core_v1 import Service, ServicePort, ServiceSpec
 from pybernetes.api.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from pybernetes.machinery.meta import ObjectMeta
-from pybernetes.network.proxy.nftables import Nftables
+from pybernetes.network.proxy.proxy import BACKENDS
 from pybernetes.network.proxy.rules import NodeView, ServiceRules, service_rules
 
 NAMESPACE = "pybernetes-bench"
@@ -49,8 +49,9 @@ def slice_of(number: int, shift: int = 0) -> EndpointSlice:
     )
 
 
-def measure(count: int) -> None:
-    backend = Nftables("pybernetes-bench", "IPv4", ("10.200.0.0/13",), ("192.0.2.1",), Path(f"/run/netns/{NAMESPACE}"))
+def measure(name: str, count: int) -> None:
+    place = Path(f"/run/netns/{NAMESPACE}")
+    backend = BACKENDS[name]("pybernetes-bench", "IPv4", ("10.200.0.0/13",), ("192.0.2.1",), place)
     services = [(service(i), slice_of(i)) for i in range(count)]
     start = time.perf_counter()
     rules: dict[str, ServiceRules] = {
@@ -59,15 +60,16 @@ def measure(count: int) -> None:
     planned = time.perf_counter()
     backend.replace(rules)
     synced = time.perf_counter()
-    for i in range(CHANGES):
+    changes = CHANGES if backend.instant else CHANGES // 10
+    for i in range(changes):
         number = i * 7919 % count
         changed = service_rules(services[number][0], [slice_of(number, 1 + i % 2)], NODE)
         backend.update({f"default/s{number}": changed})
     done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(
-        f"{count:6} services, {count * ENDPOINTS:6} endpoints: rules {planned - start:6.3f} s, "
-        f"full sync {synced - planned:6.3f} s, one endpoint changed {(done - synced) / CHANGES * 1000:6.3f} ms, "
+        f"{name} {count:6} services, {count * ENDPOINTS:6} endpoints: rules {planned - start:6.3f} s, "
+        f"full sync {synced - planned:6.3f} s, one endpoint changed {(done - synced) / changes * 1000:6.3f} ms, "
         f"peak {peak} MB"
     )
     backend.remove()
@@ -77,8 +79,9 @@ def main() -> None:
     counts = [int(text) for text in sys.argv[1:]] or [10, 1_000, 10_000]
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     try:
-        for count in counts:
-            measure(count)
+        for name in BACKENDS:
+            for count in counts:
+                measure(name, count)
     finally:
         subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
 

@@ -91,6 +91,32 @@ async def test_services_without_and_with_pods() -> None:
         assert sorted(len(s["ports"]) for s in slices) in ([1, 2], [2, 2])
 
 
+async def test_traffic_distribution() -> None:
+    """Hints say whose traffic each ready endpoint is for; kube-proxy reads nothing else."""
+    async with Place.open(nodes=2) as place:
+        for i, node in enumerate(await place.list("Node", everywhere=True)):
+            zone = {"metadata": {"labels": {"topology.kubernetes.io/zone": f"z{i}"}}}
+            await place.of("Node").patch(node["metadata"]["name"], "", zone)
+        for name in ("pod1", "pod2"):
+            await place.create("Pod", name, spec=template()["spec"], metadata={"labels": {"app": "a"}})
+        await place.running(2)
+        spec = {"selector": {"app": "a"}, "ports": [{"port": 80}], "trafficDistribution": "PreferSameZone"}
+        await place.create("Service", "s", spec=spec)
+
+        def hinted(found: list[Wire], *kinds: str) -> bool:
+            endpoints = [e for piece in found for e in piece.get("endpoints") or []]
+            wanted = [{"forZones": [{"name": e.get("zone")}], "forNodes": [{"name": e["nodeName"]}]} for e in endpoints]
+            return len(endpoints) == 2 and all(
+                e.get("hints", {}) == {kind: w[kind] for kind in kinds} for e, w in zip(endpoints, wanted, strict=True)
+            )
+
+        await place.until_listed("EndpointSlice", lambda found: hinted(found, "forZones"), f"{NAME}=s")
+        await place.patch("Service", "s", {"spec": {"trafficDistribution": "PreferSameNode"}})
+        await place.until_listed("EndpointSlice", lambda found: hinted(found, "forZones", "forNodes"), f"{NAME}=s")
+        await place.patch("Service", "s", {"spec": {"trafficDistribution": None}})
+        await place.until_listed("EndpointSlice", lambda found: hinted(found), f"{NAME}=s")
+
+
 async def test_mirroring() -> None:
     async with Place.open(nodes=0) as place:
         await place.create("Service", "s", spec={"ports": [{"name": "example", "port": 80}]})

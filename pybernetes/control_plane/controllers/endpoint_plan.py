@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pybernetes.api.core_v1 import Node, ObjectReference, Pod, Service
-from pybernetes.api.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from pybernetes.api.discovery_v1 import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    EndpointSlice,
+    ForNode,
+    ForZone,
+)
 from pybernetes.control_plane.controllers import pods as pod_state
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -95,14 +103,27 @@ def endpoint(service: Service, pod: Pod, ip: str, node: Node | None) -> Endpoint
     serving = pod_state.is_ready(pod)
     terminating = pod.metadata.deletion_timestamp is not None
     ready = bool(service.spec.publish_not_ready_addresses) or (serving and not terminating)
+    zone = (node.metadata.labels or {}).get(_ZONE) if node is not None else None
     return Endpoint(
         addresses=[ip],
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=hostname(service, pod),
         target_ref=target(pod),
         node_name=pod.spec.node_name,
-        zone=(node.metadata.labels or {}).get(_ZONE) if node is not None else None,
+        zone=zone,
+        hints=hints(service, pod.spec.node_name, zone) if ready else None,
     )
+
+
+def hints(service: Service, node: str | None, zone: str | None) -> EndpointHints | None:
+    """Whose traffic a ready endpoint is for, by the Service's trafficDistribution: its node's, or its zone's."""
+    distribution = service.spec.traffic_distribution
+    zones = [ForZone(name=zone)] if zone else None
+    if distribution in ("PreferClose", "PreferSameZone") and zones:
+        return EndpointHints(for_zones=zones)
+    if distribution == "PreferSameNode" and node:
+        return EndpointHints(for_nodes=[ForNode(name=node)], for_zones=zones)
+    return None
 
 
 Groups = dict[tuple[str, Ports], list[Endpoint]]
