@@ -91,6 +91,35 @@ def test_generated_objects_are_the_same(kubeconfig: Path, line: str) -> None:
     assert run(OURS, kubeconfig, arguments) == run([str(OFFICIAL)], kubeconfig, arguments)
 
 
+POLICIES = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: full, labels: {a: b}}
+spec:
+  podSelector: {matchLabels: {role: db}, matchExpressions: [{key: tier, operator: In, values: [p, q]}]}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from:
+    - ipBlock: {cidr: 172.17.0.0/16, except: [172.17.1.0/24, 172.17.2.0/24]}
+    - namespaceSelector: {matchLabels: {project: p}}
+      podSelector: {matchLabels: {role: front}}
+    ports: [{protocol: TCP, port: 6379}, {port: web}, {protocol: UDP}, {protocol: TCP, port: 30, endPort: 40}]
+  - {}
+  egress:
+  - to: [{ipBlock: {cidr: 10.0.0.0/24}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed}
+spec: {podSelector: {}, policyTypes: [Egress]}
+"""
+
+
+def test_network_policies_are_described_alike(kubeconfig: Path) -> None:
+    run(OURS, kubeconfig, ["apply", "-f", "-"], POLICIES)
+    assert_same(kubeconfig, ["describe", "networkpolicy"])
+
+
 def test_a_life_of_an_object(kubeconfig: Path) -> None:
     """Create, label, scale, patch, apply and delete say what upstream says."""
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.leaks import Watch, watched
+
 if TYPE_CHECKING:
     from pybernetes.bootstrap.cluster import Cluster
 
@@ -169,17 +171,22 @@ def machine_state() -> dict[str, set[str]]:
 
 @contextlib.contextmanager
 def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str) -> Iterator[RealCluster]:
-    """A cluster from `up` to `down`, and nothing left of it. Links and tables are named after it.
+    """A cluster from `up` to `down`: nothing is left of it, and nothing for its Pods and Services went by the uplink.
 
-    The images `hello` and `busybox` are on its nodes.
+    Links and tables are named after it. The images `hello` and `busybox` are on its nodes.
     """
     from pybernetes.bootstrap import images
 
     home = tmp_path_factory.mktemp("home")
     found = RealCluster(name, home / name, home)
     marks: set[str] = set()
+    watch: Watch | None = None
+    leaked = 0
+    stack = contextlib.ExitStack()
     try:
         found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags, timeout=180)
+        state = json.loads((found.directory / "cluster.json").read_text())
+        watch = stack.enter_context(watched(f"leaks-{name}", (state["pod_cidr"], state["service_cidr"])))
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         found.image("import", *map(str, archives))
         marks = found.marks()
@@ -189,6 +196,9 @@ def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str)
         found.pybernetes("down", check=False)
         for log, text in logs.items():
             print(f"--- {log}\n{text[-4000:]}")
+        leaked = watch.packets() if watch is not None else 0
+        stack.close()
+    assert not leaked, f"{leaked} packets of the cluster's addresses left by the uplink"
     # Other clusters run on this machine, so only what bears a name of this one counts.
     left = {what: [i for i in items if any(mark in i for mark in marks)] for what, items in machine_state().items()}
     assert not any(left.values()), f"left behind: {left}"

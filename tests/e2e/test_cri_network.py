@@ -6,6 +6,7 @@ Two namespaces stand for the node and the world it has an uplink to; nothing tou
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from pybernetes.network.links import Namespace, NetworkError
 from pybernetes.network.sysctls import claim, release
 from pybernetes.node.containerd.removal import teardown
 from pybernetes.node.cri import types as t
+from tests.e2e.leaks import watched
 from tests.e2e.test_cri_containerd import Node
 
 pytestmark = [
@@ -90,6 +92,14 @@ def dropped(table: str, namespace: str = NODE) -> int:
 async def test_nothing_leaks_and_nothing_remains(world: None, tmp_path: Path) -> None:
     before = snapshot()
     pods = network(tmp_path)
+    stack = contextlib.ExitStack()
+    ranges = (pods.config.cluster_cidr, pods.config.service_cidr)
+    watch = stack.enter_context(watched("leaks", ranges, ("ip", "netns", "exec", NODE)))
+    assert watch is not None
+    lost = ["ip", "netns", "exec", NODE, "busybox", "ping", "-c", "1", "-W", "1", "10.244.7.7"]
+    subprocess.run(lost, capture_output=True, check=False)
+    leaked = watch.packets()
+    assert leaked > 0  # so it was without us
     await pods.setup()
     await pods.setup()
     assert pods.config.conflist.exists()
@@ -102,6 +112,8 @@ async def test_nothing_leaks_and_nothing_remains(world: None, tmp_path: Path) ->
     for address in ("10.244.7.7", "10.96.7.7"):
         assert subprocess.run([*ping, address], capture_output=True).returncode != 0
     assert dropped(pods.config.table) == 2
+    assert watch.packets() == leaked
+    stack.close()
     await pods.teardown()
     assert snapshot() == before
     await pods.teardown()

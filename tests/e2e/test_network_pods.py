@@ -67,6 +67,46 @@ def test_host_ports(net: World) -> None:
     net.fails("host", net.node_address, port, "ConnectionRefusedError")
 
 
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+
+def test_policies_between_tiers(net: World) -> None:
+    """Everything closed, then one way opened, by labels and a port's name; probes, DNS and the node go on."""
+    web = [{"name": "web", "containerPort": 8080}]
+    for name in ("tier-1", "tier-2"):
+        net.pod(name, {"tier": name}, ports=web)
+    net.service("tier-2", {"tier": "tier-2"}, {"port": 80, "targetPort": "web"})
+    net.ready("tier-1", "tier-2")
+    one, two = net.address("tier-1"), net.address("tier-2")
+    net.reaches("tier-1", "tier-2", 80, {"tier-2"})
+    closed = {
+        "podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    net.create("networkpolicies", {"metadata": {"name": "closed"}, "spec": closed})
+    until(lambda: net.dial("tier-1", two, 8080, timeout=1) == ([], ["TimeoutError"]))
+    assert net.dial("client", two, 8080, timeout=1) == ([], ["TimeoutError"])
+    assert net.dial("tier-1", net.address("a"), 8080, timeout=1) == ([], ["TimeoutError"])
+    assert net.dial("host", two, 8080)[0] == ["tier-2"]
+    address = net.get("services", "tier-2")["spec"]["clusterIP"]
+    assert net.ask("tier-1", "lookup?name=tier-2") == address
+    first, second = ({"podSelector": {"matchLabels": {"tier": f"tier-{i}"}}} for i in (1, 2))
+    out = {**first, "policyTypes": ["Egress"], "egress": [{"to": [second]}]}
+    into = {**second, "policyTypes": ["Ingress"], "ingress": [{"from": [first], "ports": [{"port": "web"}]}]}
+    for name, spec in (("out", out), ("in", into)):
+        net.create("networkpolicies", {"metadata": {"name": name}, "spec": spec})
+    net.reaches("tier-1", "tier-2", 80, {"tier-2"})
+    assert net.dial("tier-1", two, 8081, "udp", timeout=1) == ([], ["TimeoutError"])
+    assert net.dial("tier-2", one, 8080, timeout=1) == ([], ["TimeoutError"])
+    assert net.dial("client", two, 8080, timeout=1) == ([], ["TimeoutError"])
+    net.ready("tier-1", "tier-2")
+    text = net.cluster.kubectl("-n", net.namespace, "describe", "netpol", "in").stdout
+    assert "PodSelector:     tier=tier-2" in text and "To Port: web/TCP" in text
+    for name in ("closed", "out", "in"):
+        net.delete("networkpolicies", name)
+    net.reaches("client", "tier-2", 80, {"tier-2"})
+
+
 # -- names -------------------------------------------------------------------------------------------------------------
 
 

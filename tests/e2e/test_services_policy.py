@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,21 @@ from pybernetes.machinery import codec
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.network.proxy.policy import Config, PolicyTable
 from pybernetes.network.proxy.policy_rules import plan
-from tests.e2e.test_services_packets import CLIENT, PODS, PORT, PREFIX, ask, listing, network
+from tests.e2e.test_services_packets import (
+    CLIENT,
+    NODE,
+    PODS,
+    PORT,
+    PREFIX,
+    VIP,
+    ask,
+    association,
+    fresh,
+    inside,
+    listing,
+    network,
+    rules,
+)
 
 __all__ = ["network"]
 
@@ -121,3 +136,62 @@ def test_both_ends_must_allow(table: PolicyTable) -> None:
     assert passes("a", "b")
     hold(table, out, into)
     assert not passes("a", "b") and passes("a", "far")
+
+
+def test_default_deny_both_ways(table: PolicyTable) -> None:
+    """Nothing passes but to the node and from it, and what a Pod says to itself."""
+    hold(table, policy(policyTypes=["Ingress", "Egress"]))
+    assert not passes("a", "b") and not passes("b", "a") and not passes("client", "a")
+    assert passes("node", "a")
+    with pytest.raises(ConnectionRefusedError):
+        ask("a", NODE, 1)  # it gets there, and nobody listens
+    services = fresh("nftables")
+    services.replace({"default/s": rules("a")})
+    try:
+        assert ask("a", VIP, 80)[0] == "a"
+        with pytest.raises(TimeoutError):
+            ask("b", VIP, 80)
+    finally:
+        services.remove()
+
+
+def test_a_policy_ends_what_was_open(table: PolicyTable) -> None:
+    """What others began is judged again with every packet; answers to the Pod's own questions are not."""
+
+    def talk(target: str) -> list[bool]:
+        heard = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.5)
+            s.connect((PODS[target], PORT))
+            for held in ((), (policy(policyTypes=["Ingress"]),)):
+                hold(table, *held)
+                s.send(b"?")
+                try:
+                    heard.append(bool(s.recv(100)))
+                except TimeoutError:
+                    heard.append(False)
+        return heard
+
+    assert inside("b", lambda: talk("a")) == [True, False]
+    assert inside("a", lambda: talk("b")) == [True, True]
+
+
+def test_sctp_ports(table: PolicyTable) -> None:
+    def listen() -> socket.socket:
+        caught = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132)
+        caught.settimeout(0.5)
+        return caught
+
+    def knock() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, 132) as s:
+            s.sendto(association(PODS["a"], PORT), (PODS["a"], 0))
+
+    with inside("a", listen) as caught:
+        for port, heard in ((PORT, True), (PORT + 1, False)):
+            hold(table, policy(ingress=[{"ports": [{"port": port, "protocol": "SCTP"}]}]))
+            inside("b", knock)
+            if heard:
+                assert caught.recv(200)
+            else:
+                with pytest.raises(TimeoutError):
+                    caught.recv(200)

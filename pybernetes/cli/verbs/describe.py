@@ -25,6 +25,7 @@ REGISTRY: dict[tuple[str, str], str] = {
     ("", "ServiceAccount"): "others:service_account",
     ("", "ReplicationController"): "workloads:replica_set",
     ("scheduling.k8s.io", "PriorityClass"): "others:priority_class",
+    ("networking.k8s.io", "NetworkPolicy"): "network_policy:network_policy",
     ("apps", "Deployment"): "workloads:deployment",
     ("apps", "ReplicaSet"): "workloads:replica_set",
     ("apps", "StatefulSet"): "workloads:stateful_set",

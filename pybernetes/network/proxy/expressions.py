@@ -20,7 +20,7 @@ NETWORK, TRANSPORT = 1, 2
 EQUAL, UNEQUAL = 0, 1
 #: IPS_DST_NAT of the conntrack status.
 STATUS_DNAT = 0x20
-STATE_NEW = 0x8
+STATE_NEW, STATE_RELATED = 0x8, 0x4
 RANDOM_FULLY = 0x10
 
 
@@ -129,7 +129,7 @@ def address_type(register: int, *, source: bool) -> bytes:
 
 
 def conntrack(key: int, register: int) -> bytes:
-    """0: state, 2: status."""
+    """0: state, 1: direction, 2: status."""
     return _expression("ct", _register(1, register), u32(2, key))
 
 

@@ -1,8 +1,13 @@
 """NetworkPolicy: the table that judges forwarded packets, and the component that keeps it.
 
-A packet of a new connection passes two lookups: by its source, the Pod's way out, and by its destination, the Pod's
-way in; Pods for which the same holds share a chain. Connections that are established pass. The table is made anew, in
-one transaction, when what it says changes; while there are no policies there is no table, and Pods are not watched.
+A packet passes two lookups: by its source, the Pod's way out, and by its destination, the Pod's way in; Pods for which
+the same holds share a chain. Answers pass unseen, and so does what a Pod sends to itself through a Service. All other
+packets are judged, not only the first of a connection, so that a policy that comes also ends what was open before it.
+The table is made anew, in one transaction, when what it says changes; while there are no policies there is no table,
+and Pods are not watched.
+
+Only forwarded packets are judged: the node reaches its Pods (probes), and Pods reach their node, where the cluster's
+DNS is, whatever the policies say. That is the API's own exception.
 """
 
 from __future__ import annotations
@@ -73,11 +78,15 @@ class PolicyLayout(Layout):
                     chain = chains[direction, verdicts] = f"{direction}-{len(chains)}"
                     yield from self._judge(chain, direction, verdicts)
                 jumps[f"{direction}-pods"].append((self.address(pod), (x.JUMP, chain)))
+        yield self._set("itself", (address, address))
         yield self._chain("forward", "filter", 2, 10)
-        new = [x.conntrack(0, 0), x.bitwise(0, 0, x.host32(x.STATE_NEW), bytes(4)), x.compare(0, bytes(4))]
-        yield self.rule("forward", *new, x.verdict(x.ACCEPT))
+        related = [x.conntrack(0, 0), x.bitwise(0, 0, x.host32(x.STATE_RELATED), bytes(4))]
+        yield self.rule("forward", *related, x.compare(0, bytes(4), x.UNEQUAL), x.verdict(x.ACCEPT))
+        yield self.rule("forward", x.conntrack(1, 0), x.compare(0, b"\x01"), x.verdict(x.ACCEPT))
+        yield self.rule("forward", self._saddr(0), self._daddr(self.words), x.lookup("itself", 0), x.verdict(x.ACCEPT))
         yield self.rule("forward", self._saddr(0), x.verdict_map("egress-pods", 0))
         yield self.rule("forward", self._daddr(0), x.verdict_map("ingress-pods", 0))
+        jumps["itself"] = [(2 * self.address(pod), None) for pod in pods]
         for name, entries in jumps.items():
             yield from self.elements(NEWSETELEM, name, entries)
 
