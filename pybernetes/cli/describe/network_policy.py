@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.aio import clock
@@ -39,7 +40,7 @@ def network_policy(session: Session, value: Object) -> str:
     return w.render()
 
 
-def _rules(w: Lines, direction: str, rules: list[Object], key: str, word: str) -> None:
+def _rules(w: Lines, direction: str, rules: Sequence[Object], key: str, word: str) -> None:
     if not rules:
         w.add(2, f"<none> (Selected pods are isolated for {direction} connectivity)")
     for number, rule in enumerate(rules):
