@@ -164,9 +164,9 @@ def _attached(session: Session, flags: Flags, target: Target, stdin: bool, tty: 
             attach(session, pod, "", stdin, tty, flags.on("quiet"))
         except (APIError, CLIError) as error:
             session.warn(f"warning: couldn't attach to pod/{target.name}, falling back to streaming logs: {error}")
-            _logs(session, target)
+            show_logs(session, target)
     else:
-        _logs(session, target)
+        show_logs(session, target)
     if restart == "Always" and not flags.on("rm"):
         return None
     if restart != "Never":
@@ -182,10 +182,12 @@ def _attached(session: Session, flags: Flags, target: Target, stdin: bool, tty: 
     return None
 
 
-def _logs(session: Session, target: Target) -> None:
+def show_logs(session: Session, target: Target, container: str = "") -> None:
+    """All that a container has printed so far."""
     import sys
 
-    reply = session.open("GET", target.path("log"), accept="*/*")
+    query = {"container": container} if container else {}
+    reply = session.open("GET", target.path("log"), query=query, accept="*/*")
     session.out.flush()
     for chunk in reply.chunks():
         sys.stdout.buffer.write(chunk)
