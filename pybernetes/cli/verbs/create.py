@@ -100,7 +100,7 @@ def _generating(generator: Generator, path: str) -> Run:
             if generator.said:
                 raise CLIError(f"failed to create {generator.said}: {error}") from None
             raise
-        writer.report(made, f"{resource.shown}/{names[0]}", "created")
+        writer.report(made, f"{resource.shown}/{value['metadata']['name']}", "created")
         return None
 
     return generate
