@@ -75,6 +75,10 @@ PODS = [
     pod("plain", f"echo started; echo complaint >&2; {FOREVER}"),
     pod("resize", FOREVER, container={"resources": RESIZABLE}),
     pod("guaranteed", FOREVER, container={"resources": {"limits": {"cpu": "50m", "memory": "30Mi"}}}),
+    pod("resize-restart", FOREVER, restartPolicy="OnFailure",
+        container={"resources": RESIZABLE, "resizePolicy": [
+            {"resourceName": what, "restartPolicy": "RestartContainer"} for what in ("cpu", "memory")]}),
+    pod("sysctl-unsafe", FOREVER, securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1000"}]}),
     pod("live", FOREVER, metadata={"labels": {"k": "old"}, "annotations": {"a": "old"}},
         container={"volumeMounts": [{"name": n, "mountPath": f"/{n}"} for n in ("cm", "sec", "opt", "down", "proj")]},
         volumes=[{"name": "cm", "configMap": {"name": "live"}}, {"name": "sec", "secret": {"secretName": "live"}},
@@ -270,6 +274,26 @@ def test_resize_of_guaranteed(running: RealCluster) -> None:
     assert status["restartCount"] == 0 and get(running, "guaranteed")["status"]["qosClass"] == "Guaranteed"
     whole = json.loads(running.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/guaranteed/resize").stdout)
     assert whole["spec"] == get(running, "guaranteed")["spec"]
+
+
+def test_resize_with_a_restart(running: RealCluster) -> None:
+    """More than the Pod's cgroup allowed before; and a container that stops well, in a Pod that ends when they do."""
+    wanted = {"requests": {"cpu": "60m", "memory": "40Mi"}, "limits": {"cpu": "150m", "memory": "60Mi"}}
+    status = resize(running, "resize-restart", wanted)
+    assert status["restartCount"] == 1 and status["allocatedResources"] == wanted["requests"]
+    running.wait(*HERE, "--for=condition=Ready", "pod/resize-restart")
+    told = events(running, "resize-restart")
+    assert "ResizeStarted" in told and "ResizeCompleted" in told
+
+
+def test_refused_at_the_node(running: RealCluster) -> None:
+    def refused() -> Any:
+        status = get(running, "sysctl-unsafe")["status"]
+        return status if status["phase"] == "Failed" else None
+
+    status = until(refused)
+    assert status["reason"] == "SysctlForbidden" and "containerStatuses" not in status
+    assert status["message"] == 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
 
 
 def test_volumes_follow(running: RealCluster) -> None:

@@ -21,6 +21,7 @@ from pybernetes.node.cri import AlreadyExists, CRIError, Unsupported
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import handlers, hosts, mounts
+from pybernetes.node.kubelet.cgroups import pod_limits
 from pybernetes.node.kubelet.configs import POD_UID, Surroundings, container_config, container_resources, sandbox_config
 from pybernetes.node.kubelet.environment import ConfigError, References, build
 from pybernetes.node.kubelet.host import Host, offload, write_file
@@ -61,6 +62,8 @@ class Executor:
         #: tell(type, reason, message, container name or "")
         self.tell = tell
         self._sandbox_config: t.PodSandboxConfig | None = None
+        #: What the pod's cgroup was last given; None: not known since this process began.
+        self._limits: tuple[int, int, int] | None = None
 
     async def perform(self, command: do.Operation, op: Op) -> None:
         """Carry out one operation."""
@@ -118,6 +121,7 @@ class Executor:
             raise OperationError("CreatePodSandboxError", text, clock.timestamp() + 60, config=True)
         config = self.sandbox_config(attempt)
         await offload(host.config, self._prepare, pod, config.log_directory)
+        self._limits = pod_limits(pod)
         handler = await self._runtime_handler(pod)
         try:
             try:
@@ -181,6 +185,7 @@ class Executor:
             say("Warning", "Failed", f"Error: {error}")
             raise OperationError("CreateContainerError", str(error)) from None
         op.interruptible = False
+        await self._fit_cgroup(pod)
         last = state.latest(container.name)
         if last is not None and last.state == EXITED:
             entry = state.back_off.get(container.name)
@@ -410,10 +415,27 @@ class Executor:
         wanted = resources_of(container)
         if "cpu" not in wanted.get("limits", {}):
             resources = msgspec.structs.replace(resources, cpu_quota=-1)
-        # While it changes the pod's own limit must not be below the sum of its containers' old or new ones.
-        await offload(self.host.config, self.host.cgroups.update, pod)
+        if limit := resources.memory_limit_in_bytes:
+            await self._check_memory(run, limit)
+        # A container's limit may never be above its pod's: more goes to the pod first, less to the container.
+        await self._fit_cgroup(pod)
         await self.host.runtime.update_container_resources(run.id, resources)
+        await offload(self.host.config, self.host.cgroups.update, pod)
         run.resources = wanted
+
+    async def _fit_cgroup(self, pod: Pod) -> None:
+        """Bring the limits of the pod's cgroup in line with the pod, if they may not be."""
+        if (limits := pod_limits(pod)) != self._limits:
+            await offload(self.host.config, self.host.cgroups.update, pod)
+            self._limits = limits
+
+    async def _check_memory(self, run: Run, limit: int) -> None:
+        """A limit below what is in use now would kill the container. Raises OperationError."""
+        stats = (await self.host.runtime.container_stats(run.id)).memory
+        used = (stats.working_set_bytes or 0) if stats else 0  # the rest can be reclaimed
+        if used > limit:
+            text = f'attempting to set container "{run.name}" memory limit ({limit}) below current usage ({used})'
+            raise OperationError("Error", text, config=True)
 
     # --- leaving ---
 

@@ -54,7 +54,7 @@ def take_status(run: Run, status: t.ContainerStatus) -> None:
 
 
 def _termination_message(pod: Pod, paths: Paths, run: Run, status: t.ContainerStatus) -> str:
-    """What the container left in its termination file; else by policy the end of its log; else the runtime's words."""
+    """The runtime's words, if it has any; then what the container left in its termination file, or in its log."""
     container = find_container(pod, run.name)
     text = ""
     with contextlib.suppress(OSError):
@@ -66,9 +66,7 @@ def _termination_message(pod: Pod, paths: Paths, run: Run, status: t.ContainerSt
         metadata = pod.metadata
         log = paths.log_file(metadata.namespace, metadata.name, metadata.uid, run.name, run.restart_count)
         text = tail_for_message(log)
-    if not text and status.message:
-        text = status.message
-    return text
+    return ": ".join(part for part in (status.message, text) if part)
 
 
 @dataclass(slots=True)

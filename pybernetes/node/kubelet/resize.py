@@ -7,10 +7,14 @@ difference to the pod's spec is what is left to do. Whether the node has room fo
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import msgspec
+
 from pybernetes.api.core_v1 import Container, Pod
 from pybernetes.machinery import quantity
 from pybernetes.node.kubelet.restarts import AnyContainer
-from pybernetes.node.kubelet.state import PodState, Run
+from pybernetes.node.kubelet.state import RUNNING, PodState, Run
 
 RESIZABLE = ("cpu", "memory")
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
@@ -41,7 +45,7 @@ def differs(old: Resources | None, new: Resources) -> set[str]:
     return changed
 
 
-def wants_resize(pod: Pod, container: Container, run: Run) -> bool:
+def wants_resize(pod: Pod, container: AnyContainer, run: Run) -> bool:
     """Whether a running container has other resources than its spec says."""
     return run.resources is not None and bool(differs(run.resources, resources_of(container)))
 
@@ -53,9 +57,57 @@ def needs_restart(container: Container, changed: set[str]) -> bool:
     )
 
 
-def in_progress(pod: Pod, state: PodState) -> bool:
-    """Some running container's resources are not yet those of its spec."""
-    return any(
-        (run := state.latest(c.name)) is not None and run.state == "running" and wants_resize(pod, c, run)
-        for c in (*pod.spec.containers, *(pod.spec.init_containers or ()))
-    )
+class Progress(NamedTuple):
+    """How far a resize is: its condition ("" when there is none to do), with reason and message."""
+
+    condition: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+NOTHING = Progress()
+
+
+def progress(pod: Pod, state: PodState) -> Progress:
+    """The resize that is refused, or under way, or failing."""
+    if PENDING in state.resize:
+        return Progress(PENDING, *state.resize[PENDING])
+    found = NOTHING
+    for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
+        run = state.latest(container.name)
+        if run is None or not wants_resize(pod, container, run):
+            continue
+        if trouble := state.trouble.get(f"resize/{container.name}"):
+            return Progress(IN_PROGRESS, "Error", trouble.message)
+        if run.state == RUNNING or (run.kill is not None and run.kill.restart):
+            found = Progress(IN_PROGRESS)
+    return found
+
+
+def event(pod: Pod, before: Progress, after: Progress) -> tuple[str, str, str] | None:
+    """The event (type, reason, message) of a step from one progress to the next."""
+    if before == after:
+        return None
+    if after.condition == PENDING:
+        return "Warning", f"Resize{after.reason}", _summary(pod, f"Pod resize {after.reason}", after.message)
+    if after.condition == IN_PROGRESS and after.reason:
+        return "Warning", "ResizeError", _summary(pod, "Pod resize error", after.message)
+    if after.condition == IN_PROGRESS:
+        return ("Normal", "ResizeStarted", _summary(pod, "Pod resize started")) if not before.reason else None
+    if before.condition == IN_PROGRESS:
+        return "Normal", "ResizeCompleted", _summary(pod, "Pod resize completed")
+    return None
+
+
+def _summary(pod: Pod, text: str, error: str = "") -> str:
+    """The text, and what all containers ask for now."""
+    groups = {"initContainers": pod.spec.init_containers or [], "containers": pod.spec.containers}
+    shown: dict[str, Any] = {
+        name: [{"name": c.name, "resources": c.resources or {}} for c in group]
+        for name, group in groups.items()
+        if group
+    }
+    shown["generation"] = pod.metadata.generation
+    if error:
+        shown["error"] = error
+    return f"{text}: {msgspec.json.encode(shown).decode()}"

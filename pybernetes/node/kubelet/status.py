@@ -8,6 +8,7 @@ leaves them alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from pybernetes.aio.clock import format_rfc3339
 from pybernetes.api.core_v1 import (
@@ -60,19 +61,19 @@ def make(
         qos_class=pod.status.qos_class or qos_class(pod),
         start_time=format_rfc3339(state.start_time) if state.start_time else pod.status.start_time,
     )
-    if host_ips:
-        status.host_ip = host_ips[0]
-        status.host_ips = [HostIP(ip=ip) for ip in host_ips]
     if state.rejected:
         status.phase, status.reason, status.message = FAILED, state.rejected.reason, state.rejected.message
         return status
+    if host_ips:
+        status.host_ip = host_ips[0]
+        status.host_ips = [HostIP(ip=ip) for ip in host_ips]
     over = _over(state)
     builder = _Statuses(pod, state, now, runtime, over)
     waiting_reason = "PodInitializing" if init_containers(pod) else "ContainerCreating"
     init = [builder.make(c, "PodInitializing", init=True) for c in init_containers(pod)]
     main = [builder.make(c, waiting_reason) for c in pod.spec.containers]
     extra = [builder.make(c, "ContainerCreating") for c in ephemeral_containers(pod)]
-    status.phase = _phase(pod, previous, init, main, over)
+    status.phase = _phase(pod, state, previous, init, main, over)
     status.init_container_statuses = init or None
     status.container_statuses = main or None
     status.ephemeral_container_statuses = extra or None
@@ -194,6 +195,9 @@ class _Statuses:
             whose = f"container={container.name} pod={full_name(self.pod)}"
             message = f"back-off {duration(int(pause))} restarting failed {whose}"
             status.last_state, status.state = status.state, _waiting("CrashLoopBackOff", message)
+        elif self.state.terminating_since is None and not restarts(self.pod, container, replace(run, kill=None)):
+            # Ended by us only to be started anew: by its policy it would seem to have ended for good.
+            status.last_state, status.state = status.state, _waiting("ContainerCreating")
 
     def _state(self, run: Run) -> ContainerState:
         if run.state == RUNNING:
@@ -261,28 +265,30 @@ def duration(seconds: int) -> str:
 # --- phase ------------------------------------------------------------------------------------------------------
 
 
-def _phase(pod: Pod, previous: PodStatus, init: list[ContainerStatus], main: list[ContainerStatus], over: bool) -> str:
+def _phase(
+    pod: Pod, state: PodState, previous: PodStatus, init: list[ContainerStatus], main: list[ContainerStatus], over: bool
+) -> str:
     if previous.phase in (SUCCEEDED, FAILED):
         return previous.phase
     policy = pod.spec.restart_policy or "Always"
     pending, failed, running, waiting, stopped, succeeded = 0, 0, 0, 0, 0, 0
     for container, status in zip(init_containers(pod), init, strict=True):
-        state = status.state or ContainerState()
+        now = status.state or ContainerState()
         if is_sidecar(container):
-            if state.running:
+            if now.running:
                 running += 1
                 pending += not status.started
-            elif not state.terminated and not (status.last_state and status.last_state.terminated):
+            elif not now.terminated and not (status.last_state and status.last_state.terminated):
                 pending += 1
-        elif state.terminated:
-            failed += state.terminated.exit_code != 0 and (container.restart_policy or policy) == "Never"
-            pending += state.terminated.exit_code != 0
+        elif now.terminated:
+            failed += now.terminated.exit_code != 0 and (container.restart_policy or policy) == "Never"
+            pending += now.terminated.exit_code != 0
         else:
             pending += 1
     for status in main:
-        state, last = status.state or ContainerState(), status.last_state or ContainerState()
-        done = state.terminated or last.terminated
-        if state.running:
+        now, last = status.state or ContainerState(), status.last_state or ContainerState()
+        done = now.terminated or last.terminated
+        if now.running:
             running += 1
         elif done:
             stopped += 1
@@ -299,16 +305,18 @@ def _phase(pod: Pod, previous: PodStatus, init: list[ContainerStatus], main: lis
         return PENDING
     if running:
         return RUNNING_PHASE
-    if stopped and all(_ended_for_good(pod, c, s) for c, s in zip(pod.spec.containers, main, strict=True)):
+    if stopped and all(_ended_for_good(pod, state, c, s) for c, s in zip(pod.spec.containers, main, strict=True)):
         return SUCCEEDED if stopped == succeeded else FAILED
     return RUNNING_PHASE if stopped else PENDING
 
 
-def _ended_for_good(pod: Pod, container: Container, status: ContainerStatus) -> bool:
-    state = status.state.terminated if status.state else None
-    if state is None:
+def _ended_for_good(pod: Pod, state: PodState, container: Container, status: ContainerStatus) -> bool:
+    ended = status.state.terminated if status.state else None
+    if ended is None:
         return False
-    run = Run("", container.name, 0, "", state=EXITED, exit_code=state.exit_code)
+    run = state.latest(container.name)  # it knows whether it was ended only to be started anew
+    if run is None or run.state != EXITED:
+        run = Run("", container.name, 0, "", state=EXITED, exit_code=ended.exit_code)
     return not restarts(pod, container, run)
 
 
@@ -334,10 +342,9 @@ def _conditions(
         ("ContainersReady", *containers_ready),
         ("PodScheduled", True, "", ""),
     ]
-    for kind, (reason, message) in state.resize.items():
-        found.append((kind, True, reason, message))
-    if resize.PENDING not in state.resize and resize.IN_PROGRESS not in state.resize and resize.in_progress(pod, state):
-        found.append((resize.IN_PROGRESS, True, "", ""))
+    resizing = resize.progress(pod, state)
+    if resizing.condition:
+        found.append((resizing.condition, True, resizing.reason, resizing.message))
     if state.ending and state.ending.disruption:
         found.append(("DisruptionTarget", True, state.ending.disruption, state.ending.message))
     known = {c.type: c for c in (*(pod.status.conditions or ()), *(previous.conditions or ()))}

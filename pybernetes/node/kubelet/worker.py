@@ -21,6 +21,7 @@ from pybernetes.client.events import reference_to
 from pybernetes.machinery.errors import StatusError
 from pybernetes.node.cri import CRIError
 from pybernetes.node.kubelet import commands as do
+from pybernetes.node.kubelet import resize
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.executor import Executor, OperationError
 from pybernetes.node.kubelet.host import Host
@@ -52,6 +53,8 @@ class PodWorker:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._nursery: Nursery | None = None
         self._refresh_again = False
+        #: Condition, reason and message of the resize under way, as events last told it.
+        self._resize = resize.NOTHING
         self._executor = Executor(host, lambda: self.pod, self.state, self._wake.set, self._start_probes, self._tell)
 
     # --- what happens to it ---
@@ -236,6 +239,8 @@ class PodWorker:
         if self._tasks.get(key) is task:
             del self._tasks[key]
             self.state.ops.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:  # a mistake of ours, logged: not at once
+            self._failed(key.removeprefix("start/"), "InternalError", repr(error), None)
         self._wake.set()
 
     async def _operate(self, command: do.Operation, op: Op) -> None:
@@ -290,12 +295,19 @@ class PodWorker:
             )
         self.host.events.event(reference, kind, reason, message)
 
+    def _tell_resize(self) -> None:
+        """An event for each step of an in-place resize."""
+        before, self._resize = self._resize, resize.progress(self.pod, self.state)
+        if event := resize.event(self.pod, before, self._resize):
+            self._tell(*event, "")
+
     def _sync_status(self) -> None:
         """Compute the status; write it if it is not what the API has."""
         host, state = self.host, self.state
         self.status = statuses.make(
             self.pod, state, clock.timestamp(), host.facts.ips, host.facts.runtime_name, self.status
         )
+        self._tell_resize()
         target = self.mirror if self.static else self.pod
         final = statuses.is_final(self.pod, state)
         if state.removed or target is None or "status" in state.ops:
@@ -402,9 +414,10 @@ def status_patch(uid: str, old: PodStatus, new: PodStatus) -> dict[str, Any]:
             body[name] = None
     if "conditions" in body:
         known = {c["type"]: c for c in before.get("conditions") or ()}
-        mine = {c["type"] for c in body["conditions"]}
+        own = body.pop("conditions") or []  # none at all: refused at admission
+        mine = {c["type"] for c in own}
         changed = []
-        for condition in body["conditions"]:
+        for condition in own:
             known_one = known.get(condition["type"])
             if known_one == condition:
                 continue
@@ -413,7 +426,8 @@ def status_patch(uid: str, old: PodStatus, new: PodStatus) -> dict[str, Any]:
         for kind in ("PodResizePending", "PodResizeInProgress"):
             if kind in known and kind not in mine:
                 changed.append({"$patch": "delete", "type": kind})
-        body["conditions"] = changed
+        if changed:
+            body["conditions"] = changed
     for name in ("podIPs", "hostIPs"):  # merged by address: replace, or old addresses stay
         if body.get(name) and before.get(name):
             body[name] = [{"$patch": "replace"}, *body[name]]

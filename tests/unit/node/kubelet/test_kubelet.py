@@ -542,6 +542,25 @@ async def test_resize_in_place(tmp_path: Path) -> None:
         await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
         found = await world.until("p", lambda p: condition(p, "PodResizePending")[1] == "Infeasible")
         assert found.status.container_statuses[0].resources.limits == {"cpu": "400m"}
+        told = [(reason, message) for reason, message in await world.events("p") if reason.startswith("Resize")]
+        assert [reason for reason, _ in told] == ["ResizeStarted", "ResizeCompleted", "ResizeInfeasible"]
+        summary = '{"containers":[{"name":"main","resources":{"limits":{"cpu":"400m"},"requests":{"cpu":"100m"}}}],'
+        assert told[1][1] == f'Pod resize completed: {summary}"generation":2}}'
+
+
+async def test_memory_limit_below_usage(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("p", {"name": "main", "resources": {"limits": {"memory": "64Mi"}}}))
+        await world.until("p", ready)
+        for limit in ("1Ki", "128Mi"):
+            resources = {"limits": {"memory": limit}, "requests": {"memory": limit}}
+            body = {"spec": {"containers": [{"name": "main", "resources": resources}]}}
+            await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+            if limit == "1Ki":
+                found = await world.until("p", lambda p: condition(p, "PodResizeInProgress")[1] == "Error")
+                assert "memory limit (1024) below current usage (" in condition(found, "PodResizeInProgress")[2]
+        found = await world.until("p", lambda p: p.status.container_statuses[0].resources.limits["memory"] == "128Mi")
+        assert "ResizeError" in [reason for reason, _ in await world.events("p")]
 
 
 async def test_too_full_empty_dir(tmp_path: Path) -> None:
@@ -556,16 +575,19 @@ async def test_too_full_empty_dir(tmp_path: Path) -> None:
         assert condition(found, "DisruptionTarget")[:2] == ("True", "TerminationByKubelet")
 
 
-async def test_resize_that_needs_a_restart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stops_well", [{}, {"command": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000"]}])
+async def test_resize_that_needs_a_restart(tmp_path: Path, stops_well: dict[str, Any]) -> None:
     async with World(tmp_path) as world:
         resources = {"requests": {"memory": "10Mi"}, "limits": {"memory": "20Mi"}}
         policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
-        await world.create(pod("p", {"name": "main", "resources": resources, "resizePolicy": policy}))
+        container = {"name": "main", "resources": resources, "resizePolicy": policy, **stops_well}
+        await world.create(pod("p", container, restartPolicy="OnFailure"))
         await world.until("p", ready)
         body = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"memory": "40Mi"}}}]}}
         await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
         found = await world.until("p", lambda p: count(p) == 1 and ready(p))
         assert found.status.container_statuses[0].resources.limits == {"memory": "40Mi"}
+        assert {p.status.phase for p in world.seen if p.metadata.name == "p"} <= {"Pending", "Running"}
 
 
 async def test_runtime_away_for_a_while(tmp_path: Path) -> None:

@@ -171,6 +171,8 @@ def test_status_patch_says_only_what_changed() -> None:
             "conditions": [{"type": "Ready", "status": "True", "reason": None}],
         },
     }
+    refused = PodStatus(phase="Failed", message="gone", reason="SysctlForbidden")
+    assert status_patch("u", old, refused)["status"] == {"phase": "Failed", "reason": "SysctlForbidden"}
 
 
 def test_eviction_rank() -> None:
