@@ -14,6 +14,7 @@ from pathlib import Path
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import node_host
 from pybernetes.bootstrap.cluster import Cluster
+from pybernetes.bootstrap.node_identity import NodeIdentity, until_ready
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
@@ -50,7 +51,14 @@ class Agent:
         cluster, node = self.config.cluster, self.config.node
         containerd = Containerd(node_host.containerd_config(cluster, node))
         runtime = CRIClient(containerd.config.socket)
-        transport, network_transport = self._transport("kubelet.conf"), self._transport("kube-proxy.conf")
+        identity = NodeIdentity(cluster, node) if cluster.state.member is not None else None
+        if identity is not None:
+            await identity.bootstrap()
+        transport = self._transport("kubelet.conf")
+        kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
+        if identity is not None and not identity.proxy_file.exists():
+            await until_ready(identity.client_certificates(kubelet.client)[1])
+        network_transport = self._transport("kube-proxy.conf")
         informers = InformerFactory(Client(network_transport))  # proxy and DNS read the same objects
         try:
             async with asyncio.TaskGroup() as group:
@@ -69,13 +77,16 @@ class Agent:
                 await containerd.ready.wait()
                 for archive in archives:
                     await import_archive(runtime, archive)
-                await network.ready.wait()
+                if identity is None:
+                    await network.ready.wait()
                 web = node_host.ingress_config(cluster, node)
                 if web is not None:
                     group.create_task(self._ingress(web), name="ingress")
-                kubelet = Kubelet(self._kubelet(), Client(transport), runtime)
                 group.create_task(kubelet.run(), name="kubelet")
                 await kubelet.ready.wait()
+                await network.ready.wait()
+                if identity is not None:
+                    await self._join(identity, kubelet, network, group)
                 if names is not None:
                     await names.ready.wait()
                 await services.ready.wait()
@@ -92,6 +103,17 @@ class Agent:
         finally:
             await transport.close()
 
+    async def _join(
+        self, identity: NodeIdentity, kubelet: Kubelet, network: overlay.NodeNetwork, group: asyncio.TaskGroup
+    ) -> None:
+        """What a member has to remember, and the certificates that it keeps."""
+        self.config.cluster.remember_range(self.config.node, await network.ready.wait())
+        for own in identity.client_certificates(kubelet.client):
+            group.create_task(own.run(), name=f"certificate-{own.config.common_name}")
+        serving = identity.serving_certificate(kubelet.client, kubelet)
+        group.create_task(serving.run(), name="certificate-serving")
+        await serving.ready.wait()
+
     def _transport(self, file: str) -> HTTPTransport:
         path = self.config.cluster.node_kubeconfigs(self.config.node) / file
         return HTTPTransport(kubeconfig.load([path], explicit=True).connection())
@@ -99,7 +121,7 @@ class Agent:
     def _dns(self) -> dns.Config:
         cluster, node = self.config.cluster, self.config.node
         state = cluster.state
-        address = state.node_address(node)
+        address = state.dns_listens(node)
         # A resolv.conf in the cluster's directory goes before the machine's.
         files = (cluster.directory / "resolv.conf", Path("/etc/resolv.conf"))
         loopback = "" if cluster.node_netns(node) is None else state.machine_address
@@ -114,6 +136,9 @@ class Agent:
     def _kubelet(self) -> KubeletConfig:
         cluster, node = self.config.cluster, self.config.node
         directory, address = cluster.node_directory(node), cluster.state.node_address(node)
+        certificate, key = directory / "kubelet.crt", directory / "kubelet.key"
+        if cluster.state.member is not None:
+            certificate = key = NodeIdentity(cluster, node).serving_file
         return KubeletConfig(
             node_name=node,
             node_ips=(address,),
@@ -124,8 +149,8 @@ class Agent:
             cluster_domain=cluster.state.domain,
             address=address,
             port=self.config.kubelet_port,
-            tls_cert=directory / "kubelet.crt",
-            tls_key=directory / "kubelet.key",
+            tls_cert=certificate,
+            tls_key=key,
             client_ca=cluster.pki / "ca.crt",
             cgroup_root=node_host.cgroup_root(cluster, node),
         )

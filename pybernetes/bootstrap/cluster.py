@@ -37,6 +37,25 @@ class NodeState(msgspec.Struct):
 
     name: str
     index: int = 0
+    #: The Pod range, where the cluster and not this machine gave it out; "" before that, and with `up`.
+    pod_cidr: str = ""
+
+
+class Member(msgspec.Struct):
+    """This machine's part in a cluster of several, as `init` or `join` decided it."""
+
+    #: Address of this machine for the other nodes.
+    address: str
+    #: `host:port` under which all members find the API.
+    endpoint: str
+    #: Whether the control plane runs here as well.
+    control_plane: bool = True
+    #: Further names of the API server, for its certificate.
+    names: list[str] = []
+    #: Whether systemd keeps the processes.
+    systemd: bool = False
+    #: What `reset` is to remove outside of the data directory.
+    made: list[str] = []
 
 
 class ClusterState(msgspec.Struct):
@@ -66,6 +85,8 @@ class ClusterState(msgspec.Struct):
     node_grace: float = 50.0
     #: Flags of the API server, by name.
     apiserver_flags: dict[str, Any] = {}
+    #: None: all of the cluster is on this machine.
+    member: Member | None = None
 
     @property
     def dns_address(self) -> str:
@@ -97,15 +118,21 @@ class ClusterState(msgspec.Struct):
 
     def node_address(self, name: str) -> str:
         """The address by which the others know a node."""
+        if self.member is not None:
+            return self.member.address
         return str(ipaddress.ip_network(self.node_cidr)[1 + self.node(name).index])
 
     def node_pod_cidr(self, name: str) -> str:
-        """The Pod range of a node of this machine: a /24."""
+        """The Pod range of a node of this machine: a /24. A member has "" before the cluster gave it one."""
+        if self.member is not None:
+            return self.node(name).pod_cidr
         return self.local_ranges[self.node(name).index]
 
     @property
     def local_ranges(self) -> list[str]:
-        """The Pod ranges that this machine's nodes have, or those that it may yet get."""
+        """The Pod ranges that this machine's nodes have, or those that it may yet get. A member hands out none."""
+        if self.member is not None:
+            return []
         return [str(cidr) for cidr in ipaddress.ip_network(self.local_pod_cidr).subnets(new_prefix=24)]
 
     @property
@@ -118,8 +145,14 @@ class ClusterState(msgspec.Struct):
         """Where further nodes, in their namespaces, find the API server."""
         return f"https://{self.machine_address}:{self.api_port}"
 
+    def dns_listens(self, name: str) -> str:
+        """Where the DNS of a node answers: at its address, or for members at one that each machine has for itself."""
+        return self.machine_address if self.member is not None else self.node_address(name)
+
     @property
     def server(self) -> str:
+        if self.member is not None:
+            return f"https://{self.member.endpoint}"
         return f"https://{self.api_host}:{self.api_port}"
 
 
@@ -160,6 +193,13 @@ class Cluster:
             return None
         digest = hashlib.sha256(str(self.directory).encode()).hexdigest()[:6]
         return Path("/run/netns") / f"pybernetes-{digest}-{node}"
+
+    def remember_range(self, node: str, cidr: str) -> None:
+        """Note the Pod range that the cluster gave to a node of this machine."""
+        known = self.state.node(node)
+        if known.pod_cidr != cidr:
+            known.pod_cidr = cidr
+            self.save()
 
     def save(self) -> None:
         """Write `cluster.json` in one step."""
@@ -224,8 +264,6 @@ def create(
     others = [cluster.state for cluster in all_clusters()]
     pod_cidr, service_cidr = _free_ranges(others)
     directory = Path(data_dir).resolve() if data_dir else home() / name
-    directory.mkdir(parents=True, exist_ok=True)
-    os.chmod(directory, 0o711)  # volumes below must be reachable for containers with other user ids
     if store == "sqlite":
         store = f"sqlite://{directory / 'store.db'}"
     elif store == "memory":
@@ -248,10 +286,18 @@ def create(
         node_grace=node_grace,
     )
     add_nodes(state, nodes)
+    return establish(state, data_dir)
+
+
+def establish(state: ClusterState, data_dir: str | None) -> Cluster:
+    """Write down a cluster that is decided, and make it known by its name."""
+    directory = Path(data_dir).resolve() if data_dir else home() / state.name
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chmod(directory, 0o711)  # volumes below must be reachable for containers with other user ids
     cluster = Cluster(directory, state)
     cluster.save()
-    if data_dir and directory != (home() / name).resolve():
-        link = home() / name
+    if data_dir and directory != (home() / state.name).resolve():
+        link = home() / state.name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(directory)
@@ -291,13 +337,19 @@ def _port(host: str, wanted: int | None, taken: set[int]) -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
+    return not port_problem(host, port)
+
+
+def port_problem(host: str, port: int) -> str:
+    """Why nobody can listen there now; "" if one can."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+            probe.listen(1)
+        except OSError as error:
+            return str(error.strerror)
+    return ""
 
 
 def _free_ranges(others: list[ClusterState]) -> tuple[str, str]:

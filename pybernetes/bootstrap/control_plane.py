@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import apiserver_flags, cloud, ingress
+from pybernetes.bootstrap import apiserver_flags, cloud, ingress, renewal
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -62,6 +62,8 @@ class Config:
     scheduler: bool = True
     #: Nodes that only play running Pods, in this process.
     fake_nodes: int = 0
+    #: Makes certificates anew that are due, and names the files written. None: somebody else does.
+    renew: Callable[[], list[str]] | None = None
 
 
 class ControlPlane:
@@ -106,6 +108,8 @@ class ControlPlane:
                 self.fakes = fake_nodes.FakeNodes(fake_nodes.Config(count=self.config.fake_nodes), self.client(ADMIN))
                 group.create_task(self.fakes.run(), name="fake-nodes")
                 await self.fakes.ready.wait()
+            if self.config.renew is not None:
+                group.create_task(renewal.Renewal(self.config.renew).run(), name="certificate-renewal")
             await controllers.ready.wait()
             self.ready.set(self.address)
 
@@ -161,7 +165,8 @@ def node_ranges(cluster: Cluster) -> node_ipam.Config:
     def assigned(node: str) -> tuple[str, ...]:
         current = find("", str(cluster.directory))  # nodes come while we run
         known = {found.name for found in current.state.nodes} if current else set()
-        return (current.state.node_pod_cidr(node),) if current and node in known else ()
+        cidr = current.state.node_pod_cidr(node) if current and node in known else ""
+        return (cidr,) if cidr else ()
 
     return node_ipam.Config(
         cluster_cidrs=(state.pod_cidr,),
@@ -209,7 +214,8 @@ def configure(cluster: Cluster) -> Config:
         store=state.store,
         host=state.api_host,
         port=state.api_port,
-        advertise_address=state.machine_address if state.nodes else "",
+        advertise_address=state.node_address(state.nodes[0].name) if state.nodes else "",
+        dns_address=state.machine_address if state.nodes else "",
         node_dns=state.dns,
         pki=pki,
         service_cidrs=(state.service_cidr,),
@@ -228,4 +234,5 @@ def configure(cluster: Cluster) -> Config:
         ingress_class=state.ingress,
         cloud=cloud.of_machine(state),
         fake_nodes=state.fake_nodes,
+        renew=lambda: renewal.renew(cluster),
     )

@@ -29,6 +29,6 @@ def standard_class() -> IngressClass:
 def ensure_certificate(cluster: Cluster, authority: pki.KeyPair) -> None:
     """The certificate for hosts that have none of their own, signed by the cluster's authority."""
     path = cluster.directory / "ingress.pem"
-    if cluster.state.ingress and not path.exists():
+    if cluster.state.ingress and pki.due(path, pki.Config.renew_before):
         pair = pki.server(authority, "ingress", ("ingress.local",))
         pki.write(path, pair.certificate + pair.key, 0o600)

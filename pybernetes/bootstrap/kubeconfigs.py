@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ class Credentials(NamedTuple):
     authority: bytes
     client: pki.KeyPair | None = None
     token: str = ""
+    client_file: str = ""  # a PEM file of certificate and key, in place of `client`: for what is renewed
 
 
 class Spec(NamedTuple):
@@ -45,24 +46,32 @@ class Spec(NamedTuple):
 INGRESS = Spec("ingress.conf", "pybernetes:ingress")
 
 
+#: Those of a control plane, in kubeadm's names.
+CONTROL_PLANE = [
+    Spec("admin.conf", "kubernetes-admin", ("kubeadm:cluster-admins",)),
+    Spec("super-admin.conf", "kubernetes-super-admin", ("system:masters",)),
+    Spec("controller-manager.conf", "system:kube-controller-manager"),
+    Spec("scheduler.conf", "system:kube-scheduler"),
+]
+PROXY = "system:kube-proxy"
+
+
+def kubelet_spec(node_name: str) -> Spec:
+    """A kubelet's."""
+    return Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",))
+
+
 def specs(node_name: str) -> list[Spec]:
-    """The kubeconfigs of a control-plane node, in kubeadm's names where it has them."""
-    return [
-        Spec("admin.conf", "kubernetes-admin", ("kubeadm:cluster-admins",)),
-        Spec("super-admin.conf", "kubernetes-super-admin", ("system:masters",)),
-        Spec("controller-manager.conf", "system:kube-controller-manager"),
-        Spec("scheduler.conf", "system:kube-scheduler"),
-        *node_specs(node_name),
-        Spec("cloud-controller-manager.conf", "system:cloud-controller-manager"),
-        INGRESS,
-    ]
+    """The kubeconfigs of a machine with control plane and node, in kubeadm's names where it has them."""
+    cloud = Spec("cloud-controller-manager.conf", "system:cloud-controller-manager")
+    return [*CONTROL_PLANE, *node_specs(node_name), cloud, INGRESS]
 
 
 def node_specs(node_name: str) -> list[Spec]:
     """The kubeconfigs of any node."""
     return [
-        Spec("kubelet.conf", f"system:node:{node_name}", ("system:nodes",)),
-        Spec("kube-proxy.conf", "system:kube-proxy"),
+        kubelet_spec(node_name),
+        Spec("kube-proxy.conf", PROXY),
     ]
 
 
@@ -70,21 +79,18 @@ def ensure(
     directory: Path,
     server: str,
     authority: pki.KeyPair,
-    node_name: str,
+    wanted: list[Spec],
     *,
-    worker: bool = False,
-    more: Sequence[Spec] = (),
     cluster: str = "kubernetes",
     validity: float = pki.Config.validity,
     renew_before: float = pki.Config.renew_before,
 ) -> list[str]:
     """Make the components' kubeconfigs below `directory`; the names of the files written, none if all are well.
 
-    server: `https://host:port`; worker: only those of a node; more: besides.
-    A file is kept while it names this server and authority and its certificate lasts.
+    server: `https://host:port`. A file is kept while it names this server and authority and its certificate lasts.
     """
     written = []
-    for spec in (*(node_specs(node_name) if worker else specs(node_name)), *more):
+    for spec in wanted:
         path = directory / spec.file
         if path.exists() and _is_current(path, spec, server, authority, renew_before):
             continue
@@ -121,9 +127,32 @@ def render(cluster: str, user: str, credentials: Credentials, *, context: str = 
     if credentials.client is not None:
         lines.append(f"    client-certificate-data: {_data(credentials.client.certificate)}")
         lines.append(f"    client-key-data: {_data(credentials.client.key)}")
+    if credentials.client_file:
+        lines.append(f"    client-certificate: {json.dumps(credentials.client_file)}")
+        lines.append(f"    client-key: {json.dumps(credentials.client_file)}")
     if credentials.token:
         lines.append(f"    token: {json.dumps(credentials.token)}")
     return "\n".join(lines) + "\n"
+
+
+def render_public(server: str, authority: bytes) -> str:
+    """The kubeconfig of cluster-info: where the cluster is and whom to trust, and no user."""
+    return "\n".join(
+        [
+            "apiVersion: v1",
+            "kind: Config",
+            "clusters:",
+            "- cluster:",
+            f"    certificate-authority-data: {_data(authority)}",
+            f"    server: {json.dumps(server)}",
+            '  name: ""',
+            "contexts: null",
+            'current-context: ""',
+            "preferences: {}",
+            "users: null",
+            "",
+        ]
+    )
 
 
 def merge(path: Path, name: str, credentials: Credentials, *, owner: str) -> None:
@@ -164,6 +193,17 @@ def merge(path: Path, name: str, credentials: Credentials, *, owner: str) -> Non
         if not config.get("current-context"):
             config["current-context"] = name
         _write(path, config)
+
+
+def replace(path: Path, name: str, credentials: Credentials) -> None:
+    """Renew our entries `name` in a user's kubeconfig if they are there; without, or with a broken file, nothing."""
+    with contextlib.suppress(KubeconfigError):
+        config = _read(path) if path.exists() else {}
+        index = _index(_section(config, "clusters"), name)
+        if index is not None and _ours(config, name):
+            for extension in config["clusters"][index]["cluster"].get("extensions") or ():
+                if extension.get("name") == _MARK:
+                    merge(path, name, credentials, owner=extension["extension"]["owner"])
 
 
 def remove(path: Path, name: str) -> bool:

@@ -101,6 +101,8 @@ def _up(arguments: list[str]) -> int:
     if options.ingress_ports not in (None, cluster.state.ingress_ports):
         raise ClusterError("the cluster was made with --ingress-ports {},{}".format(*cluster.state.ingress_ports))
     step = _Steps(f'cluster "{cluster.state.name}" in {cluster.directory}')
+    if cluster.state.member is not None:
+        return _up_member(cluster, step, options.wait)
     with step("certificates"):
         credentials = ensure_credentials(cluster)
     deadline = clock.monotonic() + options.wait
@@ -135,6 +137,20 @@ def _up(arguments: list[str]) -> int:
     print(f"  kubectl --kubeconfig {cluster.kubeconfig} get nodes")
     if merge:
         print(f"  kubectl --context pybernetes-{cluster.state.name} get pods -A")
+    return 0
+
+
+def _up_member(cluster: Cluster, step: _Steps, patience: float) -> int:
+    """Start again what runs here of a cluster of several machines."""
+    from pybernetes.bootstrap import member_processes
+
+    member = cluster.state.member
+    if member is not None and member.control_plane:
+        with step("control plane"):
+            member_processes.start_control_plane(cluster, patience)
+    for node in cluster.state.nodes:
+        with step(f"node {node.name} Ready"):
+            member_processes.start_agent(cluster, node.name, patience)
     return 0
 
 
@@ -211,39 +227,67 @@ def _check_host() -> None:
 
 def ensure_credentials(cluster: Cluster) -> kubeconfigs.Credentials:
     """Certificates, component kubeconfigs and the admin's; the admin's credentials."""
+    renew(cluster, pki.Config.renew_before)
+    return _admin(cluster)
+
+
+def renew(cluster: Cluster, renew_before: float) -> list[str]:
+    """Make what is missing or ends within `renew_before` seconds; the names of the files written."""
     state = cluster.state
-    service_ip = _first_address(state.service_cidr)
     names = tuple(dict.fromkeys(("localhost", "127.0.0.1", state.api_host, *state.machine_addresses)))
     node = state.nodes[0].name if state.nodes else clusters.node_name()
-    pki.ensure(cluster.pki, pki.Config(node_name=node, service_ip=service_ip, cluster_domain=state.domain, names=names))
+    config = pki.Config(
+        node_name=node,
+        service_ip=_first_address(state.service_cidr),
+        cluster_domain=state.domain,
+        names=names,
+        renew_before=renew_before,
+    )
+    written = pki.ensure(cluster.pki, config)
     authority = pki.KeyPair((cluster.pki / "ca.crt").read_bytes(), (cluster.pki / "ca.key").read_bytes())
-    kubeconfigs.ensure(cluster.directory, state.server, authority, node, cluster=state.name)
+
+    def write(directory: Path, server: str, specs: list[kubeconfigs.Spec]) -> None:
+        written.extend(
+            kubeconfigs.ensure(directory, server, authority, specs, cluster=state.name, renew_before=renew_before)
+        )
+
+    write(cluster.directory, state.server, kubeconfigs.specs(node))
     for known in state.nodes:
         if known.index:
-            directory = cluster.node_directory(known.name)
-            more = (kubeconfigs.INGRESS,) if state.ingress else ()
-            kubeconfigs.ensure(
-                directory, state.node_server, authority, known.name, worker=True, more=more, cluster=state.name
-            )
+            wanted = [*kubeconfigs.node_specs(known.name), *((kubeconfigs.INGRESS,) if state.ingress else ())]
+            write(cluster.node_directory(known.name), state.node_server, wanted)
         certificate_file = cluster.node_directory(known.name) / "kubelet.crt"
-        if not certificate_file.exists():
+        if pki.due(certificate_file, renew_before):
             address = state.node_address(known.name)
             pair = pki.server(authority, f"system:node:{known.name}", (known.name, address))
             pki.write(certificate_file, pair.certificate, 0o644)
             pki.write(certificate_file.with_suffix(".key"), pair.key, 0o600)
+            written.append(f"{known.name}/kubelet.crt")
     ingress.ensure_certificate(cluster, authority)
     admin = cluster.directory / "admin-client.pem"
-    if not admin.exists() or not cluster.kubeconfig.exists():
+    if pki.due(admin, renew_before) or not cluster.kubeconfig.exists():
         pair = pki.client(authority, "kubernetes-admin", "kubeadm:cluster-admins")
         pki.write(admin, pair.certificate + pair.key, 0o600)
-    certificate, _, key = admin.read_bytes().partition(b"-----END CERTIFICATE-----\n")
-    pair = pki.KeyPair(certificate + b"-----END CERTIFICATE-----\n", key)
-    credentials = kubeconfigs.Credentials(state.server, authority.certificate, pair)
+        written.append(admin.name)
+        kubeconfigs.replace(kubeconfigs.user_path(), f"pybernetes-{state.name}", _admin(cluster))
+    return written
+
+
+def _admin(cluster: Cluster) -> kubeconfigs.Credentials:
+    """The admin's credentials; `kubeconfig` is made what they say."""
+    state = cluster.state
+    certificate, _, key = (cluster.directory / "admin-client.pem").read_bytes().partition(_END)
+    credentials = kubeconfigs.Credentials(
+        state.server, (cluster.pki / "ca.crt").read_bytes(), pki.KeyPair(certificate + _END, key)
+    )
     context = f"pybernetes-{state.name}"
     text = kubeconfigs.render(context, context, credentials, context=context)
     if not cluster.kubeconfig.exists() or cluster.kubeconfig.read_text() != text:
         pki.write(cluster.kubeconfig, text.encode(), 0o600)
     return credentials
+
+
+_END = b"-----END CERTIFICATE-----\n"
 
 
 def _first_address(network: str) -> str:
@@ -282,6 +326,8 @@ def _down(arguments: list[str]) -> int:
         if cluster is None:
             print(f'no cluster "{options.name}"; nothing to remove')
             continue
+        if cluster.state.member is not None:
+            raise ClusterError(f"this machine is a member of \"{cluster.state.name}\": 'pybernetes reset' takes it out")
         remove(cluster)
         print(f'cluster "{cluster.state.name}" is removed')
     return 0

@@ -58,7 +58,7 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
         node_addresses=(state.node_address(node),),
         pod_cidrs=(state.local_pod_cidr,),
         netns=cluster.node_netns(node),
-        local={"kube-system/kube-dns": state.node_address(node)} if state.dns else {},
+        local={"kube-system/kube-dns": state.dns_listens(node)} if state.dns else {},
         backend=state.proxy_mode,
     )
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pybernetes.aio import clock
+from pybernetes.aio.files import write as write
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -121,23 +120,6 @@ def ensure(directory: Path, config: Config | None = None) -> list[str]:
     for name, data in written.items():
         write(directory / name, data, 0o600 if name.endswith(".key") else 0o644, durable="ca." in name or "sa." in name)
     return list(written)
-
-
-def write(path: Path, data: bytes, mode: int, *, durable: bool = False) -> None:
-    """Replace a file at once (never half-written); `durable` survives a power failure: for what nobody can remake."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def build(existing: Mapping[str, bytes], config: Config) -> dict[str, bytes]:
@@ -274,6 +256,14 @@ def expiry(name: str, certificate: bytes) -> Expiry:
     end = parsed.not_valid_after_utc.timestamp()
     subject = parsed.subject.rfc4514_string()
     return Expiry(name, subject, end, end - clock.timestamp(), _is_authority(parsed))
+
+
+def due(path: Path, renew_before: float) -> bool:
+    """Whether a certificate file is missing or no good, or ends within `renew_before` seconds."""
+    try:
+        return expiry(path.name, path.read_bytes()).remaining < renew_before
+    except (OSError, ValueError):
+        return True
 
 
 def is_current(pair: KeyPair, spec: Spec, authority: KeyPair, renew_before: float) -> bool:

@@ -96,7 +96,7 @@ def start(name: str, arguments: Sequence[str], *, pid_file: Path, log: Path, pre
             start_new_session=True,
             pass_fds=(write_end,),
             cwd="/",
-            env={**os.environ, "PYTHONPATH": _import_root()},
+            env={**os.environ, "PYTHONPATH": import_root()},
         )
     os.close(write_end)
     started = start_time(process.pid)
@@ -138,7 +138,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _import_root() -> str:
+def import_root() -> str:
     """The directory this package was imported from, so that children run the same code from any directory."""
     root = str(Path(__file__).resolve().parents[2])
     existing = os.environ.get("PYTHONPATH")

@@ -1,10 +1,12 @@
-"""Credentials that change while a client runs: rotated token files, exec plugins; and the TLS context they need."""
+"""Credentials that change while a client runs: renewed certificates and kubeconfigs, rotated token files, exec plugins;
+and the TLS context they need."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import Iterator
@@ -14,9 +16,12 @@ from typing import Any
 
 import msgspec
 
-from pybernetes.aio import clock
+from pybernetes.aio import clock, files
+from pybernetes.client import kubeconfig
 from pybernetes.client.errors import ConfigError
 from pybernetes.client.kubeconfig import Connection, ExecPlugin
+
+log = logging.getLogger(__name__)
 
 _TOKEN_SECONDS = 60.0  # a mounted token is read again this often; kubelets rotate long before expiry
 
@@ -39,9 +44,11 @@ class Credentials:
         self._token = connection.token
         self._token_read = float("-inf")
         self._credential: Credential | None = None
+        self._files = files.Watched(connection.files if connection.origin else ())
 
     async def refresh(self, *, rejected: bool = False) -> bool:
         """Renew what is stale (or was rejected with 401); whether the client certificate changed."""
+        renewed = self._files.changed() and self._reload()
         connection = self._connection
         if connection.token_file and (rejected or clock.monotonic() - self._token_read > _TOKEN_SECONDS):
             try:
@@ -51,13 +58,31 @@ class Credentials:
                     raise ConfigError(f"token file: {error}") from None
             self._token_read = clock.monotonic()
         if connection.exec_plugin is None:
-            return False
+            return renewed
         have = self._credential
         if have and not rejected and (have.expires is None or have.expires > clock.timestamp() + 10):
             return False
         self._credential = await _run(connection.exec_plugin, connection)
         self._token = self._credential.token or self._connection.token
         return have is None or have.certificate != self._credential.certificate
+
+    def _reload(self) -> bool:
+        """Take over what the kubeconfig says now; whether the certificates are others."""
+        before = self._connection
+        if not before.origin:
+            return False
+        try:
+            self._connection = after = kubeconfig.reloaded(before)
+        except ConfigError as error:
+            log.warning("credentials not read again: %s", error)  # somebody is at it: the old ones go on
+            return False
+        if not after.token_file:
+            self._token = after.token
+        return (before.ca, before.client_certificate, before.client_key) != (
+            after.ca,
+            after.client_certificate,
+            after.client_key,
+        )
 
     @property
     def headers(self) -> dict[str, str]:

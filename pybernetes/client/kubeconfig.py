@@ -52,6 +52,8 @@ class Connection:
     impersonate_extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
     proxy_url: str = ""
     context: str = ""
+    files: tuple[str, ...] = ()  #: kubeconfigs and the files they name: read again when one is replaced
+    origin: tuple[str, ...] = ()  #: the kubeconfigs among them
 
 
 @dataclass
@@ -99,6 +101,8 @@ class Kubeconfig:
             impersonate_extra=tuple((k, tuple(v)) for k, v in (u.get("as-user-extra") or {}).items()),
             proxy_url=c.get("proxy-url") or "",
             context=name,
+            files=(*map(str, self.files), *(str(e[k]) for e in (c, u) for k in _FILE_KEYS if e.get(k))),
+            origin=tuple(map(str, self.files)),
         )
 
 
@@ -158,6 +162,18 @@ def default(explicit: str = "", context: str = "") -> Connection:
         except ConfigError:
             pass
     return merged.connection(context)
+
+
+def reloaded(connection: Connection) -> Connection:
+    """The connection with the credentials that its files have now. Raises ConfigError."""
+    fresh = load([*map(Path, connection.origin)]).connection(connection.context)
+    return replace(
+        connection,
+        ca=fresh.ca,
+        client_certificate=fresh.client_certificate,
+        client_key=fresh.client_key,
+        token=fresh.token,
+    )
 
 
 def with_impersonation(connection: Connection, user: str, groups: Sequence[str] = ()) -> Connection:

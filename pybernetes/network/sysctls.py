@@ -7,6 +7,7 @@ and go in any order thus leave the machine as they found it.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,8 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
 @contextmanager
 def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
     registry.parent.mkdir(parents=True, exist_ok=True)
-    with open(registry.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = registry.with_suffix(".lock")
+    with _lock(path):
         try:
             settings = msgspec.json.decode(registry.read_bytes(), type=dict[str, Setting])
         except (FileNotFoundError, msgspec.DecodeError):
@@ -72,3 +73,22 @@ def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
             temporary.replace(registry)
         else:
             registry.unlink(missing_ok=True)
+            path.unlink()  # nothing stays of the last one
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the lock file, and be sure that it is the one at `path`: its last holder may have removed it."""
+    while True:
+        with open(path, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(lock.fileno(), path):
+                yield
+                return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

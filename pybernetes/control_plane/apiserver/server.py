@@ -42,6 +42,7 @@ from pybernetes.control_plane.apiserver.paths import Paths
 from pybernetes.control_plane.apiserver.poststart.setup import Setup
 from pybernetes.control_plane.apiserver.registry import Registry
 from pybernetes.control_plane.apiserver.render import error_response
+from pybernetes.control_plane.apiserver.renewed_tls import RenewedTLS
 from pybernetes.control_plane.apiserver.transport import LocalTransport
 from pybernetes.machinery import errors
 from pybernetes.store import Store, open_store
@@ -69,6 +70,8 @@ class Config:
     advertise_address: str = ""
     #: Whether the nodes answer DNS, so that Service kube-system/kube-dns leads to them.
     node_dns: bool = True
+    #: Where node agents answer DNS, the same address on every node; "" is the advertised address.
+    dns_address: str = ""
     #: Directory of keys and certificates in kubeadm's layout (apiserver.crt, ca.crt, sa.key, front-proxy-ca.crt,
     #: apiserver-kubelet-client.crt...). None: plain HTTP and no certificates or service account tokens, for
     #: benchmarks and tests on loopback.
@@ -121,6 +124,7 @@ class APIServer:
         )
         self._address = ("", 0)
         self._server: HTTPServer | None = None
+        self._renewed = RenewedTLS()
         self.health = Health()
         self.metrics = Metrics(self.cache)
         self.discovery = Discovery(self.registry, self._external)
@@ -183,6 +187,7 @@ class APIServer:
                 for name, part in self.parts.items():
                     group.create_task(part.run(), name=f"apiserver/{name}")
                 group.create_task(self._lost(), name="apiserver/lost")
+                group.create_task(self._renewed.run(), name="apiserver/certificates")
                 group.create_task(compact(self.cache, config.compact_interval), name="apiserver/compact")
                 group.create_task(expire_events(self.cache, config.event_ttl), name="apiserver/events")
                 await self._post_start()
@@ -212,6 +217,7 @@ class APIServer:
             _read(pki, "ca.crt"),
             _read(pki, "front-proxy-ca.crt"),
             config.node_dns,
+            config.dns_address or self._advertised(),
         )
         first, *rest = poststart.HOOKS
         await first[1](setup)
@@ -234,6 +240,8 @@ class APIServer:
             client = pki / "apiserver-kubelet-client.crt"
             have = client.exists()
             tls = kubelet_context("", str(client) if have else "", str(client.with_suffix(".key")))
+            if have:
+                self._renewed.keep(tls, client)
         self.core.connector = Targets(self.core, tls)
 
     def _http_config(self) -> HTTPConfig:
@@ -243,6 +251,7 @@ class APIServer:
             return HTTPConfig(host=config.host, port=config.port)
         authorities = [str(pki / name) for name in ("ca.crt", "front-proxy-ca.crt") if (pki / name).exists()]
         tls = server_context(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), authorities)
+        self._renewed.keep(tls, pki / "apiserver.crt")
         return HTTPConfig(host=config.host, port=config.port, tls=tls)
 
     def _mount(self) -> None:

@@ -7,12 +7,14 @@ Approval of kubelets' requests asks the API server whether the requester may hav
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pybernetes.aio import clock
 from pybernetes.api.authorization_v1 import ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec
 from pybernetes.api.certificates_v1 import CertificateSigningRequest, CertificateSigningRequestCondition
+from pybernetes.api.core_v1 import Node
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, RequeueAfter
 from pybernetes.client.events import EventRecorder
@@ -20,10 +22,14 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
 
+log = logging.getLogger(__name__)
+
 KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
 KUBELET_SERVING = "kubernetes.io/kubelet-serving"
 CLIENT = "kubernetes.io/kube-apiserver-client"
 LEGACY = "kubernetes.io/legacy-unknown"
+#: Who a node's network part (proxy, DNS, policies) is.
+NETWORK_USER = "system:kube-proxy"
 SIGNERS = (KUBELET_CLIENT, KUBELET_SERVING, CLIENT, LEGACY)
 _CLIENT_USAGES = ({"key encipherment", "digital signature", "client auth"}, {"digital signature", "client auth"})
 _SERVING_USAGES = ({"key encipherment", "digital signature", "server auth"}, {"digital signature", "server auth"})
@@ -91,6 +97,54 @@ def subject_problem(request: CertificateSigningRequest, pem: bytes) -> str:
     return "" if usages in _SERVING_USAGES else "usages did not match"
 
 
+def common_name(pem: bytes) -> str:
+    """The common name that a request asks for."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    names = x509.load_pem_x509_csr(pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else ""
+
+
+def subject_names(pem: bytes) -> set[str]:
+    """The DNS names and IP addresses that a request asks for."""
+    from cryptography import x509
+
+    extensions = x509.load_pem_x509_csr(pem).extensions
+    return {str(n.value) for n in extensions.get_extension_for_class(x509.SubjectAlternativeName).value}
+
+
+def network_problem(request: CertificateSigningRequest, pem: bytes) -> str:
+    """Why a request is not that of a node's network part; "" when it is."""
+    from cryptography import x509
+
+    parsed = x509.load_pem_x509_csr(pem)
+    if len(list(parsed.subject)) != 1 or common_name(pem) != NETWORK_USER:
+        return f"subject is not {NETWORK_USER} alone"
+    if len(list(parsed.extensions)):
+        return "extensions are not allowed"
+    return "" if {*(request.spec.usages or ())} in _CLIENT_USAGES else "usages did not match"
+
+
+def serving_problem(name: str, names: set[str], nodes: Iterable[Node]) -> str:
+    """Why a serving certificate for `names` is not approved for the Node `name`; "" when it is."""
+    own: set[str] = set()
+    others: set[str] = set()
+    for node in nodes:
+        addresses = {a.address for a in node.status.addresses or () if a.address} | {node.metadata.name}
+        if node.metadata.name == name:
+            own = addresses
+        else:
+            others |= addresses
+    if not own:
+        return "the node is not registered"
+    if foreign := names - own:
+        return f"{', '.join(sorted(foreign))} is no address of the node"
+    if shared := names & others:
+        return f"{', '.join(sorted(shared))} is an address of another node as well"
+    return ""
+
+
 class _RequestController(Controller):
     """Keys are CertificateSigningRequests."""
 
@@ -101,53 +155,77 @@ class _RequestController(Controller):
         self._requests = self.client.resource(CertificateSigningRequest)
 
 
+#: What is approved by itself: signer -> (what the requester must be allowed to create below
+#: certificatesigningrequests, the message), the first that applies. `selfnodeclient` is asked of the node itself only.
+_APPROVED: dict[str, list[tuple[str, str]]] = {
+    KUBELET_CLIENT: [
+        ("selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview."),
+        ("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview."),
+    ],
+    CLIENT: [("networkclient", "Auto approving a node's network client certificate after SubjectAccessReview.")],
+}
+_SERVING_MESSAGE = "Auto approving kubelet serving certificate: its names are the Node's."
+
+
 class CSRApprovingController(_RequestController):
-    """Approves kubelets' client certificates if the requester may have them."""
+    """Approves the certificates of nodes: the kubelet's and its network part's if the requester may have them, the
+    serving one if its names are the addresses of its Node and of no other. (Upstream leaves the last to the user.)"""
 
     name = "certificatesigningrequest-approving-controller"
 
-    async def reconcile(self, key: str) -> None:
-        """Approve, if it is a kubelet's and allowed."""
+    def setup(self) -> None:
+        """Requests, and Nodes for their addresses."""
+        super().setup()
+        self.nodes = self.informers.informer(Node)
+
+    async def reconcile(self, key: str) -> RequeueAfter | None:
+        """Approve, if it is a node's and allowed."""
         request = self.requests.get("", key)
-        if request is None or request.spec.signer_name != KUBELET_CLIENT or request.status.certificate:
-            return
-        if has(request, "Approved") or has(request, "Denied"):
-            return
+        if request is None or request.status.certificate or has(request, "Approved") or has(request, "Denied"):
+            return None
         try:
-            if subject_problem(request, base64.b64decode(request.spec.request)):
-                return
+            pem = base64.b64decode(request.spec.request)
+            if request.spec.signer_name == KUBELET_SERVING:
+                return await self._serving(request, pem)
+            problem = network_problem if request.spec.signer_name == CLIENT else subject_problem
+            if request.spec.signer_name not in _APPROVED or problem(request, pem):
+                return None
+            is_self = common_name(pem) == request.spec.username
         except ValueError:
-            return
-        rows = [
-            ("selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview."),
-            ("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview."),
+            return None
+        for subresource, message in _APPROVED[request.spec.signer_name]:
+            if (is_self or subresource != "selfnodeclient") and await self._may(request, subresource):
+                await self._approve(request, message)
+                break
+        return None
+
+    async def _serving(self, request: CertificateSigningRequest, pem: bytes) -> RequeueAfter | None:
+        if subject_problem(request, pem):
+            return None
+        node = (request.spec.username or "").removeprefix("system:node:")
+        if problem := serving_problem(node, subject_names(pem), self.nodes.list()):
+            log.info("request %s of node %s is not approved yet: %s", request.metadata.name, node, problem)
+            created = clock.parse_rfc3339(request.metadata.creation_timestamp or clock.rfc3339())
+            # Addresses come with the kubelet's first status; later it is for an administrator.
+            return RequeueAfter(1.0) if clock.timestamp() - created < 60 else None
+        await self._approve(request, _SERVING_MESSAGE)
+        return None
+
+    async def _approve(self, request: CertificateSigningRequest, message: str) -> None:
+        changed = codec.copy(request)
+        now = clock.rfc3339()
+        changed.status.conditions = [
+            *(changed.status.conditions or ()),
+            CertificateSigningRequestCondition(
+                type="Approved",
+                status="True",
+                reason="AutoApproved",
+                message=message,
+                last_update_time=now,
+                last_transition_time=now,
+            ),
         ]
-        for subresource, message in rows:
-            if subresource == "selfnodeclient" and not self._is_self(request):
-                continue
-            if await self._may(request, subresource):
-                changed = codec.copy(request)
-                now = clock.rfc3339()
-                changed.status.conditions = [
-                    *(changed.status.conditions or ()),
-                    CertificateSigningRequestCondition(
-                        type="Approved",
-                        status="True",
-                        reason="AutoApproved",
-                        message=message,
-                        last_update_time=now,
-                        last_transition_time=now,
-                    ),
-                ]
-                await self._requests.update(changed, "approval")
-                return
-
-    def _is_self(self, request: CertificateSigningRequest) -> bool:
-        from cryptography import x509
-        from cryptography.x509.oid import NameOID
-
-        subject = x509.load_pem_x509_csr(base64.b64decode(request.spec.request)).subject
-        return [a.value for a in subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [request.spec.username]
+        await self._requests.update(changed, "approval")
 
     async def _may(self, request: CertificateSigningRequest, subresource: str) -> bool:
         spec = request.spec

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pybernetes.aio import clock
+from pybernetes.aio import clock, files
 from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.machinery.meta import Status
 from pybernetes.node.cri import CRIError, Unsupported
@@ -21,6 +22,8 @@ from pybernetes.node.kubelet.worker import PodWorker
 
 if TYPE_CHECKING:
     from pybernetes.node.kubelet.kubelet import Kubelet
+
+log = logging.getLogger(__name__)
 
 JSON = "application/json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,9 +39,11 @@ class Server:
 
     async def run(self) -> None:
         config = self._kubelet.config
-        server = HTTPServer(self._handle, config.address, config.port, self._tls())
+        context = self._tls()
+        server = HTTPServer(self._handle, config.address, config.port, context)
         async with Nursery("kubelet-server") as nursery:
             task = nursery.start(server.run(), "http")
+            nursery.start(self._keep_certificate(context), "certificate")
             nursery.start(self._announce(server), "ready")
             await task
 
@@ -48,14 +53,28 @@ class Server:
 
     def _tls(self) -> ssl.SSLContext:
         config = self._kubelet.config
-        assert config.tls_cert is not None and config.tls_key is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(config.tls_cert, config.tls_key)
         if config.client_ca is not None:
             context.load_verify_locations(config.client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
+
+    async def _keep_certificate(self, context: ssl.SSLContext) -> None:
+        """The certificate as it is in its files, now and after each renewal. Before the first one nobody gets in."""
+        config = self._kubelet.config
+        assert config.tls_cert is not None and config.tls_key is not None
+        watched = files.Watched({config.tls_cert, config.tls_key}, 0.25)
+        while True:
+            try:
+                context.load_cert_chain(config.tls_cert, config.tls_key)
+            except FileNotFoundError:
+                log.info("waiting for the serving certificate %s", config.tls_cert)
+            except OSError as error:  # ssl.SSLError is one: the two files are being replaced
+                log.warning("serving certificate %s: %s", config.tls_cert, error)
+            else:
+                watched.interval = files.INTERVAL
+            await watched.change()
 
     async def _handle(self, request: Request) -> Response:
         await self._gate.check(request)

@@ -20,7 +20,7 @@ def load(path: Path) -> dict[str, Any]:
 
 async def test_component_files(tmp_path: Path) -> None:
     authority = pki.create_authority("kubernetes")
-    written = kubeconfigs.ensure(tmp_path, SERVER, authority, "n1")
+    written = kubeconfigs.ensure(tmp_path, SERVER, authority, kubeconfigs.specs("n1"))
     names = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet", "kube-proxy")
     names += ("cloud-controller-manager", "ingress")
     assert written == [f"{name}.conf" for name in names]
@@ -43,14 +43,14 @@ async def test_component_files(tmp_path: Path) -> None:
 
 async def test_files_are_kept_while_they_are_right(tmp_path: Path) -> None:
     authority = pki.create_authority("kubernetes")
-    kubeconfigs.ensure(tmp_path, SERVER, authority, "n1")
-    assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n1") == []
-    assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["kubelet.conf"]
+    kubeconfigs.ensure(tmp_path, SERVER, authority, kubeconfigs.specs("n1"))
+    assert kubeconfigs.ensure(tmp_path, SERVER, authority, kubeconfigs.specs("n1")) == []
+    assert kubeconfigs.ensure(tmp_path, SERVER, authority, kubeconfigs.specs("n2")) == ["kubelet.conf"]
     (tmp_path / "scheduler.conf").write_text("[]")
-    assert kubeconfigs.ensure(tmp_path, SERVER, authority, "n2") == ["scheduler.conf"]
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 8
+    assert kubeconfigs.ensure(tmp_path, SERVER, authority, kubeconfigs.specs("n2")) == ["scheduler.conf"]
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, kubeconfigs.specs("n2"))) == 8
     clock.use_virtual_epoch(clock.timestamp() + 300 * pki.DAY)
-    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, "n2")) == 8
+    assert len(kubeconfigs.ensure(tmp_path, "https://other:1", authority, kubeconfigs.specs("n2"))) == 8
 
 
 FOREIGN = {

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from pybernetes.aio import files
 from pybernetes.api.apiregistration_v1 import APIService
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.call import Call, Result
@@ -41,6 +42,7 @@ class Remotes:
         self._core = core
         self._certificate = pki / "front-proxy-client.crt" if pki is not None else None
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
+        self._watched = files.Watched((self._certificate,) if self._certificate is not None else ())
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -139,6 +141,8 @@ class Remotes:
             raise errors.service_unavailable(f"bad answer from {path}: {error!r}") from None
 
     def _context(self, bundle: str, insecure: bool) -> ssl.SSLContext:
+        if self._watched.changed():  # our certificate was renewed
+            self._contexts.clear()
         key = (bundle, insecure)
         context = self._contexts.get(key)
         if context is None:

@@ -288,6 +288,8 @@ kubeadm:get-nodes
 #: For parts that upstream does not ship: what runs for a cloud (upstream's manifests bring these rights), and the
 #: Ingress controller.
 OWN_ROLES = """
+pybernetes:network-client
+    create               certificates.k8s.io    certificatesigningrequests/networkclient
 pybernetes:ingress
     read                 networking.k8s.io      ingresses,ingressclasses
     update,patch         networking.k8s.io      ingresses/status
@@ -307,6 +309,10 @@ system:cloud-controller-manager
 OWN_BINDINGS = """
 pybernetes:ingress               pybernetes:ingress  u:pybernetes:ingress
 system:cloud-controller-manager  system:cloud-controller-manager  u:system:cloud-controller-manager
+pybernetes:network-client        pybernetes:network-client  g:system:nodes
+pybernetes:node-serving-approver  system:certificates.k8s.io:kubelet-serving-approver  u:system:kube-controller-manager
+pybernetes:node-client-approver   system:certificates.k8s.io:kube-apiserver-client-approver \
+u:system:kube-controller-manager
 """
 #: Our controllers run in one process and under one name; upstream's run under forty.
 CONTROLLER_MANAGER_ROLE, CONTROLLER_MANAGER = "pybernetes:controller-manager", "system:kube-controller-manager"

@@ -1,9 +1,10 @@
 """Service kube-system/kube-dns: how Pods find the cluster's DNS.
 
-It has no Pods behind it: every node agent answers DNS at its own address, so the EndpointSlice is written here, with
-the address that carries this server's node. Without such an address (no real nodes) nobody could ask, and there is no
-Service. A Service that was given a selector has Pods behind it, somebody's own DNS: then the EndpointSlice is not
-written, and one from before is removed. Nodes that were told to leave DNS to others have neither.
+It has no Pods behind it: every node agent answers DNS, so the EndpointSlice is written here, with the address of this
+server's node, or with one that every node has for itself. Without such an address (no real nodes) nobody could ask,
+and there is no Service. A Service that was given a selector has Pods behind it, somebody's own DNS: then the
+EndpointSlice is not written, and one from before is removed. Nodes that were told to leave DNS to others
+have neither.
 """
 
 from __future__ import annotations
@@ -36,11 +37,9 @@ async def run(setup: Setup) -> None:
     )
     slice_ = EndpointSlice(
         metadata=ObjectMeta(name=_NAME, namespace=_NAMESPACE, labels={**labels, "kubernetes.io/service-name": _NAME}),
-        address_type="IPv6" if ":" in setup.advertise else "IPv4",
+        address_type="IPv6" if ":" in setup.dns else "IPv4",
         endpoints=[
-            Endpoint(
-                addresses=[setup.advertise], conditions=EndpointConditions(ready=True, serving=True, terminating=False)
-            )
+            Endpoint(addresses=[setup.dns], conditions=EndpointConditions(ready=True, serving=True, terminating=False))
         ],
         ports=[EndpointPort(name=name, protocol=protocol, port=53) for name, protocol in _PORTS],
     )

@@ -17,7 +17,7 @@ from pybernetes.machinery.meta import Object
 @dataclass(frozen=True)
 class Setup:
     """See the module. advertise: address under which Pods reach this server ("" if none); port: where it listens;
-    node_dns: whether the nodes answer DNS.
+    node_dns: whether the nodes answer DNS; dns: where.
     """
 
     core: Core
@@ -28,6 +28,7 @@ class Setup:
     client_ca: str
     request_header_ca: str
     node_dns: bool = True
+    dns: str = ""
 
     def find(self, obj: Object) -> Object | None:
         """The stored object of the same kind, namespace and name."""

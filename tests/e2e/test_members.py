@@ -1,0 +1,175 @@
+"""init on one machine, join with the printed line on others, over real TLS; the ways it can go wrong; reset."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pybernetes.bootstrap import images
+from tests.suites.hosts import Host, hosts, join_line
+
+PODS = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: everywhere}
+spec:
+  selector: {matchLabels: {app: everywhere}}
+  template:
+    metadata: {labels: {app: everywhere}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      tolerations: [{operator: Exists}]
+      containers:
+      - name: web
+        image: busybox:latest
+        imagePullPolicy: IfNotPresent
+        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
+        readinessProbe: {httpGet: {port: 8080, path: /}, periodSeconds: 1}
+"""
+
+
+class Members:
+    """A control plane and machines that have not joined yet."""
+
+    def __init__(self, found: list[Host]) -> None:
+        self.control_plane, *self.others = found
+        self.before = {host.name: host.state() for host in found}
+        self.output = self.control_plane.pybernetes("init").stdout
+        self.line = join_line(self.output)
+
+    def fresh_line(self, *arguments: str) -> list[str]:
+        made = self.control_plane.pybernetes("token", "create", "--print-join-command", *arguments)
+        return join_line(made.stdout)
+
+
+@pytest.fixture(scope="module")
+def members() -> Iterator[Members]:
+    with hosts("cp1", "w1", "w2") as found:
+        yield Members(found)
+
+
+def refused(host: Host, *line: str, before: dict[str, set[str]]) -> str:
+    """The words of a join that fails, which must leave the machine as it was."""
+    done = host.pybernetes(*line, check=False)
+    assert done.returncode == 1, done.stdout
+    assert host.state() == before
+    return done.stderr
+
+
+def test_a_join_that_goes_wrong_says_why_and_leaves_nothing(members: Members) -> None:
+    host = members.others[0]
+    before, line = members.before[host.name], members.line
+    token, pin = line[line.index("--token") + 1], line[-1]
+
+    wrong = [word if word != pin else "sha256:" + "0" * 64 for word in line]
+    assert f"has the CA certificate {pin}, not sha256:000" in refused(host, *wrong, before=before)
+
+    unknown = [word if word != token else "abcdef.0123456789abcdef" for word in line]
+    assert "no token with the id 'abcdef'" in refused(host, *unknown, before=before)
+
+    false = [word if word != token else f"{token[:7]}{'0' * 16}" for word in line]
+    assert "was not made with this token" in refused(host, *false, before=before)
+
+    nowhere = [word if ":6443" not in word else f"{members.control_plane.address}:6999" for word in line]
+    assert "connection refused" in refused(host, *nowhere, before=before)
+
+    unpinned = line[:-2]
+    assert "--discovery-token-ca-cert-hash is missing" in refused(host, *unpinned, before=before)
+
+
+def test_an_expired_token(members: Members) -> None:
+    host = members.others[0]
+    short = members.fresh_line("--ttl", "1s")
+    token_id = short[short.index("--token") + 1][:6]
+    members.control_plane.kubectl(
+        "wait", "-n", "kube-system", "--for=delete", f"secret/bootstrap-token-{token_id}", "--timeout=30s"
+    )
+    assert f"no token with the id '{token_id}'" in refused(host, *short, before=members.before[host.name])
+
+
+def test_a_taken_port(members: Members) -> None:
+    host = members.others[0]
+    script = (
+        "import socket, sys; s = socket.create_server(('0.0.0.0', 10250)); print('up', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        ["nsenter", "-t", str(host.inside), "-n", "--", sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as squatter:
+        assert squatter.stdout is not None and squatter.stdout.readline() == b"up\n"
+        done = host.pybernetes(*members.line, check=False)
+        assert done.returncode == 1
+        assert "[ERROR Port-10250]: port 10250 is in use" in done.stderr
+        assert "ss -ltnp" in done.stderr
+        assert squatter.stdin is not None
+        squatter.stdin.close()
+    assert host.state() == members.before[host.name]
+
+
+def test_a_second_init_is_refused(members: Members) -> None:
+    done = members.control_plane.pybernetes("init", check=False)
+    assert done.returncode == 1
+    assert "[ERROR DirAvailable]" in done.stderr and "[ERROR Port-6443]" in done.stderr
+    assert members.control_plane.kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_join_and_pods_on_every_machine(members: Members, tmp_path: Path) -> None:
+    control_plane = members.control_plane
+    assert "cp -i /etc/kubernetes/admin.conf $HOME/.kube/config" in members.output
+    for host in members.others:
+        joined = host.pybernetes(*members.line)
+        assert re.search(rf"\[node\] {host.name} is Ready", joined.stdout)
+    nodes = {node["metadata"]["name"]: node for node in control_plane.get("nodes")["items"]}
+    assert nodes.keys() == {"cp1", "w1", "w2"}
+    assert nodes["cp1"]["spec"]["taints"] == [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
+    assert len({node["spec"]["podCIDR"] for node in nodes.values()}) == 3
+    (archive,) = images.assemble(tmp_path, ("busybox",))
+    for host in (control_plane, *members.others):
+        host.pybernetes("image", "import", str(archive))
+    control_plane.kubectl("apply", "-f", "-", stdin=PODS)
+    control_plane.kubectl("rollout", "status", "ds/everywhere", "--timeout=90s")
+    pods = control_plane.get("pods", "-l", "app=everywhere")["items"]
+    assert {pod["spec"]["nodeName"] for pod in pods} == nodes.keys()
+    for pod in pods:  # logs and exec go over the kubelets' own serving certificates
+        for other in pods:
+            url = f"http://{other['status']['podIP']}:8080/"
+            seen = control_plane.kubectl("exec", pod["metadata"]["name"], "--", "wget", "-qO-", url)
+            assert seen.strip() == other["metadata"]["name"]
+        looked = control_plane.kubectl(
+            "exec", pod["metadata"]["name"], "--", "nslookup", "kubernetes.default.svc.cluster.local"
+        )
+        assert "10.96.0.1" in looked
+
+
+def test_every_certificate_of_the_nodes_came_through_the_api(members: Members) -> None:
+    requests = members.control_plane.get("csr")["items"]
+    asked = {(r["spec"]["signerName"].partition("/")[2], r["spec"]["username"]) for r in requests}
+    for host in members.others:
+        assert {
+            ("kube-apiserver-client", f"system:node:{host.name}"),
+            ("kubelet-serving", f"system:node:{host.name}"),
+        } <= asked
+    bootstrapped = [name for signer, name in asked if signer == "kube-apiserver-client-kubelet"]
+    assert bootstrapped and all(name.startswith("system:bootstrap:") for name in bootstrapped)
+    assert all(any(c["type"] == "Approved" for c in r["status"]["conditions"]) for r in requests)
+
+
+def test_a_ready_node_of_the_same_name_is_not_replaced(members: Members) -> None:
+    members.others[1].pybernetes("reset", "--force")
+    line = [*members.line, "--node-name", "w1"]
+    words = refused(members.others[1], *line, before=members.before["w2"])
+    assert "has a Ready node of the name 'w1' already" in words
+
+
+def test_reset_leaves_the_machine_as_it_was(members: Members) -> None:
+    host = members.others[0]
+    host.pybernetes("reset", "--force")
+    assert host.state() == members.before[host.name]
+    members.control_plane.pybernetes("reset", "--force")
+    assert members.control_plane.state() == members.before["cp1"]

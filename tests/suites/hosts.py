@@ -1,0 +1,135 @@
+"""Machines to try a cluster of several on: namespaces with a name, an address, and places for their own files.
+
+A host has its own network, host name, processes and mounts. What a member keeps (below /var/lib, /run and /etc) it
+keeps in memory, so that several hosts on one machine know nothing of each other, and nothing stays when they go: ending
+a host's first process ends all its processes, and with them go its mounts and links.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBECTL = Path(sys.executable).parent / "kubectl"
+_OWN = ("/run/netns", "/run/pybernetes", "/run/containerd", "/var/lib/cni", "/var/lib/pybernetes", "/var/lib/kubelet")
+_BOOT = """
+set -e
+mount --make-rprivate /
+for d in $2; do [ -d $d ] || mkdir -p $d; mount -t tmpfs -o mode=755 tmpfs $d; done
+mount --make-shared /run/netns
+mkdir /run/pybernetes/upper /run/pybernetes/work
+mount -t overlay -o lowerdir=/etc,upperdir=/run/pybernetes/upper,workdir=/run/pybernetes/work overlay /etc
+hostname $1
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+
+
+class Host:
+    """One machine."""
+
+    def __init__(self, name: str, address: str, process: subprocess.Popen[str], inside: int) -> None:
+        self.name, self.address = name, address
+        self.process, self.inside = process, inside
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 120, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """A command on this host."""
+        enter = ["nsenter", "-t", str(self.inside), "-m", "-n", "-u", "-p", f"--wd={ROOT}", "--"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment.pop("KUBECONFIG", None)
+        done = subprocess.run(
+            [*enter, *command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            input=stdin,
+            env=environment,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{self.name}: {' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def pybernetes(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A pybernetes command on this host."""
+        return self.run(sys.executable, "-m", "pybernetes", *arguments, check=check, timeout=200)
+
+    def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
+        """The official kubectl with the administrator's kubeconfig of this host."""
+        config = "/etc/kubernetes/admin.conf"
+        return self.run(str(KUBECTL), "--kubeconfig", config, *arguments, stdin=stdin, check=check).stdout
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def state(self) -> dict[str, set[str]]:
+        """What a member could leave behind here."""
+        script = "import json, tests.e2e.conftest as c; print(json.dumps(c.machine_state(), default=sorted))"
+        found = {key: set(value) for key, value in json.loads(self.run(sys.executable, "-c", script).stdout).items()}
+        for place in (*_OWN[1:], "/etc/systemd", "/etc/cni"):
+            listed = self.run("find", place, "-mindepth", "1", "-not", "-path", "/run/pybernetes/upper*", check=False)
+            found[place] = {line for line in listed.stdout.splitlines() if "/run/pybernetes/work" not in line}
+        found["cgroups"] = set(
+            self.run("find", "/sys/fs/cgroup", "-maxdepth", "3", "-path", f"*pybernetes/*-{self.name}").stdout.split()
+        )
+        found["etc"] = set(self.run("ls", "-A", "/etc").stdout.split())
+        return found
+
+    def end(self) -> None:
+        """All its processes end, and all else of it goes with them."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def hosts(*names: str) -> Iterator[list[Host]]:
+    """Hosts on one link, 172.31.7.1 and up. They reach each other and nothing else."""
+    bridge = f"pbt{os.getpid() % 100000}"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    with ExitStack() as stack:
+        stack.callback(subprocess.run, ["ip", "link", "del", bridge], check=False)
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        made = []
+        for index, name in enumerate(names, 1):
+            host = _boot(name, f"172.31.7.{index}", bridge, f"pbt{os.getpid() % 100000}-{index}")
+            stack.callback(host.end)
+            made.append(host)
+        yield made
+
+
+def _boot(name: str, address: str, bridge: str, cable: str) -> Host:
+    unshare = ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    process = subprocess.Popen(
+        [*unshare, "bash", "-c", _BOOT, "boot", name, " ".join(_OWN)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "ready\n", f"host {name} does not start"
+    inside = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    host = Host(name, address, process, inside)
+    commands = f"link add {cable} type veth peer name eth0 netns {inside}\nlink set {cable} master {bridge} up\n"
+    subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
+    host.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
+    host.run("ip", "link", "set", "eth0", "up")
+    host.run("ip", "route", "add", "default", "via", "172.31.7.254")
+    return host
+
+
+def join_line(output: str, *, control_plane: bool = False) -> list[str]:
+    """The arguments of the line that `init` or `token create` printed."""
+    joined = output.replace("\\\n", " ")
+    lines = [line for line in joined.splitlines() if line.strip().startswith("pybernetes join")]
+    (line,) = [line for line in lines if ("--control-plane" in line) == control_plane]
+    return re.split(r"\s+", line.strip())[1:]
