@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -59,7 +59,6 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
 
 @contextmanager
 def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
-    registry.parent.mkdir(parents=True, exist_ok=True)
     path = registry.with_suffix(".lock")
     with _lock(path):
         try:
@@ -74,12 +73,15 @@ def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
         else:
             registry.unlink(missing_ok=True)
             path.unlink()  # nothing stays of the last one
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Hold the lock file, and be sure that it is the one at `path`: its last holder may have removed it."""
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_at(lock.fileno(), path):

@@ -20,14 +20,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
-_OWN = ("/run/netns", "/run/pybernetes", "/run/containerd", "/var/lib/cni", "/var/lib/pybernetes", "/var/lib/kubelet")
+_OWN = ("/run", "/var/lib/cni", "/var/lib/pybernetes", "/var/lib/kubelet")
 _BOOT = """
 set -e
 mount --make-rprivate /
 for d in $2; do [ -d $d ] || mkdir -p $d; mount -t tmpfs -o mode=755 tmpfs $d; done
-mount --make-shared /run/netns
-mkdir /run/pybernetes/upper /run/pybernetes/work
-mount -t overlay -o lowerdir=/etc,upperdir=/run/pybernetes/upper,workdir=/run/pybernetes/work overlay /etc
+mkdir -p /run/etc/upper /run/etc/work
+mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
 hostname $1
 ip link set lo up
 echo ready
@@ -78,9 +77,9 @@ class Host:
         """What a member could leave behind here."""
         script = "import json, tests.e2e.conftest as c; print(json.dumps(c.machine_state(), default=sorted))"
         found = {key: set(value) for key, value in json.loads(self.run(sys.executable, "-c", script).stdout).items()}
-        for place in (*_OWN[1:], "/etc/systemd", "/etc/cni"):
-            listed = self.run("find", place, "-mindepth", "1", "-not", "-path", "/run/pybernetes/upper*", check=False)
-            found[place] = {line for line in listed.stdout.splitlines() if "/run/pybernetes/work" not in line}
+        for place in (*_OWN, "/etc/systemd", "/etc/cni"):
+            listed = self.run("find", place, "-mindepth", "1", "-not", "-path", "/run/etc/*", check=False)
+            found[place] = set(listed.stdout.splitlines())
         found["cgroups"] = set(
             self.run("find", "/sys/fs/cgroup", "-maxdepth", "3", "-path", f"*pybernetes/*-{self.name}").stdout.split()
         )
