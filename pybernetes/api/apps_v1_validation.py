@@ -54,7 +54,11 @@ def selector_and_template(
         matches = True
     if not matches:
         errors.append(field.invalid(where.child("metadata", "labels"), own, MISMATCH))
-    pod_template_spec(template, where, errors)
+    if kind == "StatefulSet":
+        # Its containers mount claims that no volume of the template stands for: the spec is judged with the Pods.
+        _template_metadata(template, where, errors)
+    else:
+        pod_template_spec(template, where, errors)
     if template.spec is not None:
         if template.spec.restart_policy != "Always":
             shown = template.spec.restart_policy or ""
@@ -62,6 +66,12 @@ def selector_and_template(
         if template.spec.active_deadline_seconds is not None:
             text = f"activeDeadlineSeconds in {kind} is not Supported"
             errors.append(field.forbidden(where.child("spec", "activeDeadlineSeconds"), text))
+
+
+def _template_metadata(template: PodTemplateSpec, path: Path, errors: list[FieldError]) -> None:
+    if template.metadata is not None:
+        meta.labels(template.metadata.labels or {}, path.child("labels"), errors)
+        meta.annotation_map(template.metadata.annotations or {}, path.child("annotations"), errors)
 
 
 def amount_or_percent(value: int | str | None, path: Path, errors: list[FieldError]) -> None:
@@ -273,7 +283,7 @@ def validate_daemon_set_status_update(new: DaemonSet, old: DaemonSet) -> list[Fi
 
 
 def validate_stateful_set(stateful_set: StatefulSet) -> list[FieldError]:
-    errors = meta.object_meta(stateful_set.metadata, True)
+    errors = meta.object_meta(stateful_set.metadata, True, names.dns1123_label)
     _stateful_set(stateful_set.spec, errors)
     return errors
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pybernetes.aio import clock
@@ -314,10 +312,3 @@ async def test_an_extended_resource_that_a_node_offers_later() -> None:
         await cluster.client.resource(Node).patch("fake-1", "", offers, subresource="status")
         pod = await eventually(cluster, "gpu", lambda p: p.spec.node_name)
         assert pod.spec.node_name == "fake-1"
-
-
-async def test_the_example_of_a_plugin() -> None:
-    example = Path(__file__).parents[2] / "examples" / "scheduler_plugin.py"
-    placed = await runpy.run_path(str(example))["main"]()
-    assert placed["blue"] == "fake-1"
-    assert placed["red"] in ("fake-0", "fake-2")
