@@ -10,6 +10,7 @@ import argparse
 import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.bootstrap import ingress
@@ -19,6 +20,7 @@ from pybernetes.client import leader
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.cloud import local, manager
+    from pybernetes.control_plane.cloud.provider import Provider
 
 KUBELET_PORT, DNS_PORT = 10250, 53
 
@@ -49,10 +51,42 @@ def local_config(api_port: int) -> local.Config:
     )
 
 
+def _public(name: str, file: str | None) -> Provider:
+    """A public cloud, as its file describes it. Raises ClusterError."""
+    from pybernetes.control_plane.cloud import libcloud
+    from pybernetes.control_plane.cloud.provider import CloudError
+    from pybernetes.machinery import yaml
+
+    try:
+        found = yaml.load(Path(file).read_text()) if file else {}
+        if not isinstance(found, dict) or found.keys() - _KEYS:
+            raise ValueError(f"only these keys are known: {', '.join(sorted(_KEYS))}")
+        config = libcloud.Config(
+            provider=name,
+            credentials=tuple(map(str, found.get("credentials") or ())),
+            region=str(found.get("region") or ""),
+            options=tuple((key, str(value)) for key, value in (found.get("options") or {}).items()),
+            endpoint=str(found.get("endpoint") or ""),
+            subnets=tuple(map(str, found.get("subnets") or ())),
+            route_table=str(found.get("routeTable") or ""),
+        )
+        return libcloud.LibcloudProvider(config)
+    except CloudError as error:
+        raise ClusterError(f"--cloud-provider {name}: {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ClusterError(f"--cloud-config {file}: {error}") from error
+
+
+_KEYS = {"credentials", "region", "options", "endpoint", "subnets", "routeTable"}
+
+
 def parse(arguments: list[str]) -> tuple[OverHTTP, argparse.Namespace]:
     """`pybernetes cloud-controller-manager`."""
     parser = parser_of("cloud-controller-manager", "Nodes, load balancers and routes of a cloud, as a process.")
-    parser.add_argument("--cloud-provider", default="local", help="local (default), or a name that --cloud-config has")
+    parser.add_argument(
+        "--cloud-provider", default="local", help="local (default), ec2, gce, azure, digitalocean or ibm: docs/cloud.md"
+    )
+    parser.add_argument("--cloud-config", metavar="FILE", help="YAML: how to reach a public cloud")
     parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
     parser.add_argument("--cluster-cidr", action="append", metavar="CIDR", help="range of all Pods; may be repeated")
     parser.add_argument("--api-port", type=int, default=6443, help="no load balancer gets it (default: %(default)s)")
@@ -65,14 +99,13 @@ def parse(arguments: list[str]) -> tuple[OverHTTP, argparse.Namespace]:
     options = parser.parse_args(arguments)
     from pybernetes.control_plane.cloud import local, manager, routes
 
-    if options.cloud_provider != "local":
-        raise ClusterError(f"--cloud-provider {options.cloud_provider!r} is not supported: local")
+    settings = local_config(options.api_port)
+    public = _public(options.cloud_provider, options.cloud_config) if options.cloud_provider != "local" else None
     election = None
     if options.leader_elect:
         election = leader.Config("cloud-controller-manager", "kube-system", f"{socket.gethostname()}_{os.getpid()}")
-    settings = local_config(options.api_port)
     config = manager.Config(
-        provider=lambda informers: local.LocalLoadBalancers(settings, informers),
+        provider=lambda informers: public or local.LocalLoadBalancers(settings, informers),
         controllers=tuple(options.controllers.split(",")),
         leader_election=election,
         routes=routes.Config(tuple(options.cluster_cidr or ())),
