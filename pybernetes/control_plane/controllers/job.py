@@ -97,8 +97,9 @@ class JobController(Controller):
             if job.spec.suspend:
                 error = await self._control.delete_many(job, active) if active else None
                 tally.active = 0 if error is None else len(active)
-            else:
+            elif not any(_tracked(pod) and pod_state.is_terminal(pod) for pod in pods):
                 error, wait = await self._manage(job, pods, active, tally, now)
+            # Else a Pod has ended since the count: it would be made anew. Its event brings us back.
         owned = self.pods.by_index(OWNER, job.metadata.uid)
         active = [pod for pod in owned if pod_state.is_active(pod)]
         terminating = [p for p in owned if pod_state.is_terminating(p) and not pod_state.is_terminal(p)]

@@ -10,6 +10,7 @@ from pybernetes.aio import clock
 from pybernetes.api.batch_v1 import CronJob, Job
 from pybernetes.api.core_v1 import Pod
 from pybernetes.control_plane.controllers import cron
+from pybernetes.control_plane.controllers import job as controller
 from pybernetes.control_plane.controllers import job_plan as plan
 from pybernetes.control_plane.controllers.cronjob import due
 
@@ -36,6 +37,28 @@ async def test_a_job_completes_and_lets_its_pods_go() -> None:
         assert len(pods) == 5 and not any(p.metadata.finalizers for p in pods)
         await world.settle()
         assert await world.events("Completed") == ["Job completed"]
+
+
+async def test_a_pod_that_ends_while_others_are_counted_is_not_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = controller.JobController._release
+    ended: list[str] = []
+
+    async def slowly(self: Any, pods: Any) -> None:
+        if pods and not ended:
+            (late,) = [p for p in self.pods.list("default") if plan.index_of(p) == 1]
+            ended.append(late.metadata.name)
+            body = {"status": {"phase": "Succeeded"}}
+            patched = await self._pods.patch(late.metadata.name, "default", body, subresource="status")
+            await self.pods.caught_up(patched)
+        await release(self, pods)
+
+    monkeypatch.setattr(controller.JobController, "_release", slowly)
+    async with World("job-controller") as world:
+        world.phase = lambda pod: "Succeeded" if plan.index_of(pod) == 0 else "Running"
+        await world.create(job(completions=2, parallelism=2, completionMode="Indexed"))
+        done = await world.until(Job, "job", lambda j: condition(j, "Complete"))
+        assert ended and done.status.completed_indexes == "0,1" and not done.status.failed
+        assert len(await world.list(Pod)) == 2
 
 
 async def test_failures_wait_longer_each_time_and_end_at_the_limit() -> None:
