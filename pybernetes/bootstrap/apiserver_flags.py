@@ -23,6 +23,8 @@ Values = Mapping[str, Any]
 
 #: (flag, type, metavar, help); a flag of type `list` may be repeated, those of type Path name files.
 _FLAGS: tuple[tuple[str, type, str, str], ...] = (
+    ("max-requests-inflight", int, "N", "seats of all priority levels, with the next one's (default: 400)"),
+    ("max-mutating-requests-inflight", int, "N", "added to the seats; both 0: no flow control (default: 200)"),
     ("anonymous-auth", bool, "true|false", "serve requests without credentials (default: true)"),
     ("token-auth-file", Path, "FILE", "CSV of token, user, uid and groups"),
     ("authentication-config", Path, "FILE", "AuthenticationConfiguration: issuers of tokens, anonymous requests"),
@@ -85,6 +87,9 @@ def apply(config: Config, values: Values) -> Config:
     """The configuration with the flags. Raises ClusterError."""
     if any(name.startswith("audit-") for name in values):
         config = replace(config, audit=_audit(values))
+    for name in ("max-requests-inflight", "max-mutating-requests-inflight"):
+        if name in values:
+            config = replace(config, **{name.replace("-", "_"): values[name]})
     try:
         config = _authentication(config, values)
         return replace(config, authorization=_authorization(values))

@@ -53,7 +53,7 @@ KINDS: list[tuple[str, Callable[[str], Body], Body | None]] = [
         ),
         {
             "conditions": [
-                {"type": "Dangling", "status": "True", "reason": "E2E", "message": "m", "lastTransitionTime": TIME}
+                {"type": "E2E", "status": "True", "reason": "E2E", "message": "m", "lastTransitionTime": TIME}
             ]
         },
     ),

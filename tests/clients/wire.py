@@ -107,6 +107,18 @@ class Wire:
     def put(self, path: str, body: Any) -> Any:
         return self.call("PUT", path, body)
 
+    def update(self, path: str, change: Callable[[Body], Any]) -> Body:
+        """GET, change, PUT, again when somebody else was faster: what client-go calls RetryOnConflict."""
+        for _ in range(10):
+            obj = self.get(path)
+            change(obj)
+            try:
+                return dict(self.put(path, obj))
+            except Refused as error:
+                if error.code != 409:
+                    raise
+        raise AssertionError(f"{path}: always changed by others")
+
     def patch(self, path: str, body: Any, kind: str = STRATEGIC, **headers: str) -> Any:
         return self.call("PATCH", path, body, Content_Type=kind, **headers)
 
@@ -257,10 +269,13 @@ def life(
     fresh = wire.patch(f"{one}?fieldManager=tester&force=true", applied, APPLY)
     assert fresh["metadata"]["annotations"]["applied"] == "yes"
     assert any(m["manager"] == "tester" and m["operation"] == "Apply" for m in fresh["metadata"]["managedFields"])
-    fresh["metadata"]["annotations"]["updated"] = "true"
-    if change is not None:
-        change(fresh)
-    updated = wire.put(one, fresh)
+
+    def updating(obj: Body) -> None:
+        obj["metadata"]["annotations"]["updated"] = "true"
+        if change is not None:
+            change(obj)
+
+    updated = wire.update(one, updating)
     assert updated["metadata"]["annotations"]["updated"] == "true"
     assert int(updated["metadata"]["resourceVersion"]) > int(fresh["metadata"]["resourceVersion"])
     stale = wire.refused("PUT", one, {**updated, "metadata": {**updated["metadata"], "resourceVersion": start}})
@@ -271,10 +286,9 @@ def life(
         after = wire.patch(f"{one}/status", body, MERGE)
         assert after["metadata"]["annotations"]["patchedstatus"] == "true", after["metadata"]
         _within(status, after["status"])
-        again = wire.get(f"{one}/status")
-        _within(status, again["status"])
-        again["metadata"]["annotations"]["updatedstatus"] = "true"
-        assert wire.put(f"{one}/status", again)["metadata"]["annotations"]["updatedstatus"] == "true"
+        _within(status, wire.get(f"{one}/status")["status"])
+        again = wire.update(f"{one}/status", lambda obj: obj["metadata"]["annotations"].update(updatedstatus="true"))
+        assert again["metadata"]["annotations"]["updatedstatus"] == "true"
         _within(status, wire.patch(f"{one}/status", body, STRATEGIC)["status"])
         applied = {k: got[k] for k in ("apiVersion", "kind")} | {"metadata": {"name": names[0]}, "status": status}
         query = "fieldManager=test-apply&force=true&fieldValidation=Strict"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.authentication.user import User
     from pybernetes.control_plane.apiserver.cache import Item
     from pybernetes.control_plane.apiserver.fanout import Sink
+    from pybernetes.control_plane.apiserver.flowcontrol.control import Flow
     from pybernetes.control_plane.apiserver.http import Request
     from pybernetes.control_plane.apiserver.objects import AnyObject
     from pybernetes.control_plane.apiserver.requestinfo import RequestInfo
@@ -31,6 +32,7 @@ class Call:
     headers: by lower-case name. user: None until authenticated (in process: set from the start).
     resource: the served resource, once routed. warnings: texts that go out as Warning headers.
     audit: what records this request; None when nothing does.
+    flow, seats: what flow control classified it as, and the seats it holds.
     open_sink: in process, what a watch delivers to; None over HTTP.
     """
 
@@ -38,6 +40,7 @@ class Call:
         "audit",
         "body",
         "content_type",
+        "flow",
         "headers",
         "info",
         "method",
@@ -46,6 +49,7 @@ class Call:
         "path",
         "request",
         "resource",
+        "seats",
         "user",
         "warnings",
     )
@@ -76,6 +80,8 @@ class Call:
         self.open_sink = open_sink
         self.warnings: list[str] | None = None
         self.audit: Any = None
+        self.flow: Flow | None = None
+        self.seats = 0
 
     @property
     def annotations(self) -> dict[str, str] | None:

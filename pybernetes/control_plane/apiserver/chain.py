@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from pybernetes.control_plane.apiserver import requestinfo
 from pybernetes.control_plane.apiserver.call import Call, Result
@@ -19,6 +20,9 @@ from pybernetes.control_plane.apiserver.verbs import VERBS
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import StatusDetails
+
+if TYPE_CHECKING:
+    from pybernetes.control_plane.apiserver.flowcontrol.control import Flow
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +67,11 @@ class Chain:
                 return None
             response = respond(call, result)
             status = response.status
-            return response
+            return response if call.flow is None else _told(call.flow, response)
         except StatusError as error:
             status = error.code
-            return error_response(call, error)
+            response = error_response(call, error)
+            return response if call.flow is None else _told(call.flow, response)
         except ConnectionError:
             status = 0
             raise
@@ -117,6 +122,12 @@ class Chain:
         if verb is None or (info.verb == "create" if info.name else info.verb in ("update", "patch")):
             raise not_allowed()
         return await verb(core, call)
+
+
+def _told(flow: Flow, response: Response) -> Response:
+    """The response, with what flow control made of the request."""
+    response.headers = flow.headers + response.header_block()
+    return response
 
 
 def page_not_found() -> StatusError:

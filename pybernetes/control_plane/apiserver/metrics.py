@@ -11,6 +11,7 @@ from pybernetes.control_plane.apiserver.call import Call, Result
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.cache import WatchCache
+    from pybernetes.control_plane.apiserver.flowcontrol.control import FlowControl
 
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 Key = tuple[str, str, str, str, str, int]
@@ -19,8 +20,9 @@ Key = tuple[str, str, str, str, str, int]
 class Metrics:
     """Counters of requests; gauges are read when asked for."""
 
-    def __init__(self, cache: WatchCache) -> None:
+    def __init__(self, cache: WatchCache, flows: FlowControl) -> None:
         self._cache = cache
+        self._flows = flows
         self._requests: dict[Key, int] = {}
 
     def observe(self, call: Call, status: int) -> None:
@@ -50,6 +52,7 @@ class Metrics:
             lines.append(f'apiserver_storage_objects{{resource="{name}"}} {len(storage.items)}')
         lines.append("# TYPE apiserver_longrunning_requests gauge")
         lines.append(f'apiserver_longrunning_requests{{verb="WATCH"}} {self._cache.fanout.watchers}')
+        lines.extend(self._flows.metrics())
         lines.append("# TYPE process_resident_memory_bytes gauge")
         lines.append(f"process_resident_memory_bytes {_resident()}")
         usage = limits.getrusage(limits.RUSAGE_SELF)

@@ -32,6 +32,7 @@ from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.chain import Chain, Step
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.discovery import Discovery
+from pybernetes.control_plane.apiserver.flowcontrol.control import FlowControl
 from pybernetes.control_plane.apiserver.health import Health
 from pybernetes.control_plane.apiserver.housekeeping import compact, expire_events
 from pybernetes.control_plane.apiserver.http import Config as HTTPConfig
@@ -96,6 +97,9 @@ class Config:
     event_ttl: float = 3600.0
     #: Requests that may wait at a time (writes for their commit); more are answered 429.
     max_waiting: int = 4000
+    #: Requests that may hold a seat of a priority level at a time, reading and changing ones; both 0: no flow control.
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
     #: What is recorded of requests, and where to; None: nothing.
     audit: audit.Config | None = None
     #: Changes per resource that a watch can resume from at most.
@@ -126,11 +130,12 @@ class APIServer:
         self._server: HTTPServer | None = None
         self._renewed = RenewedTLS()
         self.health = Health()
-        self.metrics = Metrics(self.cache)
+        self.flows = FlowControl(self.core, config.max_requests_inflight + config.max_mutating_requests_inflight)
+        self.metrics = Metrics(self.cache, self.flows)
         self.discovery = Discovery(self.registry, self._external)
         self.paths = Paths(self.discovery, self.health, self.metrics)
         kind = Chain if config.audit is None else AuditedChain
-        self.chain = kind(self.core, self._steps(), self.paths.find, self.metrics.observe)
+        self.chain = kind(self.core, self._steps(), self.paths.find, self._observe)
         self._hooks: dict[str, bool] = {name: False for name, _ in poststart.HOOKS}
         #: Parts that `install` adds: `start()` once the cache is loaded, `run()` until cancelled; by name.
         self.parts: dict[str, Any] = {}
@@ -147,8 +152,14 @@ class APIServer:
             *recorded,
             self._not_overloaded,
             self.access.impersonate,
+            self.flows.admit,
             self.access.authorize,
         ]
+
+    def _observe(self, call: Call, status: int) -> None:
+        if call.seats:
+            self.flows.release(call)
+        self.metrics.observe(call, status)
 
     def _not_overloaded(self, call: Call) -> None:
         server = self._server
@@ -171,6 +182,8 @@ class APIServer:
             _plug_in(self)
             await self.cache.start()
             self.access.start()
+            self.flows.transport = self.transport(SELF)
+            self.parts["flow-control"] = self.flows
             for part in self.parts.values():
                 part.start()
             self._mount()

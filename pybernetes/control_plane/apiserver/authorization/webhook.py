@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _REMEMBERED = 8192
 #: Seconds that a hook that does not answer is left alone about the same question.
 _FAILED = 1.0
+#: Seconds that any decision is remembered: it has to outlive the asking.
+_LEAST = 1.0
 
 
 class Undecided(Exception):
@@ -79,7 +81,7 @@ class AccessWebhook:
             decision, ttl = NO_OPINION, _FAILED
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[_key(user, attributes)] = (clock.monotonic() + ttl, decision)
+        self._known[_key(user, attributes)] = (clock.monotonic() + max(ttl, _LEAST), decision)
 
     async def close(self) -> None:
         """Close the connection."""

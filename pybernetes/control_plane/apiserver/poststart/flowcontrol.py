@@ -1,4 +1,4 @@
-"""The priority levels and flow schemas that upstream starts with. Requests here are not queued by them."""
+"""The priority levels and flow schemas that upstream starts with."""
 
 from __future__ import annotations
 

@@ -101,6 +101,8 @@ async def watch(core: Core, call: Call) -> None:
         if form.media == JSON and form.shape:
             media = b"application/json;as=%b;g=meta.k8s.io;v=%b" % (form.shape.encode(), form.version.encode())
         headers = b"Content-Type: %b\r\nCache-Control: no-cache, private\r\n" % media
+        if call.flow is not None:
+            headers = call.flow.headers + headers
         sink = StreamSink(call.request.stream(200, headers))
     else:
         assert call.open_sink is not None
