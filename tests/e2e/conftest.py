@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -173,18 +174,20 @@ def machine_state() -> dict[str, set[str]]:
 def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str) -> Iterator[RealCluster]:
     """A cluster from `up` to `down`: nothing is left of it, and nothing for its Pods and Services went by the uplink.
 
-    Links and tables are named after it. The images `hello` and `busybox` are on its nodes.
+    Links and tables are named after it. The images `hello` and `busybox` are on its nodes. PYBERNETES_E2E_FLAGS gives
+    further flags: with `--proxy-mode iptables` all tests run over the other packet filter.
     """
     from pybernetes.bootstrap import images
 
     home = tmp_path_factory.mktemp("home")
     found = RealCluster(name, home / name, home)
+    more = () if "--proxy-mode" in flags else shlex.split(os.environ.get("PYBERNETES_E2E_FLAGS", ""))
     marks: set[str] = set()
     watch: Watch | None = None
     leaked = 0
     stack = contextlib.ExitStack()
     try:
-        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags, timeout=180)
+        found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags, *more, timeout=180)
         state = json.loads((found.directory / "cluster.json").read_text())
         watch = stack.enter_context(watched(f"leaks-{name}", (state["pod_cidr"], state["service_cidr"])))
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
