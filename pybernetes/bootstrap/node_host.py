@@ -60,6 +60,8 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
         netns=cluster.node_netns(node),
         local={"kube-system/kube-dns": state.dns_listens(node)} if state.dns else {},
         backend=state.proxy_mode,
+        healthz_port=10256,
+        status_port=10249,
     )
 
 

@@ -1,6 +1,7 @@
-"""Health check ports: how a load balancer learns whether this node has endpoints of a Service with policy Local.
+"""What kube-proxy answers over HTTP: its own health, and that of Services with external policy Local.
 
-A port answers any HTTP request: 200 with at least one ready endpoint here, else 503, with upstream's JSON body.
+A health check port tells a load balancer whether this node has endpoints of its Service. It answers any request: 200
+with at least one ready endpoint here, else 503, with upstream's JSON body.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from pybernetes.aio import clock
 
 log = logging.getLogger(__name__)
 
@@ -48,36 +51,91 @@ class HealthPorts:
 
     async def _open(self, port: int) -> None:
         opened = self._servers[port] = []
+
+        def answer(path: str) -> bytes:
+            return response(*self._wanted.get(port, ("/", 0)))
+
         for address in self._addresses:
             try:
-                opened.append(await asyncio.start_server(self._answerer(port), address, port))
+                opened.append(await serve(address, port, answer))
             except OSError as error:
                 log.error("health check port %s:%d: %s", address, port, error)
 
-    def _answerer(self, port: int):  # type: ignore[no-untyped-def]
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                async with asyncio.timeout(10.0):
-                    await reader.readuntil(b"\r\n\r\n")
-                    writer.write(response(*self._wanted.get(port, ("/", 0))))
-                    await writer.drain()
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                pass
-            finally:
-                writer.close()
 
-        return answer
+class Status:
+    """kube-proxy's own ports: whether it works, for load balancers, and which packet filter it uses, for the curious.
+
+    healthz: (addresses, port) of /healthz (is this node to get traffic?) and /livez; status: the same of /proxyMode and
+    /healthz, upstream's on loopback. Port 0: not served. One that is taken is another cluster's, and given up.
+    """
+
+    def __init__(self, mode: str, healthz: tuple[tuple[str, ...], int], status: tuple[tuple[str, ...], int]) -> None:
+        self._mode, self._places = mode, ((healthz, self._healthz), (status, self._status))
+        #: When the rules were last known to be right, and whether the node stays.
+        self.updated = ""
+        self.eligible = True
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        servers: list[asyncio.Server] = []
+        try:
+            for (addresses, port), answer in self._places:
+                for address in addresses if port else ():
+                    try:
+                        servers.append(await serve(address, port, answer))
+                    except OSError as error:
+                        log.info("status port %s:%d: %s", address, port, error)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for server in servers:
+                server.close()
+
+    def _healthz(self, path: str) -> bytes:
+        if path not in ("/healthz", "/livez"):
+            return answered(404, "404 page not found\n", "text/plain; charset=utf-8")
+        now = {"lastUpdated": self.updated, "currentTime": clock.rfc3339(), "nodeEligible": self.eligible}
+        good = bool(self.updated) and (self.eligible or path == "/livez")
+        return answered(200 if good else 503, json.dumps(now), "application/json")
+
+    def _status(self, path: str) -> bytes:
+        texts = {"/healthz": "ok", "/proxyMode": self._mode}
+        text = texts.get(path)
+        return answered(404 if text is None else 200, text or "404 page not found\n", "text/plain; charset=utf-8")
+
+
+async def serve(address: str, port: int, answer: Callable[[str], bytes]) -> asyncio.Server:
+    """A server that answers each request once, by its path."""
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(10.0):
+                head = await reader.readuntil(b"\r\n\r\n")
+                words = head.split(b" ", 2)
+                writer.write(answer(words[1].decode(errors="replace").partition("?")[0] if len(words) > 2 else ""))
+                await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    return await asyncio.start_server(one, address, port)
 
 
 def response(service: str, count: int) -> bytes:
     """The HTTP answer for a Service with that many ready endpoints on this node."""
     namespace, _, name = service.partition("/")
-    body = json.dumps(
-        {"service": {"namespace": namespace, "name": name}, "localEndpoints": count, "serviceProxyHealthy": True}
-    ).encode()
-    status = "200 OK" if count else "503 Service Unavailable"
+    body = {"service": {"namespace": namespace, "name": name}, "localEndpoints": count, "serviceProxyHealthy": True}
+    weight = f"X-Load-Balancing-Endpoint-Weight: {count}\r\n"
+    return answered(200 if count else 503, json.dumps(body), "application/json", weight)
+
+
+_REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
+
+
+def answered(code: int, body: str, kind: str, more: str = "") -> bytes:
+    """A whole HTTP answer. more: further header lines."""
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
-        f"X-Load-Balancing-Endpoint-Weight: {count}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n{more}"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
-    return head.encode() + body
+    return (head + body).encode()

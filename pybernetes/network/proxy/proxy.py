@@ -23,7 +23,7 @@ from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
 from pybernetes.network.proxy import conntrack
-from pybernetes.network.proxy.health import HealthPorts
+from pybernetes.network.proxy.health import HealthPorts, Status
 from pybernetes.network.proxy.iptables import Iptables
 from pybernetes.network.proxy.nftables import Nftables
 from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, answered_here, service_rules
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 BY_SERVICE = "service"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+#: The node gets no new traffic: the autoscaler takes it away.
+LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
 #: The packet filters, by the name of `--proxy-mode`.
 BACKENDS: dict[str, type[Nftables] | type[Iptables]] = {"nftables": Nftables, "iptables": Iptables}
 
@@ -78,6 +80,9 @@ class Config:
     #: Services (namespace/name) without a selector that every node answers itself: the address that does so here.
     #: It takes the place of whatever the EndpointSlices say, so that each node asks its own cluster DNS.
     local: Mapping[str, str] = field(default_factory=dict)
+    #: Ports of its own health, on the node's addresses, and of its mode, on loopback; upstream's are 10256 and 10249.
+    healthz_port: int = 0
+    status_port: int = 0
     #: Seconds between two transactions at least: a burst of changes is one.
     interval: float = 0.02
     #: Seconds between looks whether somebody else removed our rules.
@@ -130,6 +135,8 @@ class Proxy:
         self._wake = asyncio.Event()
         self._view = NodeView(config.node)
         self._health = HealthPorts(config.node_addresses)
+        places = (config.node_addresses, config.healthz_port), (("127.0.0.1",), config.status_port)
+        self._status = Status(config.backend, *places)
 
     async def run(self) -> None:
         """See the class."""
@@ -141,6 +148,7 @@ class Proxy:
                 if self._own:
                     group.create_task(self._informers.run(), name="proxy/informers")
                 group.create_task(self._health.run(), name="proxy/health")
+                group.create_task(self._status.run(), name="proxy/status")
                 await self._synced()
                 await self._follow()
         finally:
@@ -171,6 +179,7 @@ class Proxy:
                     log.warning("somebody removed the rules; programming them anew")
                     await self._replace()
                 backoff.reset()
+                self._status.updated = clock.rfc3339()
             except OSError as error:
                 log.error("programming the rules failed: %s", error)
                 everything = True
@@ -265,6 +274,8 @@ class Proxy:
     def _node(self, node: Node) -> None:
         if node.metadata.name != self.config.node:
             return
+        leaving = any(taint.key == LEAVING_TAINT for taint in node.spec.taints or ())
+        self._status.eligible = node.metadata.deletion_timestamp is None and not leaving
         zone = (node.metadata.labels or {}).get(ZONE_LABEL, "")
         if zone != self._view.zone:
             self._view = NodeView(self.config.node, zone)

@@ -8,7 +8,7 @@ nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from pybernetes.api.core_v1 import Service
 from pybernetes.api.discovery_v1 import Endpoint, EndpointSlice
 
-#: The Service belongs to another proxy; the slice to a headless Service.
+#: A Service or slice with one of these belongs to another proxy, or to nobody.
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -92,9 +92,13 @@ class _Candidate:
 def proxied(service: Service) -> bool:
     """Whether a Service is this proxy's business."""
     spec = service.spec
-    if (service.metadata.labels or {}).get(PROXY_NAME_LABEL) is not None:
+    if _left_alone(service.metadata.labels):
         return False
     return spec.type != "ExternalName" and spec.cluster_ip not in (None, "", "None")
+
+
+def _left_alone(labels: Mapping[str, str] | None) -> bool:
+    return labels is not None and (PROXY_NAME_LABEL in labels or HEADLESS_LABEL in labels)
 
 
 def service_rules(
@@ -107,7 +111,7 @@ def service_rules(
     cluster_ip = next((ip for ip in spec.cluster_ips or [spec.cluster_ip or ""] if family_of(ip) == family), "")
     if not cluster_ip:
         return NOTHING
-    mine = [s for s in slices if s.address_type == family and HEADLESS_LABEL not in (s.metadata.labels or {})]
+    mine = [s for s in slices if s.address_type == family and not _left_alone(s.metadata.labels)]
     external = [ip for ip in spec.external_ips or () if family_of(ip) == family]
     balanced = [
         ingress.ip

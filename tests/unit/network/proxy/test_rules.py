@@ -99,9 +99,13 @@ def test_what_is_not_for_this_proxy() -> None:
     assert service_rules(service(cluster_ip="None", cluster_ips=["None"]), [], HERE) is NOTHING
     assert service_rules(service(type="ExternalName"), [], HERE) is NOTHING
     assert service_rules(None, [], HERE) is NOTHING
-    other = service()
-    other.metadata.labels = {"service.kubernetes.io/service-proxy-name": "mesh"}
-    assert service_rules(other, [], HERE) is NOTHING
+    for label in ("service-proxy-name", "headless"):
+        other = service()
+        other.metadata.labels = {f"service.kubernetes.io/{label}": ""}
+        assert service_rules(other, [], HERE) is NOTHING
+        left = slice_of(endpoint(1))
+        left.metadata.labels = other.metadata.labels
+        assert only(service_rules(service(), [left], HERE)).inside == ()
 
 
 def test_families_are_kept_apart() -> None:
@@ -134,3 +138,13 @@ def test_health_check_answers() -> None:
     assert health.response("ns/s", 2).startswith(b"HTTP/1.1 200 OK\r\n")
     refused = health.response("ns/s", 0)
     assert refused.startswith(b"HTTP/1.1 503 ") and b'"localEndpoints": 0' in refused
+
+
+def test_the_proxys_own_health() -> None:
+    status = health.Status("nftables", ((), 0), ((), 0))
+    assert status._healthz("/healthz").startswith(b"HTTP/1.1 503 ")  # no rules yet
+    status.updated = "2026-01-01T00:00:00Z"
+    assert b'"nodeEligible": true' in status._healthz("/healthz")
+    status.eligible = False
+    assert [status._healthz(path)[9:12] for path in ("/healthz", "/livez", "/x")] == [b"503", b"200", b"404"]
+    assert status._status("/proxyMode").endswith(b"\r\n\r\nnftables")
