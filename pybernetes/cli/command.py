@@ -28,6 +28,14 @@ class Command:
     #: False where everything after the first argument belongs to somebody else.
     interspersed: bool = True
 
+    @property
+    def listed(self) -> dict[str, Command]:
+        """The subcommands under their first names; other names of the same are left out."""
+        found: dict[int, tuple[str, Command]] = {}
+        for name, command in self.subcommands.items():
+            found.setdefault(id(command), (name, command))
+        return dict(found.values())
+
 
 #: Of commands that print objects.
 PRINT = "o:output= template= allow-missing-template-keys?true show-managed-fields?"

@@ -10,7 +10,7 @@ from pybernetes.cli.errors import CLIError
 
 def overview() -> str:
     """`kubectl`, `kubectl help`."""
-    from pybernetes.cli.kubectl import GROUPS
+    from pybernetes.cli.commands import GROUPS
 
     out = [
         "kubectl controls the Kubernetes cluster manager.",
@@ -35,7 +35,7 @@ def options() -> str:
 
 def of(path: list[str]) -> str:
     """The help of one command, given its words. Raises CLIError for an unknown one."""
-    from pybernetes.cli.kubectl import ALIASES, COMMANDS, load
+    from pybernetes.cli.commands import ALIASES, COMMANDS, load
 
     if not path:
         return overview()
@@ -52,8 +52,8 @@ def of(path: list[str]) -> str:
         out += ["Examples:", *(f"  {line}" for line in command.examples.splitlines()), ""]
     if command.subcommands:
         out.append("Available Commands:")
-        width = max(len(n) for n in command.subcommands)
-        out += [f"  {n:<{width}}   {c.summary.rstrip('.')}" for n, c in command.subcommands.items()]
+        width = max(len(n) for n in command.listed)
+        out += [f"  {n:<{width}}   {c.summary.rstrip('.')}" for n, c in command.listed.items()]
         out.append("")
     if command.flags:
         out += ["Options:", _flags(command.flags), ""]

@@ -318,6 +318,11 @@ def _context(c: Connection) -> ssl.SSLContext:
 _warned: set[str] = set()
 
 
+def warnings_shown() -> int:
+    """How many warnings of the server there were so far."""
+    return len(_warned)
+
+
 def _show_warnings(values: list[str]) -> None:
     """Warnings of the server, once each: `Warning: text`."""
     import re

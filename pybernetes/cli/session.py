@@ -183,7 +183,7 @@ class Session:
         reply = (http or self.http).request(
             method,
             _with_query(path, query),
-            body if isinstance(body, bytes) or body is None else json.dumps(body).encode(),
+            body if isinstance(body, bytes) or body is None else json.dumps(body, sort_keys=True).encode(),
             {"Accept": accept, **({"Content-Type": content} if body is not None else {})},
         )
         if reply.code >= 300:
