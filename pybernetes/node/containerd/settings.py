@@ -1,6 +1,11 @@
 """containerd's configuration file, from what the node is given and what the machine is able to.
 
 Pure but for `probe()`. What is not needed is switched off: snapshotters that probe for disks, tracing, metrics.
+
+cgroups are the kubelet's and runc's own on every machine (the "cgroupfs driver"), also where systemd runs: its driver
+wants Pods in slices that systemd makes, by D-Bus, and a path like ours is refused by runc when `SystemdCgroup` is set.
+The tree is one that systemd does not know, below the root; it leaves such trees alone, and cannot take a controller
+from them that they have switched on.
 """
 
 from __future__ import annotations
@@ -91,8 +96,6 @@ class Machine:
 
     #: Whether oom_score_adj may be lowered (containers, user namespaces often may not).
     can_lower_oom_score: bool
-    #: systemd runs and cgroups are version 2: the kubelet's systemd driver is the right one.
-    systemd_cgroups: bool
     overlayfs: bool
     cni_bin_dir: Path
 
@@ -103,7 +106,6 @@ def probe() -> Machine:
     capabilities = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
     return Machine(
         can_lower_oom_score=bool(capabilities >> _CAP_SYS_RESOURCE & 1),
-        systemd_cgroups=Path("/run/systemd/system").is_dir() and Path("/sys/fs/cgroup/cgroup.controllers").exists(),
         overlayfs="\toverlay\n" in Path("/proc/filesystems").read_text(),
         cni_bin_dir=next((Path(p) for p in _CNI_PLACES if Path(p).is_dir()), Path(_CNI_PLACES[0])),
     )
@@ -144,7 +146,7 @@ disabled_plugins = {text(list(DISABLED))}
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = {flag(machine.systemd_cgroups)}
+        SystemdCgroup = false
         Root = {text(str(config.state / "runc"))}
   [plugins."io.containerd.grpc.v1.cri".cni]
     conf_dir = {text(str(config.cni_conf_dir))}

@@ -4,7 +4,9 @@
 
 The runtime puts containers below the pod's (`cgroup_parent`). With version 1 each controller has its own hierarchy and
 the same path is made in every one; with version 2 there is one, where controllers are switched on downwards first.
-Figures of a pod: CPU shares of what it requests, quota and memory limit only when all its containers have limits.
+Figures of a pod: CPU shares of what it requests, quota and memory limit only when all its containers have limits. The
+classes are weighed as well, or the many without requests would share as much as one class may: `besteffort` has the
+least there is, `burstable` what its pods request together, and the root what the machine has.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pybernetes.api.core_v1 import Pod
 from pybernetes.node.kubelet import qos
@@ -30,6 +32,9 @@ class Cgroups:
         self.parent = parent.strip("/") if parent else None
         self.root = root
         self.v2 = (root / "cgroup.controllers").exists()
+        #: Requested CPU of the burstable pods, in thousandths: uid -> sum over its containers.
+        self._burstable: dict[str, int] = {}
+        self._weighed: dict[str, int] = {}
 
     def path(self, pod: Pod) -> str:
         """The cgroup of a pod as an absolute path in the hierarchy; "" when cgroups are not managed."""
@@ -53,17 +58,38 @@ class Cgroups:
                 if hierarchy.name == "cpuset":
                     self._inherit_cpuset(hierarchy, path)
         self._limit(path, pod)
+        self.weigh(pod)
         return path
+
+    def weigh(self, pod: Pod) -> None:
+        """Let the pod count in the weight of its class; again when its requests change."""
+        if self.parent is None:
+            return
+        if (pod.status.qos_class or qos.qos_class(pod)) == qos.BURSTABLE:
+            self._burstable[pod.metadata.uid] = qos.pod_total(pod, "cpu").milli
+        self._weigh()
+
+    def _weigh(self) -> None:
+        own = f"/{self.parent}"
+        wanted = {str(parent): (os.cpu_count() or 1) * 1024 for parent in (PurePath(own), *PurePath(own).parents[:-1])}
+        wanted[f"{own}/besteffort"] = qos.MIN_SHARES
+        wanted[f"{own}/burstable"] = qos.cpu_shares(sum([*self._burstable.values()]))
+        for path, shares in wanted.items():
+            if self._weighed.get(path) != shares and self._share(path, shares):
+                self._weighed[path] = shares
 
     def update(self, pod: Pod) -> None:
         """Bring the limits in line with the pod after a resize."""
         if path := self.path(pod):
             self._limit(path, pod)
+            self.weigh(pod)
 
     def remove(self, uid: str) -> None:
         """Remove a pod's cgroups, in every QoS class. What still runs there is killed."""
         if self.parent is None:
             return
+        if self._burstable.pop(uid, None) is not None:
+            self._weigh()
         for base in self._everywhere():
             for middle in ("", "burstable", "besteffort"):
                 directory = base / self.parent / middle / f"pod{uid}"
@@ -127,17 +153,21 @@ class Cgroups:
 
     def _limit(self, path: str, pod: Pod) -> None:
         shares, quota, memory = pod_limits(pod)
+        self._share(path, shares)
         if self.v2:
             base = self.root / path[1:]
-            _write(base / "cpu.weight", str(qos.cpu_weight(shares)))
             _write(base / "cpu.max", f"{quota or 'max'} {qos.CPU_PERIOD}")
             _write(base / "memory.max", str(memory) if memory else "max")
         else:
             cpu, mem = self.root / "cpu" / path[1:], self.root / "memory" / path[1:]
-            _write(cpu / "cpu.shares", str(shares))
             _write(cpu / "cpu.cfs_period_us", str(qos.CPU_PERIOD))
             _write(cpu / "cpu.cfs_quota_us", str(quota or -1))
             _write(mem / "memory.limit_in_bytes", str(memory or -1))
+
+    def _share(self, path: str, shares: int) -> bool:
+        if self.v2:
+            return _write(self.root / path[1:] / "cpu.weight", str(qos.cpu_weight(shares)))
+        return _write(self.root / "cpu" / path[1:] / "cpu.shares", str(shares))
 
 
 def pod_limits(pod: Pod) -> tuple[int, int, int]:
@@ -153,9 +183,11 @@ def pod_limits(pod: Pod) -> tuple[int, int, int]:
     return shares, quota, memory
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> bool:
     with contextlib.suppress(OSError):  # a controller that is not there cannot limit anything
         path.write_text(text)
+        return True
+    return False
 
 
 def _remove_tree(directory: Path) -> None:

@@ -193,7 +193,9 @@ class Kubelet:
         found = self._adopted.pop(uid, None)
         state = found.state if found else PodState()
         worker = PodWorker(self.host, pod, state, static=static)
-        if found is None and not pod.metadata.deletion_timestamp and pod.status.phase not in ("Succeeded", "Failed"):
+        if found is not None:
+            self.host.cgroups.weigh(pod)
+        elif not pod.metadata.deletion_timestamp and pod.status.phase not in ("Succeeded", "Failed"):
             others = [w.pod for w in self.workers.values() if not w.is_over]
             refusal = admission.admit(pod, others, self._node(), self.config)
             if refusal is not None:

@@ -16,7 +16,6 @@ CRI = "io.containerd.grpc.v1.cri"
 def machine(**changes: object) -> Machine:
     facts = {
         "can_lower_oom_score": True,
-        "systemd_cgroups": False,
         "overlayfs": True,
         "cni_bin_dir": Path("/usr/lib/cni"),
     }
@@ -47,10 +46,9 @@ def test_what_the_machine_cannot_do_is_left_out() -> None:
     assert cri(overlayfs=False)["containerd"]["snapshotter"] == "native"  # type: ignore[index]
 
 
-@pytest.mark.parametrize("systemd", [False, True])
-def test_the_systemd_driver_only_where_systemd_runs(systemd: bool) -> None:
-    options = cri(systemd_cgroups=systemd)["containerd"]["runtimes"]["runc"]["options"]  # type: ignore[index]
-    assert options["SystemdCgroup"] is systemd
+def test_cgroups_are_not_systemds() -> None:
+    """runc refuses a cgroup parent that is no slice when it is told that they are."""
+    assert cri()["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is False  # type: ignore[index]
 
 
 def test_the_socket_path_is_short_and_the_nodes_own() -> None:

@@ -69,6 +69,15 @@ def test_cgroups_of_version_2(tmp_path: Path) -> None:
     base = tmp_path / "pods" / "burstable" / "podu1"
     assert (base / "cpu.max").read_text() == "200000 100000" and (base / "memory.max").read_text() == "max"
     assert groups.pods() == {"u1"}
+    two = pod("q", limited({"cpu": "500m"}), metadata={"uid": "u2"})
+    groups.ensure(two)
+    weights = {name: (tmp_path / name / "cpu.weight") for name in ("pods", "pods/burstable", "pods/besteffort")}
+    groups.ensure(pod("r", metadata={"uid": "u3"}))
+    assert weights["pods/burstable"].read_text() == str(qos.cpu_weight(1536))
+    assert weights["pods/besteffort"].read_text() == "1"
+    assert weights["pods"].read_text() == str(qos.cpu_weight((os.cpu_count() or 1) * 1024))
+    groups.remove("u2")
+    assert weights["pods/burstable"].read_text() == str(qos.cpu_weight(1024))
     assert Cgroups(None).ensure(one) == ""
 
 
