@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pybernetes.api.networking_v1 import IngressClass, IngressClassSpec
+import os
+import shutil
+from typing import TYPE_CHECKING
+
 from pybernetes.bootstrap import pki
 from pybernetes.bootstrap.cluster import Cluster
-from pybernetes.machinery.meta import ObjectMeta
+
+if TYPE_CHECKING:
+    from pybernetes.api.networking_v1 import IngressClass
 
 CONTROLLER = "pybernetes.io/ingress"
 _DEFAULT = "ingressclass.kubernetes.io/is-default-class"
@@ -13,13 +18,14 @@ _DEFAULT = "ingressclass.kubernetes.io/is-default-class"
 
 def binary() -> str | None:
     """Where haproxy is; None: not installed, so there is no Ingress controller."""
-    from pybernetes.network.ingress import process
-
-    return process.binary()
+    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def standard_class() -> IngressClass:
     """The class of Ingresses that name none."""
+    from pybernetes.api.networking_v1 import IngressClass, IngressClassSpec  # `up` does without API types
+    from pybernetes.machinery.meta import ObjectMeta
+
     return IngressClass(
         metadata=ObjectMeta(name="pybernetes", annotations={_DEFAULT: "true"}),
         spec=IngressClassSpec(controller=CONTROLLER),

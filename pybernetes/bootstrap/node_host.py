@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 
 from pybernetes.bootstrap import images, machine_link
+from pybernetes.bootstrap import ingress as ingress_place
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
 from pybernetes.network import cni, ingress, proxy
-from pybernetes.network.ingress import process
 from pybernetes.node.containerd import removal, settings
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.process import running
@@ -73,7 +73,8 @@ def policy_config(cluster: Cluster, node: str) -> proxy.policy.Config:
 def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
     """The settings of the node's Ingress controller; None when it has none."""
     state = cluster.state
-    if not state.ingress or process.binary() is None:
+    program = ingress_place.binary()
+    if not state.ingress or program is None:
         return None
 
     def nodes() -> list[str]:
@@ -89,6 +90,7 @@ def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
         default_certificate=cluster.directory / "ingress.pem",
         http_port=http,
         https_port=https,
+        program=program,
     )
 
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 import pytest
 
 from pybernetes.bootstrap import pki
-from pybernetes.network.ingress import process
+from pybernetes.bootstrap.ingress import binary
 from tests.e2e.conftest import ROOT, RealCluster
 
 EXAMPLE = ROOT / "examples" / "three-tier"
 HOST, NAMESPACE = "shop.example", "three-tier"
 
-pytestmark = pytest.mark.skipif(process.binary() is None, reason="haproxy is not installed")
+pytestmark = pytest.mark.skipif(binary() is None, reason="haproxy is not installed")
 
 
 class Shop:

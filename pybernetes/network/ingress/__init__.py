@@ -4,6 +4,6 @@
 finds the difference that needs no reload (pure), `process.py` runs haproxy, `controller.py` follows the API.
 """
 
-from pybernetes.network.ingress.controller import Config, IngressController
+from pybernetes.network.ingress.controller import CONTROLLER, Config, IngressController
 
-__all__ = ["Config", "IngressController"]
+__all__ = ["CONTROLLER", "Config", "IngressController"]

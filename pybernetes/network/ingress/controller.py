@@ -22,6 +22,7 @@ from pybernetes.api.core_v1 import Node, Secret, Service
 from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.api.networking_v1 import Ingress, IngressClass, IngressLoadBalancerIngress
 from pybernetes.client.client import Client
+from pybernetes.client.controller import key_of
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
@@ -55,8 +56,8 @@ class Config:
     default_certificate: Path
     http_port: int = 80
     https_port: int = 443
-    #: haproxy's name or path.
-    program: str = "haproxy"
+    #: haproxy's path.
+    program: str = "/usr/sbin/haproxy"
     #: `spec.controller` of the IngressClasses that are ours.
     controller: str = CONTROLLER
     #: Seconds between two changes at least: a burst is one.
@@ -79,12 +80,9 @@ class IngressController:
     """`run()` until cancelled; `ready` once what there was at the start is served."""
 
     def __init__(self, config: Config, client: Client) -> None:
-        program = process.binary(config.program)
-        if program is None:
-            raise ValueError(f"{config.program} is not installed (Debian, Ubuntu: apt install haproxy)")
         self.config = config
         self.ready: Ready[str] = Ready()
-        self.haproxy = Haproxy(program, config.directory)
+        self.haproxy = Haproxy(config.program, config.directory)
         self.reloads = 0
         self._client = client
         self._informers = InformerFactory(client)
@@ -145,7 +143,8 @@ class IngressController:
                 self._files = {}
                 await backoff.wait()
             except (StatusError, Unavailable) as error:
-                log.debug("status of Ingresses: %s", error)
+                quiet = not isinstance(error, StatusError) or error.code == 409
+                (log.debug if quiet else log.warning)("status of Ingresses: %s", error)
                 await backoff.wait()
             except Exception:  # the node must not go down with it
                 log.exception("Ingresses could not be served")
@@ -177,9 +176,8 @@ class IngressController:
             self._tell(mine, plan)
             for one in mine:
                 await self._write_status(one)
-            for one in self._ingresses.list():
-                if one not in mine and f"{one.metadata.namespace}/{one.metadata.name}" in self._told:
-                    await self._clear_status(one)
+            for key in [*self._told.keys() - {key_of(one) for one in mine}]:
+                await self._clear_status(key)
 
     async def _apply(self, plan: planning.Plan) -> None:
         seats = slots.arrange(plan.backends, self._seats)
@@ -225,7 +223,7 @@ class IngressController:
         taken = self._taken()
         now: dict[str, list[Problem]] = {}
         for one in mine:
-            key = f"{one.metadata.namespace}/{one.metadata.name}"
+            key = key_of(one)
             now[key] = [*plan.problems.get(key, []), *taken]
             for problem in now[key]:
                 if problem not in self._told.get(key, []):
@@ -259,11 +257,12 @@ class IngressController:
         if ((status.ingress if status else None) or []) != wanted:
             await self._patch_status(one, [codec.to_dict(entry) for entry in wanted])
 
-    async def _clear_status(self, one: Ingress) -> None:
-        """It is of another class now."""
-        self._told.pop(f"{one.metadata.namespace}/{one.metadata.name}", None)
-        if one.status.load_balancer and one.status.load_balancer.ingress:
+    async def _clear_status(self, key: str) -> None:
+        """It is of another class now, or gone."""
+        one = self._ingresses.by_key(key)
+        if one is not None and one.status.load_balancer and one.status.load_balancer.ingress:
             await self._patch_status(one, None)
+        self._told.pop(key, None)
 
     async def _patch_status(self, one: Ingress, ingress: list[object] | None) -> None:
         body = {"metadata": {"uid": one.metadata.uid}, "status": {"loadBalancer": {"ingress": ingress}}}

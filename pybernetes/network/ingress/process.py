@@ -46,11 +46,6 @@ class Paths:
         return self.directory / _SOCKET
 
 
-def binary(name: str = "haproxy") -> str | None:
-    """The program's path; None when it is not installed."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-
-
 def user() -> str:
     """Whom the worker runs as when this process is root: the package's user, else nobody; "" when it is not root."""
     if os.geteuid() != 0:

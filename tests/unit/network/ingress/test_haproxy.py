@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.bootstrap.ingress import binary
 from pybernetes.network.ingress import process, render, slots
 from pybernetes.network.ingress.backends import Backend
 from pybernetes.network.ingress.plan import Plan
@@ -23,7 +24,7 @@ from .objects import authority, backend, certificate, ingress, path, planned, ru
 
 pytestmark = [
     pytest.mark.real_time,
-    pytest.mark.skipif(process.binary() is None, reason="haproxy is not installed"),
+    pytest.mark.skipif(binary() is None, reason="haproxy is not installed"),
 ]
 
 
@@ -72,7 +73,7 @@ class Front:
     """A running haproxy, and the client before it."""
 
     def __init__(self, directory: Path) -> None:
-        program = process.binary()
+        program = binary()
         assert program is not None
         self.haproxy = Haproxy(program, directory / "ingress")
         with socket.socket() as first, socket.socket() as second:
