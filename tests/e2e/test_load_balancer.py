@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -79,3 +80,83 @@ def test_a_port_has_one_owner_and_the_nodes_servers_keep_theirs(served: Callable
         assert served("get", "service", name, "-o", "jsonpath={.status.loadBalancer}") == "{}"
     served("delete", "service", "web", "--timeout=30s")
     wait_for_address(served, "rival")
+
+
+SEVERAL = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: everywhere}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hello, namespace: everywhere}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: hello, imagePullPolicy: IfNotPresent}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cluster, namespace: everywhere}
+spec:
+  type: LoadBalancer
+  selector: {app: web}
+  ports: [{name: http, port: 8000, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: local, namespace: everywhere}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  selector: {app: web}
+  ports: [{port: 8001, targetPort: 8080}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: hello, namespace: everywhere}
+spec:
+  defaultBackend: {service: {name: cluster, port: {name: http}}}
+"""
+
+
+def test_every_node_is_a_load_balancer_and_a_front_door(three_nodes: RealCluster) -> None:
+    three_nodes.apply(SEVERAL)
+    try:
+
+        def kubectl(*arguments: str) -> str:
+            return three_nodes.kubectl("-n", "everywhere", *arguments, timeout=100).stdout
+
+        kubectl("rollout", "status", "deployment/hello", "--timeout=90s")
+        nodes = {
+            n["metadata"]["name"]: n["status"]["addresses"][0]["address"] for n in three_nodes.get("nodes")["items"]
+        }
+        ingress = "{.status.loadBalancer.ingress[*].ip}"
+        homes = set(kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}").split())
+        for what, names in (("service/cluster", {*nodes}), ("service/local", homes), ("ingress/hello", {*nodes})):
+            expected = " ".join(nodes[name] for name in sorted(names))
+            deadline = time.monotonic() + 60
+            while (found := kubectl("get", what, "-o", f"jsonpath={ingress}")) != expected:
+                assert time.monotonic() < deadline, f"{what} has {found}, not {expected}"
+        for address in nodes.values():
+            command = [
+                "curl",
+                "-s",
+                "--noproxy",
+                "*",
+                "--retry",
+                "20",
+                "--retry-all-errors",
+                "--retry-delay",
+                "1",
+                "-f",
+            ]
+            for url in (f"http://{address}:8000/", f"http://{address}/"):
+                page = subprocess.run([*command, url], capture_output=True, text=True, check=False, timeout=60).stdout
+                assert page.startswith("Hello from hello-"), url
+    finally:
+        three_nodes.kubectl("delete", "namespace", "everywhere", timeout=100)
