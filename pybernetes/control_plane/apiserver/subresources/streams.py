@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode
 
 from pybernetes.api.core_v1 import Pod
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes
+from pybernetes.control_plane.apiserver.authorization.attributes import Attributes as Action
+from pybernetes.control_plane.apiserver.authorization.webhook import Undecided, settled
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.connect.links import rewriter
 from pybernetes.control_plane.apiserver.connect.relay import Backend, relay
@@ -41,6 +43,18 @@ class PodStream(Subresource):
         await self.core.admission.admit(attributes)
         await self.core.admission.validate(attributes)
 
+    async def _may_create(self, call: Call) -> None:
+        """A WebSocket begins with a GET, and whoever may only read must not run commands. Raises 403."""
+        authorizer = self.core.patient_authorizer or self.core.authorizer
+        user = call.user
+        if call.method == "POST" or authorizer is None or user is None:
+            return
+        action = Action("create", "", "pods", call.info.namespace, call.info.name, self.name, version="v1")
+        try:
+            authorizer.require(user, action)
+        except Undecided as missing:
+            await settled(lambda: authorizer.require(user, action), missing)
+
     def backend(self, pod: Pod) -> Backend:
         """The kubelet. Raises 400 when the Pod has no node yet."""
         if not pod.spec.node_name:
@@ -53,6 +67,7 @@ class PodStream(Subresource):
 
     async def handle(self, call: Call) -> Result | None:
         request = _request(call)
+        await self._may_create(call)
         pod = await self.pod_of(call)
         target = self.path(call, pod)
         await self.admit(call)

@@ -129,3 +129,27 @@ async def test_service_account_tokens_and_reviews(tmp_path: Path) -> None:
         assert status == 201 and answer["status"]["allowed"] is True
         assert (await admin("DELETE", f"{path}/robot"))[0] == 200
         assert (await robot("GET", "/version"))[0] == 401
+
+
+async def test_reading_is_not_running_commands(tmp_path: Path) -> None:
+    """WebSockets begin with a GET: what they open needs `create` all the same."""
+    async with cluster(tmp_path) as caller:
+        admin, jane = await caller("admin", "system:masters"), await caller(token="jane")
+        rule = {"apiGroups": [""], "resources": ["pods/exec", "pods/portforward"], "verbs": ["get"]}
+        await admin("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "look"}, "rules": [rule]})
+        subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+        role = {"kind": "ClusterRole", "name": "look", "apiGroup": "rbac.authorization.k8s.io"}
+        binding = {"metadata": {"name": "look"}, "subjects": [subject], "roleRef": role}
+        assert (await admin("POST", f"{RBAC}/clusterrolebindings", binding))[0] == 201
+        for what in ("exec?command=id&stdout=1", "portforward"):
+            status, answer = await jane("GET", f"/api/v1/namespaces/default/pods/p/{what}")
+            resource = f"pods/{what.partition('?')[0]}"
+            assert (status, answer["message"]) == (
+                403,
+                f'pods "p" is forbidden: User "jane" cannot create resource "{resource}" in API group "" '
+                'in the namespace "default"',
+            )
+        rule["verbs"] = ["get", "create"]
+        body = {"metadata": {"name": "look"}, "rules": [rule]}
+        assert (await admin("PUT", f"{RBAC}/clusterroles/look", body))[0] == 200
+        assert (await jane("GET", "/api/v1/namespaces/default/pods/p/exec?command=id&stdout=1"))[0] == 404
