@@ -30,11 +30,11 @@ def row(name: str, goal: str, measured: str) -> None:
 class Served:
     """A cluster brought up by the command, with an administrator's token."""
 
-    def __init__(self, directory: Path, nodes: int, fake_nodes: int = 0) -> None:
+    def __init__(self, directory: Path, nodes: int, fake_nodes: int = 0, flags: tuple[str, ...] = ()) -> None:
         self.directory = directory / "bench"
         self.environment = {**os.environ, "PYBERNETES_HOME": str(directory)}
         began = time.perf_counter()
-        self.run("up", "--no-merge", "--nodes", str(nodes), "--fake-nodes", str(fake_nodes))
+        self.run("up", "--no-merge", "--nodes", str(nodes), "--fake-nodes", str(fake_nodes), *flags)
         self.up_seconds = time.perf_counter() - began
         self.server = json.loads((self.directory / "cluster.json").read_text())
         self.url = f"https://{self.server['api_host']}:{self.server['api_port']}"
@@ -93,10 +93,10 @@ class Served:
 
 
 @contextmanager
-def served(nodes: int = 0, fake_nodes: int = 0) -> Iterator[Served]:
+def served(nodes: int = 0, fake_nodes: int = 0, flags: tuple[str, ...] = ()) -> Iterator[Served]:
     """A cluster for one row or a few."""
     with tempfile.TemporaryDirectory(prefix="pybernetes-bench-") as directory:
-        cluster = Served(Path(directory), nodes, fake_nodes)
+        cluster = Served(Path(directory), nodes, fake_nodes, flags)
         try:
             yield cluster
         finally:
@@ -207,6 +207,7 @@ ROWS: dict[str, Callable[[], None]] = {
     "store": module("store"),
     "proxy": module("proxy"),
     "traffic": module("traffic"),
+    "overlay": module("overlay"),
     "dns": module("dns"),
 }
 

@@ -219,7 +219,8 @@ class PodNetwork:
         """The interface that leads to the other nodes. Raises NetworkError when nothing carries the node's address."""
         if not self.config.node_address:
             return Link()
-        for found in await self._in.ip_json("-4", "addr", "show", "to", self.config.node_address):
+        command = ["ip", "-json", "-4", "addr", "show", "to", self.config.node_address]
+        for found in filter(None, json.loads(await self._in.run(command) or "[]")):
             return Link(str(found["ifname"]), int(found["mtu"]))
         raise NetworkError(f"no interface has the node's address {self.config.node_address}")
 

@@ -7,15 +7,30 @@ Subprocesses and not netlink from Python: a node's network is set up once, in tw
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class NetworkError(Exception):
     """A network command failed; the text is the command's and what it printed."""
+
+
+@contextlib.contextmanager
+def _input(text: str) -> Iterator[int]:
+    """A descriptor that reads the text, from memory."""
+    descriptor = os.memfd_create("input") if text else os.open(os.devnull, os.O_RDONLY)
+    try:
+        if text:
+            os.write(descriptor, text.encode())
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class Namespace:
@@ -28,16 +43,18 @@ class Namespace:
         """What the command prints, given `text` on its standard input. Raises NetworkError unless `check` is false."""
         if shutil.which(command[0]) is None:
             raise NetworkError(f"{command[0]} is not installed")
-        process = await asyncio.create_subprocess_exec(
-            *self._prefix,
-            *command,
-            stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await process.communicate(text.encode() or None)
+        with _input(text) as given:  # a file, not a pipe: a command that fails early would break the writing
+            process = await asyncio.create_subprocess_exec(
+                *self._prefix,
+                *command,
+                stdin=given,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        output, errors = await process.communicate()
         if check and process.returncode:
-            raise NetworkError(f"{' '.join(command)}: {errors.decode(errors='replace').strip()}\n{text}".strip())
+            said = errors.decode(errors="replace").strip() or f"ended with {process.returncode}"
+            raise NetworkError(f"{' '.join(command)}: {said}\n{text}".strip())
         return output.decode(errors="replace")
 
     async def ip(self, lines: Sequence[str], *, check: bool = True) -> None:

@@ -228,12 +228,19 @@ class NodeNetwork:
         self._nodes.on(self._changed, self._updated, self._changed)
         config = await self._complete()
         overlay = Overlay(config)
-        await overlay.setup()
+        backoff = Backoff(0.1, 10.0)
+        while True:
+            try:
+                await overlay.setup()
+                break
+            except NetworkError as error:  # after a start of the machine its address may be late
+                log.error("the Pod network could not be set up: %s", error)
+                await backoff.wait()
         self.ready.set(config.pod_cidr)
         if config.mode == "none" or not config.node_address:
             await asyncio.get_running_loop().create_future()
         await self._nodes.synced()
-        backoff = Backoff(0.1, 10.0)
+        backoff.reset()
         while True:
             self._wake.clear()
             try:
