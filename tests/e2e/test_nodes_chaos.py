@@ -182,13 +182,14 @@ class Chaos:
 
 
 def _containers(root: str) -> set[int]:
-    """The first process of each container below these cgroups."""
+    """The first process of each container below these cgroups, which come and go."""
     found = set()
-    for path in Path("/sys/fs/cgroup").glob("*/pybernetes/**/cgroup.procs"):
-        with contextlib.suppress(OSError):
-            if root in str(path) and (pids := path.read_text().split()):
-                found.add(int(pids[0]))
-    return found
+    for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for directory, _, files in os.walk(hierarchy / "pybernetes"):
+            with contextlib.suppress(OSError):
+                if "cgroup.procs" in files and root in directory:
+                    found.update(int(pid) for pid in Path(directory, "cgroup.procs").read_text().split()[:1])
+    return found - {0}
 
 
 def _kill(pid: int | None) -> str:
