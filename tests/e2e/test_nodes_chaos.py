@@ -35,7 +35,7 @@ CONTAINER = """
       - name: c
         image: hello:latest
         imagePullPolicy: Never
-        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+        readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, timeoutSeconds: 10}
 """
 
 MANIFEST = f"""

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -49,7 +49,7 @@ spec:
         imagePullPolicy: Never
         # Process 1 ignores SIGTERM: it serves to the end of its grace period, while the Services forget it.
         command: [sh, -c, "mkdir -p /w; hostname > /w/index.html; exec httpd -f -p 8080 -h /w"]
-        readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
+        readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1, timeoutSeconds: 10}}
 ---
 apiVersion: v1
 kind: Service
@@ -78,9 +78,8 @@ def pods(cluster: RealCluster) -> list[dict]:  # type: ignore[type-arg]
     return found
 
 
-def until(what: str, check: object, seconds: float = 120) -> None:
+def until(what: str, check: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for a condition; it is asked through kubectl, which paces the loop."""
-    assert callable(check)
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, what
