@@ -102,10 +102,14 @@ def _execute(command: Command, path: list[str], rest: list[str], wishes: Prefere
         from pybernetes.cli import help as help_texts
 
         if command.run is None and positional and not flags.on("help"):
-            raise CLIError(f'unknown command "{positional[0]}" for "kubectl {" ".join(path)}"')
+            raise CLIError(
+                f"unknown command \"{positional[0]}\"\nSee 'kubectl {' '.join(path)} -h' for help and examples"
+            )
         print(help_texts.of(path))
         return 0
-    code = command.run(Session(flags), flags, positional) or 0
+    session = Session(flags)
+    session.preferences = wishes
+    code = command.run(session, flags, positional) or 0
     if flags.on("warnings-as-errors") and (count := warnings_shown()):
         raise CLIError(f"{count} warning{'s' if count > 1 else ''} received")
     return code

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.errors import CLIError
+from pybernetes.cli.errors import CLIError, ConnectionFailed
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -56,6 +56,20 @@ class Preferences:
                     raise _failed(f"invalid flag {name} for command {path[-1]}")
                 if not flags.given(name):
                     flags.take(flags.declared[name], value, f"--{name}")
+
+    def check_plugin(self, command: str) -> None:
+        """Raises ConnectionFailed for a credential plugin that the policy does not let run."""
+        import shutil
+
+        if self.policy in ("", "AllowAll"):
+            return
+        why = f'plugin "{command}" not allowed: policy set to "DenyAll"'
+        if self.policy == "Allowlist":
+            found = shutil.which(command) or command
+            if any(name and (name == command or shutil.which(name) == found) for name in self.allowed):
+                return
+            why = f'plugin path "{found}" is not permitted by the credential plugin allowlist'
+        raise ConnectionFailed(f"Unable to connect to the server: getting credentials: {why}")
 
 
 def _failed(why: str) -> CLIError:

@@ -253,9 +253,15 @@ class HTTP:
         import asyncio
 
         from pybernetes.client.credentials import Credentials
+        from pybernetes.client.errors import ConfigError
 
         credentials = Credentials(self._connection)
-        asyncio.run(credentials.refresh())
+        try:
+            asyncio.run(credentials.refresh())
+        except ConfigError as error:
+            if self._connection.exec_plugin is None:
+                raise CLIError(str(error)) from None
+            raise ConnectionFailed(f"Unable to connect to the server: getting credentials: {error}") from None
         self._tls = credentials.ssl_context()
         return [(k.title(), v) for k, v in credentials.headers.items()]
 
@@ -264,7 +270,12 @@ class HTTP:
             return self._socket
         self.authorization()
         try:
-            plain = socket.create_connection((self.host, self.port), timeout=self._timeout or 30)
+            if proxy := self._connection.proxy_url:
+                from pybernetes.cli import tunnel
+
+                plain = tunnel.through(proxy, self.host, self.port, self._timeout or 30)
+            else:
+                plain = socket.create_connection((self.host, self.port), timeout=self._timeout or 30)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock: socket.socket = plain
             if self.secure:

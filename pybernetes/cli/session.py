@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli.errors import APIError, CLIError
+from pybernetes.cli.preferences import Preferences
 from pybernetes.cli.rawhttp import HTTP, Reply
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Session:
         self.flags = flags
         self.out = sys.stdout
         self.err = sys.stderr
+        self.preferences = Preferences()
         #: False when `describe` shows several objects.
         self.show_events = True
 
@@ -125,11 +127,12 @@ class Session:
                         changes[name] = file.read()
                 except OSError as error:
                     raise CLIError(f"unable to read {flag} {path}: {error.strerror}") from None
-        if flags.text("proxy-url") or found.proxy_url:
-            from pybernetes.cli.errors import not_implemented
-
-            raise not_implemented("a proxy-url")
-        return replace(found, **changes)
+        if flags.given("proxy-url"):
+            changes["proxy_url"] = flags.text("proxy-url")
+        made = replace(found, **changes)
+        if made.exec_plugin is not None:
+            self.preferences.check_plugin(made.exec_plugin.command)
+        return made
 
     @property
     def namespace(self) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ class Credentials:
                 self._token = Path(connection.token_file).read_text().strip()  # noqa: ASYNC240 - a few bytes
             except OSError as error:
                 if not self._token:
-                    raise ConfigError(f"token file: {error}") from None
+                    why = (error.strerror or "").lower()
+                    raise ConfigError(f"open {connection.token_file}: {why}") from None
             self._token_read = clock.monotonic()
         if connection.exec_plugin is None:
             return renewed
@@ -141,11 +143,25 @@ def _in_memory(content: bytes) -> Iterator[str]:
         os.close(descriptor)
 
 
+_NOT_INSTALLED = """
+
+It looks like you are trying to use a client-go credential plugin that is not installed.
+
+To learn more about this feature, consult the documentation available at:
+      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
+
+
 async def _run(plugin: ExecPlugin, connection: Connection) -> Credential:
-    """Run the plugin. Raises ConfigError with what it printed."""
-    spec: dict[str, Any] = {"interactive": False}
+    """Run the plugin. Raises ConfigError with what is wrong."""
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if plugin.interactive_mode == "Always" and not terminal:
+        raise ConfigError("exec plugin cannot support interactive mode: standard input is not a terminal")
+    interactive = terminal and plugin.interactive_mode != "Never"
+    spec: dict[str, Any] = {"interactive": interactive}
     if plugin.provide_cluster_info:
         spec["cluster"] = {"server": connection.server, "insecure-skip-tls-verify": connection.insecure}
+        if connection.tls_server_name:
+            spec["cluster"]["tls-server-name"] = connection.tls_server_name
         if connection.ca:
             spec["cluster"]["certificate-authority-data"] = base64.b64encode(connection.ca).decode()
     info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
@@ -155,21 +171,34 @@ async def _run(plugin: ExecPlugin, connection: Connection) -> Credential:
             plugin.command,
             *plugin.args,
             env=environ,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=None if interactive else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
-    except FileNotFoundError:
-        hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
+    except OSError as error:
+        hint = f"{_NOT_INSTALLED}\n\n{plugin.install_hint}" if plugin.install_hint else _NOT_INSTALLED
+        if "/" in plugin.command or not isinstance(error, FileNotFoundError):
+            raise ConfigError(f"exec: fork/exec {plugin.command}: {(error.strerror or '').lower()}") from None
         raise ConfigError(f"exec: executable {plugin.command} not found{hint}") from None
     output, _ = await process.communicate()
     if process.returncode != 0:
         raise ConfigError(f"exec: executable {plugin.command} failed with exit code {process.returncode}")
     try:
-        status = msgspec.json.decode(output)["status"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        raise ConfigError(f"exec: {plugin.command} printed no ExecCredential with a status") from None
-    expires = status.get("expirationTimestamp")
+        answer = msgspec.json.decode(output)
+        version, status = answer.get("apiVersion") or "client.authentication.k8s.io/__internal", answer.get("status")
+    except (msgspec.DecodeError, AttributeError):
+        raise ConfigError(f"decoding stdout: {plugin.command} printed no ExecCredential") from None
+    if version != plugin.api_version:
+        raise ConfigError(
+            f"exec plugin is configured to use API version {plugin.api_version}, plugin returned version {version}"
+        )
+    if not isinstance(status, dict):
+        raise ConfigError("exec plugin didn't return a status field")
     certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
+    if not status.get("token") and not certificate and not key:
+        raise ConfigError("exec plugin didn't return a token or cert/key pair")
+    if bool(certificate) != bool(key):
+        raise ConfigError("exec plugin returned only certificate or key, not both")
+    expires = status.get("expirationTimestamp")
     return Credential(
         token=status.get("token") or "",
         certificate=certificate.encode() if certificate else None,

@@ -28,6 +28,7 @@ class ExecPlugin:
     api_version: str = "client.authentication.k8s.io/v1"
     provide_cluster_info: bool = False
     install_hint: str = ""
+    interactive_mode: str = "IfAvailable"  #: Never, IfAvailable or Always: whether it may ask at the terminal
 
 
 @dataclass(frozen=True)
@@ -218,16 +219,35 @@ def _content(entry: Mapping[str, Any], name: str) -> bytes | None:
     return None
 
 
+EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+
+
 def _exec(user: str, entry: Mapping[str, Any]) -> ExecPlugin | None:
-    if entry.get("auth-provider"):
-        raise ConfigError(f'user "{user}": auth-provider is not supported (removed upstream); use exec')
+    if provider := entry.get("auth-provider"):
+        name = provider.get("name")
+        if name in ("gcp", "azure"):
+            raise ConfigError(
+                f"The {name} auth plugin has been removed.\nPlease use an exec credential plugin instead."
+            )
+        raise ConfigError(f'no Auth Provider found for name "{name}"; use an exec credential plugin')
     if not (plugin := entry.get("exec")):
         return None
+    version, mode = plugin.get("apiVersion") or "", plugin.get("interactiveMode") or ""
+    for field_name in ("command", "apiVersion"):
+        if not plugin.get(field_name):
+            raise ConfigError(f"{field_name} must be specified for {user} to use exec authentication plugin")
+    if not mode and version == EXEC_VERSIONS[0]:
+        raise ConfigError(f"interactiveMode must be specified for {user} to use exec authentication plugin")
+    if mode not in ("", "Never", "IfAvailable", "Always"):
+        raise ConfigError(f'invalid interactiveMode for {user}: "{mode}"')
+    if version not in EXEC_VERSIONS:
+        raise ConfigError(f'exec plugin: invalid apiVersion "{version}"')
     return ExecPlugin(
         command=plugin["command"],
         args=tuple(plugin.get("args") or ()),
         env=tuple((e["name"], e["value"]) for e in plugin.get("env") or ()),
-        api_version=plugin.get("apiVersion") or "client.authentication.k8s.io/v1",
+        api_version=version,
         provide_cluster_info=bool(plugin.get("provideClusterInfo")),
         install_hint=plugin.get("installHint") or "",
+        interactive_mode=mode or "IfAvailable",
     )

@@ -83,7 +83,8 @@ async def test_token_files_and_plugins(tmp_path: Path) -> None:
     assert credentials.headers == {"authorization": "Bearer one"}  # read once a minute
     await credentials.refresh(rejected=True)
     assert credentials.headers == {"authorization": "Bearer two"}
-    plugin = kubeconfig.ExecPlugin("sh", ("-c", 'echo "{\\"status\\": {\\"token\\": \\"$X\\"}}"'), (("X", "y"),))
+    answer = """{"apiVersion": "client.authentication.k8s.io/v1", "status": {"token": "'$X'"}}"""
+    plugin = kubeconfig.ExecPlugin("sh", ("-c", f"echo '{answer}'"), (("X", "y"),))
     credentials = Credentials(kubeconfig.Connection("https://x", exec_plugin=plugin))
     await credentials.refresh()
     assert credentials.headers == {"authorization": "Bearer y"}
