@@ -1,35 +1,52 @@
 """Service rules judged by real packets: a node, Pods on it and elsewhere, and a client outside, each a namespace.
 
-Servers answer with their name and the address they see the client at. Nothing leaves the namespaces.
+Servers answer with their name and the address they see the client at. Nothing leaves the namespaces. Everything is
+written with IPv4 addresses; for IPv6 each stands for another one (`at`), and the answers are read back.
 """
 
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import itertools
 import random
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from pybernetes.network.proxy import conntrack
-from pybernetes.network.proxy.nftables import Nftables
-from pybernetes.network.proxy.proxy import BACKENDS, Backend
+from pybernetes.network.proxy.proxy import BACKENDS
 from pybernetes.network.proxy.rules import NOTHING, PortRules, ServiceRules, Target
 
 T = TypeVar("T")
+FAMILIES = ("IPv4", "IPv6")
 PREFIX = "pbtest"
 PODS = {"a": "10.200.0.11", "b": "10.200.0.12", "far": "10.200.1.21"}
 NODE, CLIENT, BALANCER = "198.18.0.1", "198.18.0.2", "198.18.9.9"
 VIP = "10.96.0.50"
 PORT = 8080
+
+
+def at(address: str, family: str) -> str:
+    """An address or range in a family: 10.200.0.0/16 is fd00::10:200:0:0/96 in IPv6."""
+    if family == "IPv4" or "." not in address:
+        return address
+    number, _, length = address.partition("/")
+    return f"fd00::{number.replace('.', ':')}" + (f"/{64 + 2 * int(length)}" if length else "")
+
+
+def read_back(address: str) -> str:
+    """The IPv4 address that stands for this one."""
+    if "." in address:
+        return address
+    return ".".join(str(int(part)) for part in ipaddress.IPv6Address(address).exploded.split(":")[4:])
 
 
 def inside(name: str, work: Callable[[], T]) -> T:
@@ -66,29 +83,28 @@ def in_node(*lines: str) -> None:
 def wire(name: str, address: str, gateway: str) -> None:
     """A namespace at the end of a routed pair, as CNI's ptp makes it."""
     link, there = f"v-{name}", f"{PREFIX}-{name}"
-    in_node(
-        f"link add {link} type veth peer name eth0 netns {there}",
-        f"addr add {gateway}/32 dev {link}",
-        f"link set {link} up",
-        f"route add {address}/32 dev {link}",
-    )
-    ip(
-        f"-n {there} addr add {address}/32 dev eth0",
-        f"-n {there} link set eth0 up",
-        f"-n {there} link set lo up",
-        f"-n {there} route add {gateway}/32 dev eth0",
-        f"-n {there} route add default via {gateway}",
-    )
+    in_node(f"link add {link} type veth peer name eth0 netns {there}", f"link set {link} up")
+    ip(f"-n {there} link set eth0 up", f"-n {there} link set lo up")
+    for family, bits, more in (("IPv4", 32, ""), ("IPv6", 128, " nodad")):
+        mine, theirs = at(gateway, family), at(address, family)
+        in_node(f"addr add {mine}/{bits} dev {link}{more}", f"route add {theirs}/{bits} dev {link}")
+        ip(
+            f"-n {there} addr add {theirs}/{bits} dev eth0{more}",
+            f"-n {there} route add {mine}/{bits} dev eth0",
+            f"-n {there} route add default via {mine}",
+        )
 
 
-def serve(name: str) -> list[socket.socket]:
+def serve(name: str, kind: socket.AddressFamily = socket.AF_INET) -> list[socket.socket]:
     """A server on PORT, TCP and UDP, that says who it is and whom it sees."""
-    stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    stream = socket.socket(kind, socket.SOCK_STREAM)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    stream.bind(("0.0.0.0", PORT))
+    datagram = socket.socket(kind, socket.SOCK_DGRAM)
+    for item in (stream, datagram):
+        if kind == socket.AF_INET6:
+            item.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        item.bind(("::" if kind == socket.AF_INET6 else "0.0.0.0", PORT))
     stream.listen(64)
-    datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagram.bind(("0.0.0.0", PORT))
 
     def streams() -> None:
         while True:
@@ -122,15 +138,21 @@ def network() -> Iterator[None]:
         subprocess.run(["ip", "netns", "del", f"{PREFIX}-{name}"], capture_output=True, check=False)
     try:
         ip(*(f"netns add {PREFIX}-{name}" for name in names))
+        for name in names:  # addresses are to be good at once
+            quick = ["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"]
+            subprocess.run(["ip", "netns", "exec", f"{PREFIX}-{name}", *quick], check=True)
         in_node("link set lo up", "link add services type bridge", "link set services up")
         for name, address in PODS.items():
             wire(name, address, "10.200.0.1")
         wire("client", CLIENT, NODE)
-        in_node("route add 10.96.0.0/16 dev services", "route add 198.18.9.0/24 dev services")
+        for family in FAMILIES:
+            in_node(*(f"route add {at(net, family)} dev services" for net in ("10.96.0.0/16", "198.18.9.0/24")))
         forward = ["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"]
+        forward += ["net.ipv6.conf.all.forwarding=1", "net.ipv6.icmp.ratelimit=0"]
         subprocess.run(["ip", "netns", "exec", f"{PREFIX}-node", *forward], check=True)
         for name in PODS:
-            sockets += inside(name, lambda name=name: serve(name))  # type: ignore[misc]
+            for kind in (socket.AF_INET, socket.AF_INET6):
+                sockets += inside(name, lambda name=name, kind=kind: serve(name, kind))  # type: ignore[misc]
         yield
     finally:
         for item in sockets:
@@ -147,17 +169,55 @@ def with_close(item: socket.socket) -> None:
     item.close()
 
 
-@pytest.fixture(params=BACKENDS)
-def proxy(network: None, request: pytest.FixtureRequest) -> Iterator[Backend]:
-    made = fresh(request.param)
+class Judged:
+    """A backend under test; it takes the rules in IPv4 and keeps them in its own family."""
+
+    def __init__(self, name: str, family: str) -> None:
+        self.name, self.family = name, family
+        pods, nodes = (at("10.200.0.0/16", family),), (at(NODE, family),)
+        self._backend = BACKENDS[name]("pybernetes-test", family, pods, nodes, Path(f"/run/netns/{PREFIX}-node"))
+
+    def translated(self, rules: ServiceRules) -> ServiceRules:
+        def there(value: object) -> object:
+            if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+                return tuple((at(address, self.family), port) for address, port in value)
+            if isinstance(value, tuple):
+                return tuple(at(item, self.family) for item in value)
+            return at(value, self.family) if isinstance(value, str) else value
+
+        ports = tuple(
+            replace(port, **{field.name: there(getattr(port, field.name)) for field in fields(port)})
+            for port in rules.ports
+        )
+        return replace(rules, ports=ports, local=frozenset(at(item, self.family) for item in rules.local))
+
+    def replace(self, rules: Mapping[str, ServiceRules]) -> None:
+        self._backend.replace({key: self.translated(value) for key, value in rules.items()})
+
+    def update(self, changed: Mapping[str, ServiceRules]) -> None:
+        self._backend.update({key: self.translated(value) for key, value in changed.items()})
+
+    def remove(self) -> None:
+        self._backend.remove()
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+@pytest.fixture(params=[(name, family) for name in BACKENDS for family in FAMILIES], ids="-".join)
+def proxy(network: None, request: pytest.FixtureRequest) -> Iterator[Judged]:
+    global _family
+    made = Judged(*request.param)
+    _family = made.family
     made.replace({})
     yield made
     made.remove()
+    _family = "IPv4"
     assert listing() == ""
 
 
-def fresh(name: str) -> Backend:
-    return BACKENDS[name]("pybernetes-test", "IPv4", ("10.200.0.0/16",), (NODE,), Path(f"/run/netns/{PREFIX}-node"))
+#: Of the test that runs.
+_family = "IPv4"
 
 
 def listing() -> str:
@@ -184,43 +244,49 @@ def rules(*names: str, **changes: object) -> ServiceRules:
 def ask(source: str, address: str, port: int, kind: str = "TCP") -> tuple[str, str]:
     """(who answered, whom it saw)."""
 
+    place = (at(address, _family), port)
+
     def work() -> tuple[str, str]:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
+        with socket.socket(_kind(), socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
             s.settimeout(0.5)
-            s.connect((address, port))
+            s.connect(place)
             if kind == "UDP":
                 s.send(b"?")
             name, seen = s.recv(100).decode().split()
-            return name, seen
+            return name, read_back(seen)
 
     return inside(source, work)
+
+
+def _kind() -> socket.AddressFamily:
+    return socket.AF_INET6 if _family == "IPv6" else socket.AF_INET
 
 
 def answers(source: str, address: str, port: int, count: int = 40) -> set[str]:
     return {ask(source, address, port)[0] for _ in range(count)}
 
 
-def test_pods_reach_a_cluster_ip_and_keep_their_address(proxy: Backend) -> None:
+def test_pods_reach_a_cluster_ip_and_keep_their_address(proxy: Judged) -> None:
     proxy.update({"default/s": rules("a", "b", "far")})
     assert answers("a", VIP, 80) == {"a", "b", "far"}
     proxy.update({"default/s": rules("b")})
     assert ask("a", VIP, 80) == ("b", PODS["a"])
 
 
-def test_a_pod_reaches_itself_through_its_service(proxy: Backend) -> None:
+def test_a_pod_reaches_itself_through_its_service(proxy: Judged) -> None:
     proxy.update({"default/s": rules("a")})
     name, seen = ask("a", VIP, 80)
     assert name == "a" and seen != PODS["a"]
 
 
-def test_the_node_and_clients_outside_reach_a_cluster_ip(proxy: Backend) -> None:
+def test_the_node_and_clients_outside_reach_a_cluster_ip(proxy: Judged) -> None:
     proxy.update({"default/s": rules("a", "far")})
     assert answers("node", VIP, 80) == {"a", "far"}
     name, seen = ask("client", VIP, 80)
     assert name in ("a", "far") and seen != CLIENT
 
 
-def test_node_ports(proxy: Backend) -> None:
+def test_node_ports(proxy: Judged) -> None:
     proxy.update({"default/s": rules("a", "far")})
     assert answers("client", NODE, 30080) == {"a", "far"}
     assert ask("client", NODE, 30080)[1] != CLIENT
@@ -228,7 +294,7 @@ def test_node_ports(proxy: Backend) -> None:
     assert answers("node", NODE, 30080) == {"a", "far"}
 
 
-def test_external_policy_local_keeps_the_client_and_the_node(proxy: Backend) -> None:
+def test_external_policy_local_keeps_the_client_and_the_node(proxy: Judged) -> None:
     local = rules("a", "far", outside=targets("a"), outside_local=True)
     proxy.update({"default/s": local})
     assert {ask("client", NODE, 30080) for _ in range(10)} == {("a", CLIENT)}
@@ -240,7 +306,7 @@ def test_external_policy_local_keeps_the_client_and_the_node(proxy: Backend) -> 
     assert answers("b", NODE, 30080) == {"far"}
 
 
-def test_without_endpoints_connections_are_refused(proxy: Backend) -> None:
+def test_without_endpoints_connections_are_refused(proxy: Judged) -> None:
     empty = rules(external_ips=(BALANCER,))
     udp = replace(empty.ports[0], protocol="UDP", node_port=0, external_ips=())
     proxy.update({"default/s": ServiceRules((*empty.ports, udp), frozenset())})
@@ -252,12 +318,12 @@ def test_without_endpoints_connections_are_refused(proxy: Backend) -> None:
         ask("a", VIP, 80, "UDP")
     proxy.update({"default/s": rules("a")})
     assert ask("b", VIP, 80)[0] == "a"
-    if isinstance(proxy, Nftables):  # as upstream, where only nftables knows which addresses are Services'
+    if proxy.name == "nftables":  # as upstream, where only nftables knows which addresses are Services'
         with pytest.raises(ConnectionRefusedError):
             ask("b", VIP, 81)  # a port that the Service does not have
 
 
-def test_session_affinity(proxy: Backend) -> None:
+def test_session_affinity(proxy: Judged) -> None:
     proxy.update({"default/s": rules("a", "b", "far", affinity_seconds=100)})
     first = answers("client", VIP, 80, 20)
     assert len(first) == 1
@@ -271,7 +337,7 @@ def test_session_affinity(proxy: Backend) -> None:
     assert seen[0] == seen[1] and len(seen[0]) == 1
 
 
-def test_source_ranges(proxy: Backend) -> None:
+def test_source_ranges(proxy: Judged) -> None:
     balanced = rules("a", external_ips=(BALANCER,), guarded_ips=(BALANCER,), source_ranges=("198.18.0.0/24",))
     proxy.update({"default/s": balanced})
     assert ask("client", BALANCER, 80)[0] == "a"
@@ -285,19 +351,20 @@ def test_source_ranges(proxy: Backend) -> None:
     assert ask("b", VIP, 80)[0] == "a"
 
 
-def test_udp_flows_follow_their_endpoints(proxy: Backend) -> None:
+def test_udp_flows_follow_their_endpoints(proxy: Judged) -> None:
     netns = Path(f"/run/netns/{PREFIX}-node")
     before = ServiceRules((replace(rules("a").ports[0], protocol="UDP"),), frozenset())
     after = ServiceRules((replace(rules("b").ports[0], protocol="UDP"),), frozenset())
 
     def talk() -> tuple[str, str]:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with socket.socket(_kind(), socket.SOCK_DGRAM) as s:
             s.settimeout(0.5)
-            s.connect((VIP, 80))
+            s.connect((at(VIP, _family), 80))
             s.send(b"?")
             first = s.recv(100).decode().split()[0]
             proxy.update({"default/s": after})
-            assert conntrack.clean(conntrack.stale({"s": before}, {"s": after}, (NODE,)), netns) == 1
+            old, new = proxy.translated(before), proxy.translated(after)
+            assert conntrack.clean(conntrack.stale({"s": old}, {"s": new}, (at(NODE, _family),)), netns) == 1
             s.send(b"?")
             return first, s.recv(100).decode().split()[0]
 
@@ -305,25 +372,25 @@ def test_udp_flows_follow_their_endpoints(proxy: Backend) -> None:
     assert inside("far", talk) == ("a", "b")
 
 
-def test_sctp(proxy: Backend) -> None:
+def test_sctp(proxy: Judged) -> None:
     """The kernel here has no SCTP sockets, so the first packet of an association is made and caught by hand."""
     sctp = replace(rules("a").ports[0], protocol="SCTP")
     proxy.update({"default/s": ServiceRules((sctp,), frozenset())})
 
     def listen() -> socket.socket:
-        caught = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132)
+        caught = socket.socket(_kind(), socket.SOCK_RAW, 132)
         caught.settimeout(5)
         return caught
 
     def knock() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, 132) as s:
-            s.sendto(association(VIP, 80), (VIP, 0))
+        with socket.socket(_kind(), socket.SOCK_RAW, 132) as s:
+            s.sendto(association(VIP, 80), (at(VIP, proxy.family), 0))
 
     with inside("a", listen) as caught:
         inside("b", knock)
-        packet = caught.recv(200)
-    header = 4 * (packet[0] & 15)
-    assert socket.inet_ntoa(packet[12:16]) == PODS["b"]
+        packet, source = caught.recvfrom(200)
+    header = 4 * (packet[0] & 15) if proxy.family == "IPv4" else 0  # in IPv6 a raw socket gives what follows it
+    assert read_back(source[0]) == PODS["b"]
     assert int.from_bytes(packet[header + 2 : header + 4], "big") == PORT
 
 
@@ -340,7 +407,7 @@ def association(address: str, port: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_session_affinity_ends(proxy: Backend) -> None:
+def test_session_affinity_ends(proxy: Judged) -> None:
     """A client that was away for longer than the timeout is spread again; one that comes often stays."""
     proxy.update({"default/s": rules("a", "b", "far", affinity_seconds=1)})
     seen = set()
@@ -352,7 +419,7 @@ def test_session_affinity_ends(proxy: Backend) -> None:
     raise AssertionError(f"only {seen} answered")
 
 
-def test_changes_by_difference_end_where_a_fresh_start_does(proxy: Backend) -> None:
+def test_changes_by_difference_end_where_a_fresh_start_does(proxy: Judged) -> None:
     """Twenty Services that come, go, collide and change at random; the table must hold what a new one would."""
     chance = random.Random(4)
     state: dict[str, ServiceRules] = {}
@@ -371,20 +438,21 @@ def test_changes_by_difference_end_where_a_fresh_start_does(proxy: Backend) -> N
             changed[f"default/s{key}"] = NOTHING if chance.random() < 0.2 else new
         proxy.update(changed)
         state.update(changed)
-    listed = elements if isinstance(proxy, Nftables) else chains
+    listed = elements if proxy.name == "nftables" else lambda: chains(proxy.family)
     by_difference = listed()
-    other = fresh("nftables" if isinstance(proxy, Nftables) else "iptables")
+    other = Judged(proxy.name, proxy.family)
     other.replace({key: value for key, value in state.items() if value.ports})
     other.close()
     # Who of two rivals for a node port has it depends on who came first.
-    contested = [f"{NODE} . tcp . {port}" for port in range(30000, 30008)]
+    contested = [f"{at(NODE, proxy.family)} . tcp . {port}" for port in range(30000, 30008)]
     assert unlike(by_difference, contested) == unlike(listed(), contested)
     proxy.replace({})
 
 
-def chains() -> list[str]:
+def chains(family: str) -> list[str]:
     """Every chain and rule of iptables."""
-    command = ["ip", "netns", "exec", f"{PREFIX}-node", "iptables-save"]
+    program = "ip6tables-save" if family == "IPv6" else "iptables-save"
+    command = ["ip", "netns", "exec", f"{PREFIX}-node", program]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = sorted(line.partition(" [")[0] for line in text.splitlines() if line[:1] in "-:")
     assert any("KUBE-SVC-" in line for line in found)

@@ -22,9 +22,9 @@ from tests.e2e.test_services_packets import (
     PORT,
     PREFIX,
     VIP,
+    Judged,
     ask,
     association,
-    fresh,
     inside,
     listing,
     network,
@@ -145,7 +145,7 @@ def test_default_deny_both_ways(table: PolicyTable) -> None:
     assert passes("node", "a")
     with pytest.raises(ConnectionRefusedError):
         ask("a", NODE, 1)  # it gets there, and nobody listens
-    services = fresh("nftables")
+    services = Judged("nftables", "IPv4")
     services.replace({"default/s": rules("a")})
     try:
         assert ask("a", VIP, 80)[0] == "a"
