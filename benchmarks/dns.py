@@ -110,8 +110,8 @@ def serve(pipe: Connection, services: int, interval: float) -> None:
     uvloop.run(run())
 
 
-def drive(port: int, queries: Iterator[bytes], seconds: float) -> tuple[float, float, int]:
-    """(queries a second, median seconds of an answer, answers that were lost) with `WINDOW` in flight."""
+def drive(port: int, queries: Iterator[bytes], seconds: float) -> tuple[float, float, float, int]:
+    """(queries a second, seconds of an answer, median and 99 of 100, answers that were lost), `WINDOW` in flight."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect(("127.0.0.1", port))
     sent: dict[bytes, float] = {}
@@ -140,7 +140,8 @@ def drive(port: int, queries: Iterator[bytes], seconds: float) -> tuple[float, f
         data = sock.recv(4096)
         latencies.append(clock.monotonic() - sent.pop(data[:2]))
         send()
-    return len(latencies) / (clock.monotonic() - begin), sorted(latencies)[len(latencies) // 2], lost
+    rate, latencies = len(latencies) / (clock.monotonic() - begin), sorted(latencies)
+    return rate, latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100], lost
 
 
 def one() -> Iterator[bytes]:
@@ -175,7 +176,7 @@ def main() -> None:
         ("1,000 names, 100 changes/s", thousand, 0.01),
     ]
     print(f"{options.services} Services, {WINDOW} queries in flight")
-    print(f"{'':28} {'queries/s':>10} {'p50':>9} {'server CPU':>11} {'per core':>9} {'lost':>5}")
+    print(f"{'':28} {'queries/s':>10} {'p50':>9} {'p99':>9} {'server CPU':>11} {'per core':>9} {'lost':>5}")
     for title, queries, interval in cases:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
@@ -183,11 +184,14 @@ def main() -> None:
         )
         process.start()
         port = ours.recv()
-        rate, median, lost = drive(port, queries(), options.seconds)
+        rate, median, tail, lost = drive(port, queries(), options.seconds)
         ours.send(None)
         cpu = ours.recv() / options.seconds
         process.join(5)
-        print(f"{title:28} {rate:10,.0f} {median * 1e6:6.0f} us {cpu:10.0%} {rate / cpu:9,.0f} {lost:5}")
+        print(
+            f"{title:28} {rate:10,.0f} {median * 1e6:6.0f} us {tail * 1e6:6.0f} us "
+            f"{cpu:10.0%} {rate / cpu:9,.0f} {lost:5}"
+        )
 
 
 if __name__ == "__main__":

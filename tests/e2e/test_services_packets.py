@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -204,7 +204,12 @@ class Judged:
         self._backend.close()
 
 
-@pytest.fixture(params=[(name, family) for name in BACKENDS for family in FAMILIES], ids="-".join)
+def _way(name: str, family: str) -> Any:
+    slow = (pytest.mark.slow,) if (name, family) == ("iptables", "IPv6") else ()
+    return pytest.param((name, family), marks=slow, id=f"{name}-{family}")
+
+
+@pytest.fixture(params=[_way(name, family) for name in BACKENDS for family in FAMILIES])
 def proxy(network: None, request: pytest.FixtureRequest) -> Iterator[Judged]:
     global _family
     made = Judged(*request.param)
