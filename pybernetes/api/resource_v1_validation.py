@@ -16,6 +16,7 @@ from pybernetes.api.resource_v1 import (
     ResourceClaimTemplate,
     ResourceSlice,
 )
+from pybernetes.api.resource_v1_device_validation import device as check_device
 from pybernetes.machinery import field, names
 from pybernetes.machinery.field import FieldError, Path
 
@@ -223,10 +224,7 @@ def _slice(resource_slice: ResourceSlice, errors: list[FieldError]) -> None:
         if device.name in seen:
             errors.append(field.duplicate(at.child("name"), device.name))
         seen.add(device.name)
-        if len(device.attributes or {}) + len(device.capacity or {}) > 32:
-            count = len(device.attributes or {}) + len(device.capacity or {})
-            text = "the total number of attributes and capacities must not exceed 32"
-            errors.append(field.invalid(at, count, text))
+        check_device(device, at, errors)
 
 
 def validate_resource_slice(resource_slice: ResourceSlice) -> list[FieldError]:

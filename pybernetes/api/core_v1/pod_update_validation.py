@@ -9,7 +9,8 @@ import msgspec
 
 from pybernetes.api import meta_validation as meta
 from pybernetes.api.core_v1.container import Container, ResourceRequirements
-from pybernetes.api.core_v1.container_validation import Context, ephemeral_containers
+from pybernetes.api.core_v1.container_context import Context
+from pybernetes.api.core_v1.container_validation import ephemeral_containers
 from pybernetes.api.core_v1.pod import Pod, PodSpec
 from pybernetes.api.core_v1.pod_status import ContainerStatus
 from pybernetes.api.core_v1.pod_validation import MAX_INT32, pod_spec, tolerations

@@ -11,13 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from pybernetes.api import meta_validation as meta
-from pybernetes.api.core_v1.container_validation import (
-    Context,
-    containers,
-    init_containers,
-    seccomp,
-    user_id,
-)
+from pybernetes.api.core_v1.container_context import Context
+from pybernetes.api.core_v1.container_validation import containers, init_containers
 from pybernetes.api.core_v1.pod import (
     Affinity,
     Pod,
@@ -30,6 +25,7 @@ from pybernetes.api.core_v1.pod import (
 )
 from pybernetes.api.core_v1.references import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from pybernetes.api.core_v1.resource_validation import amounts, is_huge_page, requirements
+from pybernetes.api.core_v1.security_validation import seccomp, user_id, windows
 from pybernetes.api.core_v1.template import PodTemplate, PodTemplateSpec
 from pybernetes.api.core_v1.volume_validation import volumes
 from pybernetes.machinery import field, names, quantity
@@ -310,6 +306,8 @@ def security_context(context: PodSecurityContext, spec: PodSpec, path: Path, err
     ):
         if value is not None and value not in supported:
             errors.append(field.not_supported(path.child(name), value, supported))
+    if context.windows_options is not None:
+        windows(context.windows_options, path.child("windowsOptions"), errors)
     if context.seccomp_profile is not None:
         seccomp(context.seccomp_profile, path.child("seccompProfile"), errors)
     seen: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pybernetes.api import meta_validation as meta
+from pybernetes.api.core_v1 import legacy_volume_validation as legacy
 from pybernetes.api.core_v1.persistent_volume import PersistentVolume, PersistentVolumeSpec
 from pybernetes.api.core_v1.persistent_volume_claim import PersistentVolumeClaim, PersistentVolumeClaimSpec
 from pybernetes.api.core_v1.pod_update_validation import _diff
@@ -76,6 +77,9 @@ def volume_spec(spec: PersistentVolumeSpec, path: Path, errors: list[FieldError]
     for name in sources[1:]:
         at = path.child(_wire(spec, name))
         errors.append(field.forbidden(at, "may not specify more than 1 volume type"))
+    for name in sources[:1]:
+        if (check := legacy.CHECKS.get(name)) is not None:
+            check(getattr(spec, name), path.child(_wire(spec, name)), errors)
     if spec.host_path is not None:
         host_path(spec.host_path, path.child("hostPath"), errors)
         if spec.host_path.path == "/" and spec.persistent_volume_reclaim_policy == "Recycle":

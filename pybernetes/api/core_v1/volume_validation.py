@@ -8,13 +8,9 @@ from typing import Any
 import msgspec
 
 from pybernetes.api import meta_validation as meta
-from pybernetes.api.core_v1.container_validation import (
-    VOLUME_FIELDS,
-    field_ref,
-    local_path,
-    no_backsteps,
-    resource_field,
-)
+from pybernetes.api.core_v1 import legacy_volume_validation as legacy
+from pybernetes.api.core_v1.env_validation import VOLUME_FIELDS, field_ref, resource_field
+from pybernetes.api.core_v1.mount_validation import local_path, no_backsteps
 from pybernetes.api.core_v1.volume import DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume
 from pybernetes.machinery import field, names, quantity
 from pybernetes.machinery.field import FieldError, Path
@@ -331,6 +327,7 @@ _CHECKS: dict[str, Check] = {
     "ephemeral": _ephemeral,
     "image": _image,
     "git_repo": _git_repo,
+    **legacy.CHECKS,
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "persistent_volume_claim": ("claim_name",),
