@@ -78,6 +78,8 @@ PODS = [
     pod("resize-restart", FOREVER, restartPolicy="OnFailure",
         container={"resources": RESIZABLE, "resizePolicy": [
             {"resourceName": what, "restartPolicy": "RestartContainer"} for what in ("cpu", "memory")]}),
+    pod("stop-signal", "trap '' TERM; trap 'echo told; exit 0' USR1; echo began; while true; do sleep 0.2; done",
+        os={"name": "linux"}, terminationGracePeriodSeconds=600, container={"lifecycle": {"stopSignal": "SIGUSR1"}}),
     pod("sysctl-unsafe", FOREVER, securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1000"}]}),
     pod("live", FOREVER, metadata={"labels": {"k": "old"}, "annotations": {"a": "old"}},
         container={"volumeMounts": [{"name": n, "mountPath": f"/{n}"} for n in ("cm", "sec", "opt", "down", "proj")]},
@@ -418,6 +420,18 @@ def test_hooks(running: RealCluster) -> None:
     running.kubectl(*HERE, "delete", "pod", "hook-exec", "hook-http")
     seen = run(running, "web", "cat", "/w/requests")
     assert all(f"GET {how}-{what}\n" in seen for how in ("exec", "http") for what in ("start", "stop")), seen
+
+
+def test_stop_signal(running: RealCluster) -> None:
+    """By its own signal it ends at once; by the usual one it would take its whole time."""
+    running.wait(*HERE, "--for=condition=Ready", "pod/stop-signal")
+    with subprocess.Popen(
+        [str(KUBECTL), "--kubeconfig", str(running.kubeconfig), *HERE, "logs", "-f", "stop-signal"],
+        stdout=subprocess.PIPE, text=True,
+    ) as logs:  # fmt: skip
+        assert logs.stdout is not None and logs.stdout.readline() == "began\n"
+        running.kubectl(*HERE, "delete", "pod", "stop-signal", timeout=60)
+        assert logs.stdout.readline() == "told\n"
 
 
 def test_service_by_address_and_name(running: RealCluster) -> None:

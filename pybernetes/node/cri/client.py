@@ -237,6 +237,9 @@ class CRIClient:
     async def stop_container(self, container_id: str, timeout: int = 0) -> None:
         await self._gone("StopContainer", self.timeout + timeout, container_id=container_id, timeout=timeout)
 
+    async def signal_container(self, container_id: str, signal: int) -> None:
+        await self._gone("Tasks.Kill", self.timeout, container_id=container_id, signal=signal)
+
     async def remove_container(self, container_id: str) -> None:
         await self._gone("RemoveContainer", self.timeout, container_id=container_id)
 

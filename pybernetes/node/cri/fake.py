@@ -302,6 +302,9 @@ class FakeRuntime(FakeImages):
             except TimeoutError:
                 self._exit(container, 137)
 
+    async def signal_container(self, container_id: str, signal: int) -> None:
+        raise Unsupported("stop signals are the fake runtime's own business")
+
     async def remove_container(self, container_id: str) -> None:
         self._check()
         if container := self._containers.get(container_id):
@@ -364,6 +367,7 @@ class FakeRuntime(FakeImages):
             mounts=c.config.mounts,
             log_path=f"{c.sandbox.config.log_directory}/{c.config.log_path}" if c.config.log_path else "",
             resources=t.ContainerResources(linux=c.resources) if c.resources else None,
+            stop_signal=c.config.stop_signal,
         )
 
     async def update_container_resources(self, container_id: str, resources: t.LinuxContainerResources) -> None:

@@ -70,6 +70,9 @@ class Containers(Protocol):
         Returns when it has exited.
         """
 
+    async def signal_container(self, container_id: str, signal: int) -> None:
+        """Signal its main process: for runtimes that know no `stop_signal`. Idempotent. Raises Unsupported."""
+
     async def remove_container(self, container_id: str) -> None:
         """Remove it, and its writable layer; kills it when it runs. Idempotent."""
 

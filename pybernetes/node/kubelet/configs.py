@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,6 +185,15 @@ _SIGNALS = {
 def _signal(container: AnyContainer) -> int:
     wanted = container.lifecycle.stop_signal if container.lifecycle else None
     return _SIGNALS.get(wanted, 0) if wanted else 0
+
+
+def signal_number(name: str) -> int:
+    """The kernel's number of a signal, as `SIGUSR1` or `SIGRTMIN+3`. Raises ValueError."""
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    number = int(getattr(signal, base, 0))
+    if not number:
+        raise ValueError(f"unknown signal {name}")
+    return number + int(f"{sign}{offset}") if offset else number
 
 
 def container_resources(

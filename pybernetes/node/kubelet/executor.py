@@ -22,7 +22,14 @@ from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet import handlers, hosts, mounts
 from pybernetes.node.kubelet.cgroups import pod_limits
-from pybernetes.node.kubelet.configs import POD_UID, Surroundings, container_config, container_resources, sandbox_config
+from pybernetes.node.kubelet.configs import (
+    POD_UID,
+    Surroundings,
+    container_config,
+    container_resources,
+    sandbox_config,
+    signal_number,
+)
 from pybernetes.node.kubelet.environment import ConfigError, References, build
 from pybernetes.node.kubelet.host import Host, offload, write_file
 from pybernetes.node.kubelet.images import ImageTrouble
@@ -373,9 +380,26 @@ class Executor:
         run.kill.hook_done = True
 
     async def _stop_container(self, command: do.StopContainer) -> None:
+        await self._signal(command)
         left = max(command.deadline - clock.timestamp(), 0.0)
         await self.host.runtime.stop_container(command.id, -int(-left // 1))
         await self.refresh(command.id)
+
+    async def _signal(self, command: do.StopContainer) -> None:
+        """A stop signal of the pod's own choice, where the runtime does not send it itself, and the time to heed it."""
+        container, run = find_container(self.pod(), command.name), self.state.find(command.id)
+        wanted = container.lifecycle.stop_signal if container and container.lifecycle else None
+        if wanted is None or run is None:
+            return
+        if (await self.host.runtime.container_status(command.id)).stop_signal:
+            return
+        try:
+            await self.host.runtime.signal_container(command.id, signal_number(wanted))
+        except Unsupported as error:
+            self.tell("Warning", "Failed", f"Error: stopSignal {wanted}: {error.message}", command.name)
+            return
+        while run.state == RUNNING and (left := command.deadline - clock.timestamp()) > 0:
+            await clock.sleep(min(left, 0.1))
 
     async def refresh(self, container_id: str) -> None:
         """Take over what the runtime says of a container."""

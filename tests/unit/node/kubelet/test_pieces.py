@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pybernetes.node.cri import types as t
 from pybernetes.node.cri.image_names import parse
 from pybernetes.node.kubelet import logs, qos
 from pybernetes.node.kubelet.cgroups import Cgroups, pod_limits
+from pybernetes.node.kubelet.configs import signal_number
 from pybernetes.node.kubelet.environment import ConfigError
 from pybernetes.node.kubelet.executor import unsupported
 from pybernetes.node.kubelet.housekeeping import eviction_rank, rotate
@@ -155,6 +157,13 @@ def test_security_context(tmp_path: Path) -> None:
     assert context.no_new_privs and context.readonly_rootfs and "/proc/kcore" in context.masked_paths
     assert context.seccomp and context.seccomp.localhost_ref == str(tmp_path / "p.json")
     assert context.capabilities and context.capabilities.drop_capabilities == ["ALL"]
+
+
+def test_signals_by_name() -> None:
+    numbers = [signal_number(name) for name in ("SIGTERM", "SIGUSR1", "SIGRTMIN+3", "SIGRTMAX-1")]
+    assert numbers == [15, 10, signal.SIGRTMIN + 3, signal.SIGRTMAX - 1]
+    with pytest.raises(ValueError, match="unknown signal"):
+        signal_number("SIGNONE")
 
 
 def test_refusals() -> None:
