@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,7 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             cluster: RealCluster = request.getfixturevalue("cluster")
         else:
             name = f"e2e-{os.getpid()}-network"
+            stack.callback(no_chains, name)
             cluster = stack.enter_context(brought_up(tmp_path_factory, name, "--proxy-mode", request.param))
         found = stack.enter_context(world(cluster, "network-services", tmp_path_factory.mktemp("netexec")))
         for number, name in enumerate("abc"):
@@ -39,6 +41,13 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         found.host_pod("host")
         found.ready("a", "b", "c", "client", "host")
         yield found
+
+
+def no_chains(cluster: str) -> None:
+    """`down` has removed what it named in iptables."""
+    for program in ("iptables-save", "ip6tables-save"):
+        saved = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+        assert "network-services/" not in saved, f"left behind by {cluster}: {saved}"
 
 
 ABC = {"app": "abc"}

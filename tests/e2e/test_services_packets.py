@@ -28,6 +28,7 @@ from pybernetes.network.proxy.rules import NOTHING, PortRules, ServiceRules, Tar
 T = TypeVar("T")
 FAMILIES = ("IPv4", "IPv6")
 PREFIX = "pbtest"
+IN_NODE = ["ip", "netns", "exec", f"{PREFIX}-node"]
 PODS = {"a": "10.200.0.11", "b": "10.200.0.12", "far": "10.200.1.21"}
 NODE, CLIENT, BALANCER = "198.18.0.1", "198.18.0.2", "198.18.9.9"
 VIP = "10.96.0.50"
@@ -226,7 +227,7 @@ _family = "IPv4"
 
 
 def listing() -> str:
-    command = ["ip", "netns", "exec", f"{PREFIX}-node", "nft", "list", "ruleset"]
+    command = [*IN_NODE, "nft", "list", "ruleset"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -454,14 +455,43 @@ def test_changes_by_difference_end_where_a_fresh_start_does(proxy: Judged) -> No
     proxy.replace({})
 
 
+def test_a_restart_takes_over_and_leaves_others_alone(proxy: Judged) -> None:
+    """What an earlier process programmed and nobody wants any more goes; chains of another kube-proxy stay."""
+    tool = [*IN_NODE, "ip6tables" if proxy.family == "IPv6" else "iptables", "-t", "nat"]
+    if proxy.name == "iptables":
+        for command in (["-N", "KUBE-SERVICES"], ["-A", "OUTPUT", "-j", "KUBE-SERVICES"]):
+            subprocess.run([*tool, *command], check=True)
+    gone = rules("b", service="gone", cluster_ip="10.96.0.51", node_port=30081, affinity_seconds=10)
+    proxy.update({"default/s": rules("a", "b"), "default/gone": gone})
+    proxy.close()
+    successor = Judged(proxy.name, proxy.family)
+    successor.replace({"default/s": rules("a", "far")})
+    assert answers("client", NODE, 30080) == {"a", "far"}
+    with pytest.raises((TimeoutError, ConnectionRefusedError)):
+        ask("a", "10.96.0.51", 80)
+    if proxy.name == "iptables":
+        found = "\n".join(chains(proxy.family))
+        assert "default/s " in found and "default/gone" not in found and PODS["b"] not in found
+        successor.remove()
+        assert ":KUBE-SERVICES -" in "\n".join(saved(proxy.family)) and "SVC" not in "\n".join(saved(proxy.family))
+        for command in (["-D", "OUTPUT", "-j", "KUBE-SERVICES"], ["-X", "KUBE-SERVICES"]):
+            subprocess.run([*tool, *command], check=True)
+    else:
+        assert "10.96.0.51" not in listing() and "10:96:0:51" not in listing()
+    successor.close()
+
+
 def chains(family: str) -> list[str]:
-    """Every chain and rule of iptables."""
-    program = "ip6tables-save" if family == "IPv6" else "iptables-save"
-    command = ["ip", "netns", "exec", f"{PREFIX}-node", program]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = sorted(line.partition(" [")[0] for line in text.splitlines() if line[:1] in "-:")
+    """Every chain and rule of iptables, of which there are some for Services."""
+    found = saved(family)
     assert any("KUBE-SVC-" in line for line in found)
     return found
+
+
+def saved(family: str) -> list[str]:
+    command = [*IN_NODE, "ip6tables-save" if family == "IPv6" else "iptables-save"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return sorted(line.partition(" [")[0] for line in text.splitlines() if line[:1] in "-:")
 
 
 def elements() -> list[str]:

@@ -86,7 +86,7 @@ class Config:
     #: Seconds between two transactions at least: a burst of changes is one.
     interval: float = 0.02
     #: Seconds between looks whether somebody else removed our rules.
-    check_interval: float = 60.0
+    check_interval: float = 30.0
 
     @property
     def table(self) -> str:
