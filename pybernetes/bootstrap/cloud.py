@@ -34,7 +34,15 @@ def of_machine(state: ClusterState) -> manager.Config | None:
     config = local_config(state.api_port)
     if state.ingress:
         config = replace(config, ingress_ports=state.ingress_ports, ingress_controller=ingress.CONTROLLER)
-    return manager.Config(lambda informers: local.LocalLoadBalancers(config, informers))
+    shared = state.member is not None and state.store.startswith("etcd")  # there may be more control planes
+    return manager.Config(
+        lambda informers: local.LocalLoadBalancers(config, informers),
+        leader_election=_election() if shared else None,
+    )
+
+
+def _election() -> leader.Config:
+    return leader.Config("cloud-controller-manager", "kube-system", f"{socket.gethostname()}_{os.getpid()}")
 
 
 def local_config(api_port: int) -> local.Config:
@@ -101,13 +109,10 @@ def parse(arguments: list[str]) -> tuple[OverHTTP, argparse.Namespace]:
 
     settings = local_config(options.api_port)
     public = _public(options.cloud_provider, options.cloud_config) if options.cloud_provider != "local" else None
-    election = None
-    if options.leader_elect:
-        election = leader.Config("cloud-controller-manager", "kube-system", f"{socket.gethostname()}_{os.getpid()}")
     config = manager.Config(
         provider=lambda informers: public or local.LocalLoadBalancers(settings, informers),
         controllers=tuple(options.controllers.split(",")),
-        leader_election=election,
+        leader_election=_election() if options.leader_elect else None,
         routes=routes.Config(tuple(options.cluster_cidr or ())),
     )
     return OverHTTP(connection_of(options), lambda client: manager.CloudControllerManager(config, client)), options

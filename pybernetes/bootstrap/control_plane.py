@@ -94,10 +94,7 @@ class ControlPlane:
             controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
             group.create_task(controllers.run(), name="controller-manager")
             if self.config.cloud is not None:
-                from pybernetes.control_plane.cloud.manager import CloudControllerManager
-
-                manager = CloudControllerManager(self.config.cloud, self.client(CLOUD_CONTROLLER_MANAGER))
-                group.create_task(manager.run(), name="cloud-controller-manager")
+                group.create_task(self._cloud(self.config.cloud), name="cloud-controller-manager")
             if self.config.scheduler:
                 scheduler = self._scheduler()
                 group.create_task(scheduler.run(), name="scheduler")
@@ -112,6 +109,16 @@ class ControlPlane:
                 group.create_task(renewal.Renewal(self.config.renew).run(), name="certificate-renewal")
             await controllers.ready.wait()
             self.ready.set(self.address)
+
+    async def _cloud(self, config: CloudConfig) -> None:
+        from pybernetes.client.leader import LeadershipLost
+        from pybernetes.control_plane.cloud.manager import CloudControllerManager
+
+        while True:
+            try:
+                await CloudControllerManager(config, self.client(CLOUD_CONTROLLER_MANAGER)).run()
+            except LeadershipLost:  # another control plane looks after the cloud now: stand by again, from scratch
+                continue
 
     async def _ensure(self, obj: Object) -> None:
         try:

@@ -71,6 +71,8 @@ def _init(arguments: list[str]) -> None:
         choices=("vxlan", "routes", "none"),
         help="between the Pods of several nodes: in UDP, by routes between neighbours, or somebody else's CNI plugin",
     )
+    parser.add_argument("--no-load-balancer", action="store_true", help="leave Services of type LoadBalancer to others")
+    parser.add_argument("--no-ingress", action="store_true", help="no Ingress controller (default: where haproxy is)")
     parser.add_argument("--service-cidr", default="10.96.0.0/12", metavar="CIDR", help="default: %(default)s")
     parser.add_argument("--service-dns-domain", default="cluster.local", metavar="DOMAIN", help="default: %(default)s")
     parser.add_argument("--store", default="sqlite", metavar="URL", help="sqlite or etcd://HOST:PORT,...")

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pybernetes.bootstrap import images, machine_link
 from pybernetes.bootstrap import ingress as ingress_place
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
+from pybernetes.bootstrap.phases.mark import ROLE
 from pybernetes.network import cni, ingress, proxy
 from pybernetes.node.containerd import removal, settings
 from pybernetes.node.containerd.content import import_archive
@@ -77,14 +79,16 @@ def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
     if not state.ingress or program is None:
         return None
 
-    def nodes() -> list[str]:
+    def hosts(name: str, labels: Mapping[str, str]) -> bool:
+        if state.member is not None:
+            return ROLE in labels  # of several machines those that have a control plane: workers may not read Secrets
         now = find("", str(cluster.directory)) or cluster
-        return [known.name for known in now.state.nodes]
+        return any(known.name == name for known in now.state.nodes)
 
     http, https = state.ingress_ports
     return ingress.Config(
         node=node,
-        nodes=nodes,
+        hosts=hosts,
         addresses=(state.node_address(node),),
         directory=cluster.node_directory(node) / "ingress",
         default_certificate=cluster.directory / "ingress.pem",

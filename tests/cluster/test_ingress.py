@@ -39,7 +39,7 @@ async def running(place: Place, directory: Path) -> AsyncIterator[IngressControl
     http, https = free_ports()
     config = Config(
         node="fake-0",
-        nodes=lambda: ["fake-0", "fake-1"],
+        hosts=lambda name, labels: name.startswith("fake-"),
         addresses=("127.0.0.1",),
         directory=directory / "ingress",
         default_certificate=directory / "default.pem",

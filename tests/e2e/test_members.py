@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pybernetes.bootstrap import images
+from pybernetes.bootstrap.ingress import binary
 from tests.suites.hosts import Host, hosts, join_line
 
 PODS = """
@@ -30,6 +31,23 @@ spec:
         imagePullPolicy: IfNotPresent
         command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
         readinessProbe: {httpGet: {port: 8080, path: /}, periodSeconds: 1}
+"""
+
+
+DOORS = """
+apiVersion: v1
+kind: Service
+metadata: {name: everywhere}
+spec:
+  type: LoadBalancer
+  selector: {app: everywhere}
+  ports: [{port: 8000, targetPort: 8080}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: everywhere}
+spec:
+  defaultBackend: {service: {name: everywhere, port: {number: 8000}}}
 """
 
 
@@ -151,6 +169,23 @@ def test_join_and_pods_on_every_machine(members: Members, tmp_path: Path) -> Non
             "exec", pod["metadata"]["name"], "--", "nslookup", "kubernetes.default.svc.cluster.local"
         )
         assert "10.96.0.1" in looked
+
+
+@pytest.mark.skipif(binary() is None, reason="haproxy is not installed")
+def test_the_doors_are_the_workers_for_services_and_the_control_plane_for_ingresses(members: Members) -> None:
+    control_plane = members.control_plane
+    control_plane.kubectl("apply", "-f", "-", stdin=DOORS)
+    nodes = control_plane.get("nodes")["items"]
+    where = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in nodes}
+    address = "{.status.loadBalancer.ingress[0].ip}"
+    pod = control_plane.get("pods", "-l", "app=everywhere")["items"][0]["metadata"]["name"]
+    # kubeadm's label leaves control planes out of load balancers.
+    for what, name, port in (("service", "w1", 8000), ("ingress", "cp1", 80)):
+        waiting = f"--for=jsonpath={address}={where[name]}"
+        control_plane.kubectl("wait", waiting, f"{what}/everywhere", "--timeout=60s")
+        fetch = f"for i in $(seq 30); do wget -q -O- http://{where[name]}:{port}/ && break; sleep 1; done"
+        assert control_plane.kubectl("exec", pod, "--", "sh", "-c", fetch).startswith("everywhere-")
+    control_plane.kubectl("delete", "-f", "-", stdin=DOORS)
 
 
 def test_every_certificate_of_the_nodes_came_through_the_api(members: Members) -> None:

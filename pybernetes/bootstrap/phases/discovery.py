@@ -204,7 +204,7 @@ def _ask(connection: Connection, node: str) -> dict[str, Any]:
         import yaml
 
         found: dict[str, Any] = yaml.safe_load(config["ClusterConfiguration"])
-        return {**found, "store": config.get("store", ""), "network": config.get("network", "")}
+        return {**found, **{key: config.get(key, "") for key in ("store", "network", "load-balancer", "ingress")}}
 
     import asyncio
 

@@ -6,7 +6,7 @@ node's name certificate files that the node renews through the API.
 
 from __future__ import annotations
 
-from pybernetes.bootstrap import kubeconfigs, pki
+from pybernetes.bootstrap import ingress, kubeconfigs, pki
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.bootstrap.node_identity import NodeIdentity
 from pybernetes.bootstrap.phases.run import Run
@@ -34,6 +34,9 @@ def control_plane(cluster: Cluster, authority: pki.KeyPair, renew_before: float 
     under the name that `up` gives it."""
     specs = [*kubeconfigs.CONTROL_PLANE, kubeconfigs.CONTROL_PLANE[0]._replace(file=cluster.kubeconfig.name)]
     state = cluster.state
+    if state.ingress:
+        specs.append(kubeconfigs.INGRESS)
+        ingress.ensure_certificate(cluster, authority)
     written = kubeconfigs.ensure(
         cluster.directory, state.server, authority, specs, cluster=state.name, renew_before=renew_before
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pybernetes.aio import clock
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import units
+from pybernetes.bootstrap import ingress, units
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
 from pybernetes.bootstrap.phases.run import Run
 
@@ -44,6 +44,8 @@ def decide(run: Run) -> None:
         nodes=[NodeState(options.node_name)],
         created=clock.rfc3339(),
         network=options.network,
+        load_balancer=not options.no_load_balancer,
+        ingress=not options.no_ingress and ingress.binary() is not None,
         member=Member(
             address=address,
             endpoint=endpoint,
@@ -70,6 +72,8 @@ def adopt(run: Run) -> None:
         nodes=[NodeState(options.node_name)],
         created=clock.rfc3339(),
         network=str(found.get("network") or "vxlan"),
+        load_balancer=found.get("load-balancer") != "none",
+        ingress=options.control_plane and found.get("ingress") == "haproxy" and ingress.binary() is not None,
         member=Member(
             address=advertise_address(options),
             endpoint=endpoint,

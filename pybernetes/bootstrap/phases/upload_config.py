@@ -28,6 +28,8 @@ async def upload(client: Client, cluster: Cluster) -> None:
         "ClusterConfiguration": _yaml(cluster_configuration(cluster)),
         "store": portable(state.store),
         "network": state.network,
+        "load-balancer": "node-address" if state.load_balancer else "none",
+        "ingress": "haproxy" if state.ingress else "none",
     }
     await put(
         client,

@@ -10,8 +10,9 @@ status and records Events.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from pybernetes.network.ingress.process import Haproxy, HaproxyError
 log = logging.getLogger(__name__)
 
 CONTROLLER = "pybernetes.io/ingress"
+_DEFAULT_CERTIFICATE = 3600.0  # seconds between looks whether somebody renewed it
 _BY_SERVICE = "ingress-service"
 _SERVICE_LABEL = "kubernetes.io/service-name"
 
@@ -45,9 +47,9 @@ _SERVICE_LABEL = "kubernetes.io/service-name"
 class Config:
     """One node's Ingress controller."""
 
-    #: This node, and what tells all that run one now.
+    #: This node, and which nodes run one, told by name and labels.
     node: str
-    nodes: Callable[[], Sequence[str]]
+    hosts: Callable[[str, Mapping[str, str]], bool]
     #: Addresses to listen on.
     addresses: tuple[str, ...]
     #: Configuration, certificates and sockets; nobody else's.
@@ -101,7 +103,6 @@ class IngressController:
             config.http_port,
             config.https_port,
             str(self.haproxy.paths.socket),
-            str(config.default_certificate),
             process.user(),
         )
 
@@ -136,7 +137,9 @@ class IngressController:
                 self.ready.set(self.config.node)
                 backoff.reset()
                 await clock.sleep(self.config.interval)
-                await self._wake.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DEFAULT_CERTIFICATE):
+                        await self._wake.wait()
             except HaproxyError as error:
                 log.error("%s", error)
                 self._fail(str(error))
@@ -182,6 +185,10 @@ class IngressController:
     async def _apply(self, plan: planning.Plan) -> None:
         seats = slots.arrange(plan.backends, self._seats)
         files = render.files(plan, seats, self._setting)
+        try:
+            files[render.DEFAULT_CERTIFICATE] = self.config.default_certificate.read_bytes()
+        except OSError as error:
+            raise HaproxyError(f"the default certificate cannot be read: {error}") from error
         same = {name: text for name, text in files.items() if name != render.CONFIGURATION}
         before = {name: text for name, text in self._files.items() if name != render.CONFIGURATION}
         if self.haproxy.running and same == before and slots.same_shape(self._seats, seats):
@@ -212,7 +219,11 @@ class IngressController:
     # -- telling -------------------------------------------------------------------------------------------------------
 
     def _ready_nodes(self) -> list[Node]:
-        found = [node for name in self.config.nodes() if (node := self._nodes.get("", name)) and _face(node)[0]]
+        found = [
+            node
+            for node in self._nodes.list()
+            if _face(node)[0] and self.config.hosts(node.metadata.name, node.metadata.labels or {})
+        ]
         return sorted(found, key=lambda node: node.metadata.name)
 
     def _speaks(self) -> bool:

@@ -16,6 +16,8 @@ from pybernetes.network.ingress.slots import Slots
 CONFIGURATION, EXACT, PREFIX, CERTIFICATES = "haproxy.cfg", "exact.map", "prefix.map", "certificates.list"
 #: Certificates are in files of that directory.
 CERTIFICATE_DIRECTORY = "certificates"
+#: Written by whoever has it, beside what `files` gives.
+DEFAULT_CERTIFICATE = f"{CERTIFICATE_DIRECTORY}/default.pem"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Setting:
     http_port: int
     https_port: int
     socket: str
-    default_certificate: str
     user: str = ""
 
 
@@ -50,7 +51,7 @@ def _map(places: Mapping[Place, str]) -> bytes:
 
 def _list(plan: Plan, setting: Setting) -> str:
     """The first is the one for names that nobody else has."""
-    lines = [setting.default_certificate]
+    lines = [f"{setting.directory}/{DEFAULT_CERTIFICATE}"]
     for name, (hosts, _) in sorted(plan.certificates.items()):
         lines.append(" ".join((f"{setting.directory}/{CERTIFICATE_DIRECTORY}/{name}.pem", *hosts)))
     return "\n".join(lines) + "\n"

@@ -80,15 +80,13 @@ class Front:
             for probe in (first, second):
                 probe.bind(("127.0.0.1", 0))
             ports = first.getsockname()[1], second.getsockname()[1]
-        default = directory / "default.pem"
         pair = certificate("default.example")
-        default.write_bytes(pair.certificate + pair.key)
+        self.default = {render.DEFAULT_CERTIFICATE: pair.certificate + pair.key}
         self.setting = render.Setting(
             str(self.haproxy.paths.directory),
             ("127.0.0.1",),
             *ports,
             str(self.haproxy.paths.socket),
-            str(default),
             process.user(),
         )
         self.seats: dict[str, slots.Slots] = {}
@@ -99,7 +97,10 @@ class Front:
             port = ports[name.split("_")[1]]
             plan.backends[name] = Backend(name, (("127.0.0.1", port),), found.sticky, found.options)
         self.seats = slots.arrange(plan.backends, self.seats)
-        await self.haproxy.apply(render.files(plan, self.seats, self.setting))
+        await self.haproxy.apply(self.files(plan))
+
+    def files(self, plan: Plan) -> dict[str, bytes]:
+        return {**render.files(plan, self.seats, self.setting), **self.default}
 
     async def get(self, host: str, path: str = "/") -> str:
         """Status, then body."""
@@ -200,7 +201,7 @@ async def test_certificates_by_name_and_the_default_one(tmp_path: Path) -> None:
             await entry.apply(planned(ingress("i", rule("a.example", path("/", "a")))), ports)
             assert await entry.names_of("a.example") == ["default.example"]
             kept = [*(entry.haproxy.paths.directory / render.CERTIFICATE_DIRECTORY).iterdir()]
-            assert kept == []
+            assert [path.name for path in kept] == ["default.pem"]
 
 
 async def test_reloads_and_moves_fail_no_request(tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ async def test_what_haproxy_refuses_changes_nothing(tmp_path: Path) -> None:
     with web("a") as ports:
         async with front(tmp_path) as entry:
             await entry.apply(plan, ports)
-            files = render.files(plan, entry.seats, entry.setting)
+            files = entry.files(plan)
             with pytest.raises(HaproxyError, match="refuses its configuration"):
                 await entry.haproxy.apply({**files, render.CONFIGURATION: b"nonsense\n"})
             assert (await entry.get("h.example")).startswith("200 a")
@@ -249,7 +250,7 @@ async def test_a_missing_backend_is_503_and_no_pods_too(tmp_path: Path) -> None:
         for name, found in plan.backends.items():
             plan.backends[name] = Backend(name, (), found.sticky, found.options)
         entry.seats = slots.arrange(plan.backends, {})
-        await entry.haproxy.apply(render.files(plan, entry.seats, entry.setting))
+        await entry.haproxy.apply(entry.files(plan))
         assert (await entry.get("x.example", "/gone")).startswith("503 no such backend")
         assert (await entry.get("x.example", "/empty")).startswith("503")
         assert (await entry.get("x.example", "/")).startswith("404")
