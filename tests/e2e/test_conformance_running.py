@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -212,6 +213,36 @@ def test_kubectl_streams_by_websocket_alone(running: RealCluster) -> None:
         forward.terminate()
         told = forward.stderr.read().lower()
     assert "negotiated protocol: portforward.k8s.io" in told and "fallback" not in told
+
+
+STREAMS = """
+import sys
+from kubernetes import client, config
+from kubernetes.stream import portforward, stream
+
+config.load_kube_config(sys.argv[1])
+api = client.CoreV1Api()
+shell = stream(
+    api.connect_get_namespaced_pod_exec, "plain", sys.argv[2], container="main", command=["sh"], stdin=True,
+    stdout=True, stderr=True, tty=False, _preload_content=False,
+)
+shell.write_stdin("echo hello\\n")
+print(shell.readline_stdout(timeout=20))
+shell.write_stdin("exit 4\\n")
+shell.run_forever(timeout=20)
+print(shell.returncode)
+connection = portforward(api.connect_get_namespaced_pod_portforward, "web", sys.argv[2], ports="8080").socket(8080)
+connection.setblocking(True)
+connection.sendall(b"GET /plain.txt HTTP/1.0\\r\\n\\r\\n")
+print(b"".join(iter(lambda: connection.recv(1000), b"")).decode().splitlines()[-1])
+"""
+
+
+def test_the_python_client_streams(running: RealCluster) -> None:
+    """In a process of its own: this client leaves its sockets open."""
+    command = [sys.executable, "-c", STREAMS, str(running.kubeconfig), NAMESPACE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["hello", "4", "file"], done.stderr
 
 
 def test_log_by_websocket(running: RealCluster, tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ succeed, a failure of one counts for nothing. A pod becomes Ready when it is rea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ STARTUP, LIVENESS, READINESS = "Startup", "Liveness", "Readiness"
 #: probe has no initial delay: nothing listens in the very first moment, and that is no failure.
 FIRST_EXTRA, FIRST_COUNTED = 0.1, 1.0
 NEVER = float("inf")
+#: Outcomes as the metric of probes names them.
+_RESULTS = {handlers.SUCCESS: "successful", handlers.FAILURE: "failed", handlers.ERROR: "unknown"}
 
 Tell = Callable[[str, str, str], None]
 
@@ -54,7 +57,9 @@ class Prober:
     def __init__(
         self, runtime: ContainerRuntime, kind: str, pod: Callable[[], Pod], container: AnyContainer, run: Run,
         probe: Probe, pod_ip: Callable[[], str], changed: Callable[[], None], tell: Tell,
+        counts: Counter[tuple[str, str, str]],
     ) -> None:  # fmt: skip
+        """`counts` is what the outcomes are added to: (container, kind, result)."""
         self._runtime = runtime
         self._kind = kind
         self._pod = pod
@@ -64,6 +69,7 @@ class Prober:
         self._pod_ip = pod_ip
         self._changed = changed
         self._tell = tell
+        self._counts = counts
         self._tally = Tally(probe.success_threshold or 1, probe.failure_threshold or 3)
 
     async def run(self) -> None:
@@ -100,6 +106,8 @@ class Prober:
 
     def _take(self, outcome: handlers.Outcome, *, counts: bool) -> None:
         ok = outcome.result == handlers.SUCCESS
+        if ok or counts:
+            self._counts[self._container.name, self._kind, _RESULTS[outcome.result]] += 1
         if not ok:
             if not counts:
                 return

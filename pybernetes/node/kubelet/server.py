@@ -111,6 +111,8 @@ class Server:
                     return Response(body=stats.own_metrics(self._kubelet).encode(), content_type=METRICS)
                 case "metrics", ["resource"]:
                     return Response(body=(await stats.resource_metrics(self._kubelet)).encode(), content_type=METRICS)
+                case "metrics", ["probes"]:
+                    return Response(body=stats.probe_metrics(self._kubelet).encode(), content_type=METRICS)
                 case "metrics", ["cadvisor"]:
                     return Response(body=(await stats.container_metrics(self._kubelet)).encode(), content_type=METRICS)
         except Unsupported as error:

@@ -120,7 +120,8 @@ def _node_cpu() -> int:
 
 def _line(name: str, labels: dict[str, str], value: float) -> str:
     shown = ",".join(f'{key}="{text}"' for key, text in labels.items())
-    return f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}"
+    number = repr(int(value) if value == int(value) else value)  # all digits: rates are made of small differences
+    return f"{name}{{{shown}}} {number}" if shown else f"{name} {number}"
 
 
 def own_metrics(kubelet: Kubelet) -> str:
@@ -163,7 +164,13 @@ async def resource_metrics(kubelet: Kubelet) -> str:
     """`/metrics/resource`: CPU and memory of containers, pods and the node."""
     rows, memory = await _containers(kubelet), machine.meminfo()
     cpu, used, starts = [], [], []
+    pods: dict[tuple[str, str], tuple[float, int]] = {}
     for labels, one in rows:
+        key = (labels["namespace"], labels["pod"])
+        seconds, size = pods.get(key, (0.0, 0))
+        seconds += (one.cpu.usage_core_nano_seconds or 0) / 1e9 if one.cpu else 0
+        size += (one.memory.working_set_bytes or 0) if one.memory else 0
+        pods[key] = (seconds, size)
         worker = kubelet.find(labels["namespace"], labels["pod"])
         if one.cpu:
             cpu.append(_line("container_cpu_usage_seconds_total", labels, (one.cpu.usage_core_nano_seconds or 0) / 1e9))
@@ -175,6 +182,10 @@ async def resource_metrics(kubelet: Kubelet) -> str:
         "# TYPE container_cpu_usage_seconds_total counter", *cpu,
         "# TYPE container_memory_working_set_bytes gauge", *used,
         "# TYPE container_start_time_seconds gauge", *starts,
+        "# TYPE pod_cpu_usage_seconds_total counter",
+        *(_line("pod_cpu_usage_seconds_total", {"namespace": n, "pod": p}, v[0]) for (n, p), v in pods.items()),
+        "# TYPE pod_memory_working_set_bytes gauge",
+        *(_line("pod_memory_working_set_bytes", {"namespace": n, "pod": p}, v[1]) for (n, p), v in pods.items()),
         "# TYPE node_cpu_usage_seconds_total counter", _line("node_cpu_usage_seconds_total", {}, _node_cpu() / 1e9),
         "# TYPE node_memory_working_set_bytes gauge",
         _line("node_memory_working_set_bytes", {}, memory.get("MemTotal", 0) - memory.get("MemAvailable", 0)),
@@ -204,4 +215,18 @@ async def container_metrics(kubelet: Kubelet) -> str:
                 "container_fs_usage_bytes": (one.writable_layer.used_bytes or 0) if one.writable_layer else 0,
             }[name]
             lines.append(_line(name, labels, value))
+    return "\n".join(lines) + "\n"
+
+
+def probe_metrics(kubelet: Kubelet) -> str:
+    """`/metrics/probes`: how often each probe had which outcome."""
+    lines = ["# TYPE prober_probe_total counter"]
+    for worker in kubelet.workers.values():
+        metadata = worker.pod.metadata
+        for (container, kind, result), count in worker.probed.items():
+            labels = {
+                "container": container, "namespace": metadata.namespace, "pod": metadata.name,
+                "pod_uid": metadata.uid, "probe_type": kind, "result": result,
+            }  # fmt: skip
+            lines.append(_line("prober_probe_total", labels, count))
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import Any, assert_never
 
 import msgspec
@@ -48,6 +49,8 @@ class PodWorker:
         self.mirror: Pod | None = None
         #: The status as last computed: what the kubelet's own API shows.
         self.status = pod.status
+        #: Outcomes of probes: (container, kind of probe, result) -> how many.
+        self.probed: Counter[tuple[str, str, str]] = Counter()
         self._written: PodStatus | None = None
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -365,7 +368,7 @@ class PodWorker:
 
             prober = Prober(
                 self.host.runtime, kind, lambda: self.pod, container, run, probe, self._executor.pod_ip,
-                changed, lambda a, b, c: self._tell(a, b, c, container.name),
+                changed, lambda a, b, c: self._tell(a, b, c, container.name), self.probed,
             )  # fmt: skip
             self._nursery.start(prober.run(), f"probe-{kind}-{run.name}-{run.restart_count}")
 

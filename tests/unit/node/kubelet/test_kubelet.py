@@ -15,6 +15,7 @@ from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.node.cri import fake
 from pybernetes.node.cri import types as t
 from pybernetes.node.cri.fake_programs import Launch
+from pybernetes.node.kubelet import stats
 from tests.unit.node.kubelet.world import NODE, World, condition, pod, ready
 
 
@@ -363,6 +364,21 @@ async def test_readiness_and_startup_probes(tmp_path: Path) -> None:
         healthy.clear()
         await world.until("p", lambda p: not ready(p), timeout=8)
         assert (await world.get("p")).status.container_statuses[0].restart_count == 0
+
+
+async def test_metrics(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+        made = await world.create(pod("p", {"name": "main", "readinessProbe": probe}))
+        await world.until("p", ready)
+        text = await stats.resource_metrics(world.kubelet)
+        numbers = {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in text.splitlines() if line[0] != "#"}
+        started = numbers['container_start_time_seconds{container="main",namespace="default",pod="p"}']
+        assert abs(float(started) - clock.timestamp()) < 60, "with all its digits"
+        memory = numbers['container_memory_working_set_bytes{container="main",namespace="default",pod="p"}']
+        assert numbers['pod_memory_working_set_bytes{namespace="default",pod="p"}'] == memory and memory.isdigit()
+        labels = f'container="main",namespace="default",pod="p",pod_uid="{made.metadata.uid}",probe_type="Readiness"'
+        assert f'prober_probe_total{{{labels},result="successful"}} ' in stats.probe_metrics(world.kubelet)
 
 
 async def test_active_deadline(tmp_path: Path) -> None:
