@@ -23,6 +23,7 @@ Values = Mapping[str, Any]
 
 #: (flag, type, metavar, help); a flag of type `list` may be repeated, those of type Path name files.
 _FLAGS: tuple[tuple[str, type, str, str], ...] = (
+    ("encryption-provider-config", Path, "FILE", "EncryptionConfiguration: what is encrypted in the store"),
     ("max-requests-inflight", int, "N", "seats of all priority levels, with the next one's (default: 400)"),
     ("max-mutating-requests-inflight", int, "N", "added to the seats; both 0: no flow control (default: 200)"),
     ("anonymous-auth", bool, "true|false", "serve requests without credentials (default: true)"),
@@ -90,6 +91,8 @@ def apply(config: Config, values: Values) -> Config:
     for name in ("max-requests-inflight", "max-mutating-requests-inflight"):
         if name in values:
             config = replace(config, **{name.replace("-", "_"): values[name]})
+    if (encryption := _path(values, "encryption-provider-config")) is not None:
+        config = replace(config, encryption=encryption)
     try:
         config = _authentication(config, values)
         return replace(config, authorization=_authorization(values))

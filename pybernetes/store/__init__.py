@@ -16,7 +16,7 @@ from pybernetes.store.errors import (
     StoreUnavailable,
 )
 from pybernetes.store.open import open_store
-from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Stamp, Store, Subscription, unstamped
+from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Seal, Stamp, Store, Subscription, unstamped
 from pybernetes.store.watch import Watch
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "OnEvents",
     "Page",
     "RevisionConflict",
+    "Seal",
     "Stamp",
     "Store",
     "StoreClosed",

@@ -32,7 +32,7 @@ from pybernetes.store.errors import (
 from pybernetes.store.etcd_channel import BROKEN, TLS, Endpoints
 from pybernetes.store.etcd_watch import EtcdSubscription
 from pybernetes.store.etcd_wire import DELETE, EQUAL, MESSAGES, MOD
-from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Stamp, Subscription, unstamped
+from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Seal, Stamp, Subscription, unstamped
 from pybernetes.store.state import check_key
 from pybernetes.store.watch import Watch
 
@@ -40,7 +40,8 @@ LIST_CHUNK = 2000  # entries in one answer of an unlimited list: bounds the mess
 
 
 class EtcdStore:
-    """`Store` over etcd. `prefix` is put before every key and taken off again."""
+    """`Store` over etcd. `prefix` is put before every key and taken off again. user: name and password, if etcd wants
+    them. seal: what values are kept as."""
 
     def __init__(
         self,
@@ -50,11 +51,14 @@ class EtcdStore:
         prefix: str = "",
         tls: TLS | None = None,
         timeout: float = 10.0,
+        user: tuple[str, str] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         if not endpoints:
             raise StoreError("etcd: no endpoint given")
-        self._endpoints = Endpoints(endpoints, tls, timeout)
-        self._stamp = stamp
+        self._endpoints = Endpoints(endpoints, tls, timeout, user)
+        self._stamped = stamp
+        self._seal = seal
         self._prefix = prefix
         self._compacted = 0
         self._ordered_progress = False
@@ -171,28 +175,30 @@ class EtcdStore:
 
     async def create(self, key: str, value: bytes) -> Entry:
         check_key(key)
-        put = {"request_put": {"key": self._key(key), "value": value}}
+        kept = value if self._seal is None else self._seal.seal(key, value)
+        put = {"request_put": {"key": self._key(key), "value": kept}}
         answer = await self._txn(key, 0, [put], [])
         if not answer.succeeded:
             raise KeyExists(key)
         revision = answer.header.revision
-        return Entry(key, self._stamp(value, revision), revision, revision)
+        return Entry(key, self._stamped(value, revision), revision, revision)
 
     async def update(self, key: str, value: bytes, expected_revision: int) -> Entry:
         name = self._key(key)
-        put = {"request_put": {"key": name, "value": value}}
+        kept = value if self._seal is None else self._seal.seal(key, value)
+        put = {"request_put": {"key": name, "value": kept}}
         created = {"request_range": {"key": name, "keys_only": True}}  # of the key just written, without its value
         answer = await self._compare_and(key, expected_revision, [put, created])
         revision = answer.header.revision
         before = answer.responses[1].response_range.kvs[0].create_revision
-        return Entry(key, self._stamp(value, revision), revision, before)
+        return Entry(key, self._stamped(value, revision), revision, before)
 
     async def delete(self, key: str, expected_revision: int) -> Entry:
         remove = {"request_delete_range": {"key": self._key(key), "prev_kv": True}}
         answer = await self._compare_and(key, expected_revision, [remove])
         revision = answer.header.revision
         last = answer.responses[0].response_delete_range.prev_kvs[0]
-        return Entry(key, self._stamp(last.value, revision), revision, last.create_revision)
+        return Entry(key, self._stamp(key, last.value, revision), revision, last.create_revision)
 
     async def _compare_and(self, key: str, expected_revision: int, then: Sequence[dict[str, Any]]) -> Any:
         if expected_revision < 1:  # to etcd 0 means "absent", here it matches nothing
@@ -222,6 +228,10 @@ class EtcdStore:
 
     # -- to and from the wire -------------------------------------------------------------------------------------
 
+    def _stamp(self, key: str, data: bytes, revision: int) -> bytes:
+        """What was kept under a key, as a value."""
+        return self._stamped(data if self._seal is None else self._seal.unseal(key, data), revision)
+
     def _key(self, key: str) -> bytes:
         return (self._prefix + key).encode()
 
@@ -234,22 +244,22 @@ class EtcdStore:
 
     def _entry(self, kv: Any) -> Entry:
         key = kv.key[len(self._prefix.encode()) :].decode()
-        return Entry(key, self._stamp(kv.value, kv.mod_revision), kv.mod_revision, kv.create_revision)
+        return Entry(key, self._stamp(key, kv.value, kv.mod_revision), kv.mod_revision, kv.create_revision)
 
     def _event(self, event: Any) -> Event:
         kv, revision = event.kv, event.kv.mod_revision
         key = kv.key[len(self._prefix.encode()) :].decode()
         if event.type != DELETE and kv.create_revision == revision:
-            return Event("put", key, self._stamp(kv.value, revision), None, revision, revision, 0)
+            return Event("put", key, self._stamp(key, kv.value, revision), None, revision, revision, 0)
         if not event.HasField("prev_kv"):  # compacted while the server looked for it
             raise Compacted(revision - 1, revision)
         before = event.prev_kv
-        previous = self._stamp(before.value, before.mod_revision)
+        previous = self._stamp(key, before.value, before.mod_revision)
         created = before.create_revision
         if event.type == DELETE:
-            value = self._stamp(before.value, revision)
+            value = self._stamp(key, before.value, revision)
             return Event("delete", key, value, previous, revision, created, before.mod_revision)
-        return Event("put", key, self._stamp(kv.value, revision), previous, revision, created, before.mod_revision)
+        return Event("put", key, self._stamp(key, kv.value, revision), previous, revision, created, before.mod_revision)
 
     async def _range(self, **fields: Any) -> Any:
         return await self._call("range", MESSAGES["RangeRequest"](**fields), repeat=True)

@@ -58,11 +58,19 @@ class TLS:
 class Endpoints:
     """Calls to whichever of the endpoints answers."""
 
-    def __init__(self, addresses: Sequence[tuple[str, int]], tls: TLS | None, timeout: float) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[tuple[str, int]],
+        tls: TLS | None,
+        timeout: float,
+        user: tuple[str, str] | None = None,
+    ) -> None:
         self.addresses = list(addresses)
         self.timeout = timeout  # seconds for one call, and for one attempt to connect
         self._tls = tls
         self._context: ssl.SSLContext | None = None
+        self._user = user
+        self._token = ""
         self._next = 0
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
@@ -86,6 +94,7 @@ class Endpoints:
                 try:
                     async with asyncio.timeout(self.timeout):
                         await channel.__connect__()
+                        await self._authenticate(channel)
                 except OSError as error:  # TimeoutError and ssl.SSLError are such
                     reasons.append(f"{host}:{port}: {error or 'timed out'}")
                     self._next += 1
@@ -94,6 +103,27 @@ class Endpoints:
                 return channel
             raise StoreUnavailable("no etcd endpoint can be reached: " + "; ".join(reasons))
 
+    async def _authenticate(self, channel: Channel) -> None:
+        """Exchange user and password for a token. Raises StoreError when etcd does not take them."""
+        if self._user is None:
+            return
+        path, asked, answered = CALLS["authenticate"]
+        request = MESSAGES[asked](name=self._user[0], password=self._user[1])
+        self._token = ""
+        try:
+            async with self._open(channel, path, Cardinality.UNARY_UNARY, asked, answered, self.timeout) as stream:
+                await stream.send_message(request, end=True)
+                answer: Any = await stream.recv_message()
+                self._token = answer.token
+        except GRPCError as error:
+            if "authentication is not enabled" in (error.message or ""):
+                return  # whoever may do everything may do it with a password, too
+            channel.close()
+            raise StoreError(f"etcd does not take user {self._user[0]!r}: {error.message}") from error
+        except BROKEN as error:
+            channel.close()
+            raise ConnectionError(str(error)) from error
+
     def drop(self, channel: Channel) -> None:
         """The channel failed: let go of it, next time ask the next endpoint."""
         channel.close()
@@ -101,7 +131,7 @@ class Endpoints:
             self._channel = None
             self._next += 1
 
-    async def call(self, name: str, request: Any, *, repeat: bool) -> Any:
+    async def call(self, name: str, request: Any, *, repeat: bool, renewed: bool = False) -> Any:
         """One unary call. Raises StoreUnavailable, or the GRPCError by which etcd refused the request."""
         path, asked, answered = CALLS[name]
         for attempts_left in range(len(self.addresses) if repeat else 0, -1, -1):
@@ -112,6 +142,10 @@ class Endpoints:
                     await stream.send_message(request, end=True)
                     return await stream.recv_message()
             except GRPCError as error:
+                if self._token and error.status is Status.UNAUTHENTICATED and not renewed:
+                    renewed = True  # tokens are forgotten after a while, and when the server starts anew
+                    await self._authenticate(channel)
+                    return await self.call(name, request, repeat=repeat, renewed=True)
                 if error.status not in _RETRIABLE:
                     raise
                 reason: Exception = error
@@ -131,7 +165,10 @@ class Endpoints:
     def _open(
         self, channel: Channel, path: str, cardinality: Cardinality, asked: str, answered: str, timeout: float | None
     ) -> Stream[Any, Any]:
-        return channel.request(path, cardinality, MESSAGES[asked], MESSAGES[answered], timeout=timeout)
+        metadata = {"token": self._token} if self._token else None
+        return channel.request(
+            path, cardinality, MESSAGES[asked], MESSAGES[answered], timeout=timeout, metadata=metadata
+        )
 
     def open(self) -> None:
         self._closed = False

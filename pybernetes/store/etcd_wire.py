@@ -35,6 +35,8 @@ _MESSAGES = {
     "WatchRequest": "create_request:WatchCreateRequest=1 progress_request:WatchProgressRequest=3",
     "WatchResponse": "header:ResponseHeader=1 watch_id:int64=2 created:bool=3 canceled:bool=4 "
     "compact_revision:int64=5 cancel_reason:string=6 events:*Event=11",
+    "AuthenticateRequest": "name:string=1 password:string=2",
+    "AuthenticateResponse": "header:ResponseHeader=1 token:string=2",
     "StatusRequest": "",
     "StatusResponse": "header:ResponseHeader=1 version:string=2 dbSize:int64=3 leader:uint64=4",
     "SnapshotRequest": "",
@@ -75,6 +77,7 @@ CALLS = {
     "txn": ("/etcdserverpb.KV/Txn", "TxnRequest", "TxnResponse"),
     "compact": ("/etcdserverpb.KV/Compact", "CompactionRequest", "CompactionResponse"),
     "watch": ("/etcdserverpb.Watch/Watch", "WatchRequest", "WatchResponse"),
+    "authenticate": ("/etcdserverpb.Auth/Authenticate", "AuthenticateRequest", "AuthenticateResponse"),
     "status": ("/etcdserverpb.Maintenance/Status", "StatusRequest", "StatusResponse"),
     "snapshot": ("/etcdserverpb.Maintenance/Snapshot", "SnapshotRequest", "SnapshotResponse"),
 }

@@ -32,6 +32,16 @@ def unstamped(value: bytes, revision: int) -> bytes:
     return value
 
 
+class Seal(Protocol):
+    """What turns values into what is kept (encrypted, say) and back. Called from the writer's thread, too."""
+
+    def seal(self, key: str, value: bytes) -> bytes:
+        """The value as it is to be kept."""
+
+    def unseal(self, key: str, data: bytes) -> bytes:
+        """The value that was kept. Raises StoreCorrupt."""
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A key as it stood at some revision. `gc=False`: holds no containers, so the collector need not visit it."""
 

@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from pybernetes.store.errors import FutureRevision, KeyExists, RevisionConflict, StoreClosed, StoreError
-from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Stamp, Subscription, unstamped
+from pybernetes.store.protocol import Entry, Event, OnEnd, OnEvents, Page, Seal, Stamp, Subscription, unstamped
 from pybernetes.store.sqlite_file import Loaded, LogFile, Row, backup
 from pybernetes.store.state import Retention, State, check_key
 from pybernetes.store.watch import Watch
@@ -68,8 +68,16 @@ _Job: TypeAlias = "_Write | _Forget | None"  # None: finish
 class SqliteStore:
     """`Store` in one SQLite file (beside it sqlite's `-wal` and `-shm`, and our `.lock`)."""
 
-    def __init__(self, path: str | Path, *, stamp: Stamp = unstamped, retention: Retention = Retention()) -> None:  # noqa: B008 frozen
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        stamp: Stamp = unstamped,
+        retention: Retention = Retention(),  # noqa: B008 frozen
+        seal: Seal | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._seal = seal
         self._state = State(stamp, retention)
         self._next = 1  # the revision last given out
         self._pending: dict[str, _Write] = {}  # the last unsettled write of each key
@@ -93,7 +101,7 @@ class SqliteStore:
         self._jobs = SimpleQueue()
         opened: asyncio.Future[Loaded] = loop.create_future()
         self._finished = loop.create_future()
-        writer = _Writer(LogFile(self.path), self._state.stamp, self._jobs, self, loop, self._finished)
+        writer = _Writer(LogFile(self.path, self._seal), self._state.stamp, self._jobs, self, loop, self._finished)
         self._thread = threading.Thread(target=writer.run, args=(opened,), name="store-writer", daemon=True)
         self._thread.start()
         try:

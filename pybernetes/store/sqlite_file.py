@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybernetes.store.errors import StoreCorrupt, StoreError, StoreLocked
-from pybernetes.store.protocol import Entry, Event, Stamp
+from pybernetes.store.protocol import Entry, Event, Seal, Stamp
 
 #: `PRAGMA application_id` of our files ("pybe"), and `user_version`, the format of the log.
 APPLICATION_ID = 0x70796265
@@ -50,8 +50,9 @@ class Loaded:
 class LogFile:
     """An open log. Errors of sqlite come out as `StoreError`; a failed call has changed nothing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seal: Seal | None = None) -> None:
         self.path = path
+        self._seal = seal
         self._lock = -1
         self._db: sqlite3.Connection | None = None
         self._inserts: dict[int, str] = {}
@@ -130,6 +131,8 @@ class LogFile:
         entries = found.entries
         for rev, key, value, created in self.db.execute("SELECT rev, key, value, created FROM log ORDER BY rev"):
             before = entries.get(key)
+            if value is not None and self._seal is not None:
+                value = self._seal.unseal(key, value)
             if rev > compacted:
                 if (value is None and before is None) or created != (before.create_revision if before else rev):
                     raise StoreCorrupt(f"{self.path}: the log contradicts itself at revision {rev}")
@@ -150,6 +153,8 @@ class LogFile:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Make rows durable, all or none."""
+        if (seal := self._seal) is not None:
+            rows = [(r, key, None if value is None else seal.seal(key, value), made) for r, key, value, made in rows]
         try:
             if len(rows) <= ROWS_PER_INSERT:  # one statement is its own transaction
                 self._insert(rows)

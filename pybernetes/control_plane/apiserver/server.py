@@ -61,6 +61,8 @@ class Config:
     #: A store, or the URL of one (`memory:`, `sqlite:///path`, `etcd://host:port`). A store must have been made with
     #: `stamp=objects.stamp`.
     store: Store | str = "memory:"
+    #: File with an EncryptionConfiguration: what is encrypted in the store, and how. None: nothing.
+    encryption: Path | None = None
     #: Address and port to bind; port 0 takes a free one.
     host: str = "127.0.0.1"
     port: int = 0
@@ -112,7 +114,7 @@ class APIServer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.ready: Ready[tuple[str, int]] = Ready()
-        self.store = open_store(config.store, stamp=stamp) if isinstance(config.store, str) else config.store
+        self.store = _store(config)
         self.cache = WatchCache(self.store, window_limit=config.watch_window)
         self.registry = Registry()
         self.core = Core(self.cache, self.registry, Admission(()))
@@ -302,6 +304,16 @@ class APIServer:
         if config.host in ("0.0.0.0", "::", ""):
             return _outward_address()
         return config.host
+
+
+def _store(config: Config) -> Store:
+    if config.encryption is None:
+        return open_store(config.store, stamp=stamp) if isinstance(config.store, str) else config.store
+    from pybernetes.control_plane.apiserver.encryption import Encryption, load
+
+    if not isinstance(config.store, str):
+        raise ValueError("encryption needs the store's URL, not a store")
+    return open_store(config.store, stamp=stamp, seal=Encryption(load(config.encryption.read_text())))
 
 
 def _plug_in(server: APIServer) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import json
 import stat
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,3 +180,41 @@ def test_versions_that_order_progress() -> None:
         "3.6.0-rc.1",
         "4.0",
     ]
+
+
+def gateway(server: EtcdServer, path: str, **body: str) -> None:
+    """A call of etcd's JSON gateway, which has what our client does not need."""
+    host, port = server.address
+    request = urllib.request.Request(f"http://{host}:{port}/v3/{path}", json.dumps(body).encode())
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+async def test_user_and_password(server: EtcdServer) -> None:
+    url = server.url.replace("//", "//root:p%40ss@")
+    open_to_all = open_store(url, stamp=stamp)  # a password where none is asked for does no harm
+    await open_to_all.start()
+    await open_to_all.create("/a", b"1")
+    await open_to_all.close()
+    for path, body in (
+        ("auth/role/add", {"name": "root"}),
+        ("auth/user/add", {"name": "root", "password": "p@ss"}),
+        ("auth/user/grant", {"user": "root", "role": "root"}),
+        ("auth/enable", {}),
+    ):
+        await asyncio.to_thread(gateway, server, path, **body)
+    store = open_store(url, stamp=stamp)
+    await store.start()
+    seen: list[Event] = []
+    subscription = store.subscribe("/", after_revision=1, on_events=lambda events, _: seen.extend(events))
+    entry = await store.create("/b", b"2")
+    await subscription.caught_up(entry.revision)
+    assert [event.key for event in seen] == ["/a", "/b"]
+    store._endpoints._token = "forgotten"  # type: ignore[attr-defined]
+    assert await store.get("/b") == entry
+    await store.close()
+    for wrong in (server.url, server.url.replace("//", "//root:other@")):
+        refused = open_store(wrong, stamp=stamp)
+        with pytest.raises(StoreError, match=r"does not take user 'root'|user name is empty"):
+            await refused.start()
+            await refused.get("/a")
+        await refused.close()

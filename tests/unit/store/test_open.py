@@ -40,7 +40,7 @@ def test_etcd_endpoints() -> None:
         ("etcd://hostonly", "not host:port"),
         ("etcd://", "not host:port"),
         ("etcd://h:1?colour=red", "'colour' is not supported"),
-        ("etcd://me:secret@h:1", "user and password are not supported"),
+        ("etcd://me@h:1", "user and password go together"),
         ("etcd://h:1/path", "'path' is not supported"),
     ],
 )
