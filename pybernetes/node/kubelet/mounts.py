@@ -53,13 +53,17 @@ def container_mounts(
         host = str(root)
         if sub:
             host = str(_bind_sub_path(pod, container, source, root, sub, paths, index, real))
+        if mount.recursive_read_only == "Enabled":  # the node's status says that its handlers have no such mounts
+            raise ConfigError(
+                f'volume "{mount.name}" requested recursive read-only mode, but it is not supported by the runtime '
+                f'class "{pod.spec.runtime_class_name or ""}"'
+            )
         read_only = bool(mount.read_only) or (source is not None and _always_read_only(source))
         found.append(
             t.Mount(
                 container_path=_absolute(mount.mount_path),
                 host_path=host,
                 readonly=read_only,
-                recursive_read_only=read_only and mount.recursive_read_only == "Enabled",
                 propagation=_PROPAGATION.get(mount.mount_propagation or "", t.MountPropagation.PRIVATE),
             )
         )

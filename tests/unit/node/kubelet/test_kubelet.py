@@ -311,6 +311,18 @@ async def test_volumes_follow_their_objects(tmp_path: Path) -> None:
         assert not root.exists()
 
 
+async def test_recursive_read_only_mounts_are_refused(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        mount = {"name": "v", "mountPath": "/v", "readOnly": True}
+        for mode in ("Enabled", "IfPossible"):
+            container = {"name": "main", "volumeMounts": [{**mount, "recursiveReadOnly": mode}]}
+            await world.create(pod(mode.lower(), container, volumes=[{"name": "v", "emptyDir": {}}]))
+        found = await world.until("ifpossible", ready)
+        assert found.status.container_statuses[0].volume_mounts[0].recursive_read_only == "Disabled"
+        found = await world.until("enabled", lambda p: reason_of(p, "main") == "CreateContainerConfigError")
+        assert "requested recursive read-only mode" in state_of(found, "main").waiting.message
+
+
 async def test_missing_volume_object(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.create(pod("p", volumes=[{"name": "s", "secret": {"secretName": "gone"}}]))
