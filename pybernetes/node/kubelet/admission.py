@@ -30,6 +30,13 @@ def admit(pod: Pod, others: Iterable[Pod], node: Node, config: Config) -> Ending
             "PodOSNotSupported",
             "Pod was rejected: Failed to admit pod as the OS field doesn't match node OS",
         )
+    features = node.status.features
+    groups = pod.spec.security_context.supplemental_groups_policy if pod.spec.security_context else None
+    if groups == "Strict" and not (features and features.supplemental_groups_policy):
+        return Ending(
+            "SupplementalGroupsPolicyNotSupported",
+            "Pod was rejected: SupplementalGroupsPolicy=Strict is not supported in this node",
+        )
     if config.enforce_resources and (refusal := _resources(pod, others, node)):
         return refusal
     if not _node_matches(pod, node):

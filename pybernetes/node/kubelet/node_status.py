@@ -251,6 +251,7 @@ class NodeKeeper:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self.config.port}},
             "nodeInfo": self._info,
             "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": False}}],
+            "features": {"supplementalGroupsPolicy": False},
         }
         images = await self._images()
         if images:

@@ -419,6 +419,9 @@ async def test_admission(tmp_path: Path) -> None:
         await world.until("port", ready)
         await world.create(pod("port2", port))
         assert (await world.until("port2", lambda p: p.status.phase == "Failed")).status.reason == "NodePorts"
+        await world.create(pod("strict", securityContext={"supplementalGroupsPolicy": "Strict"}))
+        found = await world.until("strict", lambda p: p.status.phase == "Failed")
+        assert found.status.reason == "SupplementalGroupsPolicyNotSupported"
         await world.delete("port2")
         await world.until_gone("port2")
 
