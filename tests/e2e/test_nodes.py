@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 
+import dns.message
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from pybernetes.bootstrap import images
-from tests.e2e.conftest import RealCluster, free_port
+from tests.e2e.conftest import RealCluster, brought_up, free_port
 
 NAMESPACE = "several-nodes"
 
@@ -119,6 +125,48 @@ def test_every_node_resolves_names(several: RealCluster) -> None:
         assert several.found.state.dns_address in several.kubectl(*run, "cat", "/etc/resolv.conf").stdout
 
 
+UPSTREAM = "127.0.0.77"
+
+
+@pytest.fixture
+def upstream(several: RealCluster) -> Iterator[None]:
+    """A name server on the machine's loopback interface that knows one name, and is in the machine's resolv.conf."""
+    resolv_conf = several.directory / "resolv.conf"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((UPSTREAM, 53))
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        resolv_conf.write_text(f"nameserver {UPSTREAM}\n")
+        try:
+            yield
+        finally:
+            resolv_conf.unlink()
+            server.sendto(b"end", (UPSTREAM, 53))
+            thread.join(10)
+
+
+def answer(server: socket.socket) -> None:
+    while (packet := server.recvfrom(2048))[0] != b"end":
+        query = dns.message.from_wire(packet[0])
+        response = dns.message.make_response(query)
+        name, kind = query.question[0].name, query.question[0].rdtype
+        if kind == dns.rdatatype.A:
+            response.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "192.0.2.77"))
+        server.sendto(response.to_wire(), packet[1])
+
+
+def test_other_names_are_asked_of_the_machines_name_server(
+    several: RealCluster, upstream: None
+) -> None:
+    for node, pod in pods(several, "sleeper").items():
+        run = ("-n", NAMESPACE, "exec", pod["name"], "-c", "c", "--", "nslookup", "-type=a")
+        deadline = time.monotonic() + 60  # the file is looked at again after some seconds
+        number = 0
+        while "192.0.2.77" not in several.kubectl(*run, f"n{number}.outside.example.", check=False).stdout:
+            assert time.monotonic() < deadline, f"no answer on {node}"
+            number += 1  # failures are remembered for a while
+
+
 def test_exec_logs_and_port_forward_on_every_node(several: RealCluster) -> None:
     for node, pod in pods(several, "sleeper").items():
         run = ("-n", NAMESPACE, "exec", pod["name"], "-c", "c", "--")
@@ -215,3 +263,40 @@ def test_a_deleted_node_is_forgotten_and_a_new_one_takes_its_place(several: Real
     several.image("import", *map(str, images.assemble(several.home / "images", ("hello", "busybox"))))
     several.kubectl("-n", NAMESPACE, "delete", "pod", "--field-selector", f"spec.nodeName={victim}", timeout=90)
     several.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/host", "--timeout=90s", timeout=100)
+
+
+def test_another_cni_plugin_is_waited_for_and_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What its manifest would put into the directory is put there by hand: a bridge of its own."""
+    name = f"e2en-{os.getpid()}"
+    with brought_up(tmp_path_factory, name, "--nodes", "1", "--network", "none") as cluster:
+        (node,) = cluster.nodes
+
+        def ready() -> dict[str, str]:
+            (found,) = (c for c in cluster.get("node", node)["status"]["conditions"] if c["type"] == "Ready")
+            return found  # type: ignore[no-any-return]
+
+        assert ready()["status"] == "False"
+        assert ready()["message"] == (
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+            "message:Network plugin returns error: cni plugin not initialized"
+        )
+        cluster.kubectl("wait", "--for=jsonpath={.spec.podCIDR}", f"node/{node}", "--timeout=30s")
+        assert {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}.items() <= cluster.get("node", node)[
+            "spec"
+        ]["taints"][0].items()
+        link = f"pbx{os.getpid()}"
+        ranges = [[{"subnet": cluster.get("node", node)["spec"]["podCIDR"]}]]
+        plugin = {"type": "bridge", "bridge": link, "isGateway": True, "ipMasq": False}
+        plugin["ipam"] = {"type": "host-local", "ranges": ranges, "dataDir": str(tmp_path_factory.mktemp("ipam"))}
+        document = {"cniVersion": "0.4.0", "name": "somebody-elses", "plugins": [plugin]}
+        (cluster.directory / "nodes" / node / "cni" / "10-other.conflist").write_text(json.dumps(document))
+        try:
+            cluster.wait("--for=condition=Ready", f"node/{node}")
+            cluster.kubectl("run", "p", "--image=hello:latest", "--image-pull-policy=Never")
+            cluster.wait("--for=condition=Ready", "pod/p")
+            address = cluster.get("pod", "p")["status"]["podIP"]
+            assert "Hello from p" in fetch_until(f"http://{address}:8080/")
+            assert f" dev {link} " in subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+            cluster.kubectl("delete", "pod", "p", "--now")
+        finally:
+            subprocess.run(["ip", "link", "del", link], check=False)
