@@ -155,9 +155,7 @@ def answer(server: socket.socket) -> None:
         server.sendto(response.to_wire(), packet[1])
 
 
-def test_other_names_are_asked_of_the_machines_name_server(
-    several: RealCluster, upstream: None
-) -> None:
+def test_other_names_are_asked_of_the_machines_name_server(several: RealCluster, upstream: None) -> None:
     for node, pod in pods(several, "sleeper").items():
         run = ("-n", NAMESPACE, "exec", pod["name"], "-c", "c", "--", "nslookup", "-type=a")
         deadline = time.monotonic() + 60  # the file is looked at again after some seconds
