@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.errors import CLIError, not_implemented
+from pybernetes.cli.errors import CLIError
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -58,7 +58,8 @@ def _texts(name: str, recursive: bool) -> Iterator[tuple[str, str]]:
         yield "STDIN", sys.stdin.read()
         return
     if name.startswith(("http://", "https://")):
-        raise not_implemented(f"reading manifests from a URL ({name})")
+        yield name, _fetched(name)
+        return
     if not os.path.exists(name):
         import glob
 
@@ -84,6 +85,21 @@ def _texts(name: str, recursive: bool) -> Iterator[tuple[str, str]]:
         raise CLIError(f"open {name}: {(error.strerror or '').lower()}") from None
     except UnicodeDecodeError:
         raise CLIError(f"error parsing {name}: error converting YAML to JSON: yaml: invalid UTF-8") from None
+
+
+def _fetched(url: str) -> str:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return str(answer.read().decode("utf-8"))
+    except urllib.error.HTTPError as error:
+        error.close()
+        status = f"{error.code} {error.reason}"
+        raise CLIError(f'unable to read URL "{url}", server reported {status}, status code={error.code}') from None
+    except OSError as error:
+        raise CLIError(f'Get "{url}": {getattr(error, "reason", error)}') from None
 
 
 def _objects(source: str, text: str, validate: bool) -> list[Manifest]:

@@ -88,12 +88,29 @@ def types(session: Session, word: str) -> list[Resource]:
     for part in word.split(","):
         if not part:
             raise CLIError('the server doesn\'t have a resource type ""')
+        if part == "everything" and session.resources._find(part) is None:
+            found += [r for r in everything(session) if r not in found]
+            continue
         listed = session.resources.category(part) if part in ("all", "api-extensions") else []
         if not listed and "." not in part and session.resources._find(part) is None:
             listed = session.resources.category(part)
         for resource in listed or [session.resources.find(part)]:
             if resource not in found:
                 found.append(resource)
+    return found
+
+
+def everything(session: Session) -> list[Resource]:
+    """All that a namespace can hold; with --all-namespaces, all that the cluster can. Upstream's `all` is only a few
+    kinds. Each kind once: in its preferred version, and events by their old name."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for r in session.resources.all():
+        if "list" not in r.verbs or r.group in ("events.k8s.io", "metrics.k8s.io") or (r.group, r.plural) in seen:
+            continue
+        seen.add((r.group, r.plural))
+        if (r.namespaced or session.flags.on("all-namespaces")) and r.plural != "componentstatuses":
+            found.append(r)
     return found
 
 

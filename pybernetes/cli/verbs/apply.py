@@ -8,6 +8,8 @@ for the CRD to be established instead of failing: upstream makes the user run it
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import files, finder
@@ -43,13 +45,12 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     objects: list[dict[str, Any]] = []
     errors: list[str] = []
     new_kinds = {_defines(m.object) for m in manifests if m.object.get("kind") == "CustomResourceDefinition"}
-    for manifest in manifests:
+    act = _server_side if server_side else _client_side
+    for manifest in _ordered(session, manifests, new_kinds):
         try:
-            target = _target(session, manifest, new_kinds)
             if not files.selected(flags, manifest.object):
                 continue
-            act = _server_side if server_side else _client_side
-            value, what = act(session, writer, target)
+            target, (value, what) = _patiently(session, manifest, new_kinds, partial(act, session, writer))
         except APIError as error:
             errors.append(lines(error))
             continue
@@ -79,18 +80,43 @@ def _defines(crd: dict[str, Any]) -> tuple[str, str]:
     return spec.get("group", ""), (spec.get("names") or {}).get("kind", "")
 
 
-def _target(session: Session, manifest: files.Manifest, new_kinds: set[tuple[str, str]]) -> Target:
-    """The target of a manifest; waits for a kind that the same command has defined."""
-    for attempt in range(100):
+def _key(manifest: files.Manifest) -> tuple[str, str]:
+    return manifest.object["apiVersion"].rpartition("/")[0], manifest.object["kind"]
+
+
+def _ordered(
+    session: Session, manifests: list[files.Manifest], new_kinds: set[tuple[str, str]]
+) -> list[files.Manifest]:
+    """In the order of the files, but for objects of a kind that is not served yet and comes with them: they go last."""
+
+    def waits(manifest: files.Manifest) -> bool:
+        kind = manifest.object["kind"]
+        return _key(manifest) in new_kinds and session.resources.of_kind(manifest.object["apiVersion"], kind) is None
+
+    return sorted(manifests, key=waits)
+
+
+def _patiently(
+    session: Session,
+    manifest: files.Manifest,
+    new_kinds: set[tuple[str, str]],
+    act: Callable[[Target], tuple[dict[str, Any], str]],
+) -> tuple[Target, tuple[dict[str, Any], str]]:
+    """Find the kind of a manifest and act; tries again while a kind that the same command has defined is not served."""
+    attempts = 100 if _key(manifest) in new_kinds else 1
+    while True:
+        attempts -= 1
         try:
-            return finder.of_manifest(session, manifest.object, manifest.source)
+            target = finder.of_manifest(session, manifest.object, manifest.source)
+            return target, act(target)
         except finder.NoMatch:
-            group = manifest.object["apiVersion"].rpartition("/")[0]
-            if (group, manifest.object["kind"]) not in new_kinds or attempt == 99:
+            if not attempts:
                 raise
-            pause(0.1)
             session.resources.refresh()
-    raise AssertionError("unreachable")
+        except APIError as error:
+            if not attempts or "the server could not find the requested resource" not in str(error):
+                raise
+        pause(0.1)
 
 
 def _server_side(session: Session, writer: Writer, target: Target) -> tuple[dict[str, Any], str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli.command import FILES, PRINT, Command
-from pybernetes.cli.errors import CLIError, ExitCode, not_implemented
+from pybernetes.cli.errors import APIError, CLIError, ExitCode
 
 if TYPE_CHECKING:
+    from pybernetes.cli.finder import Target
     from pybernetes.cli.flags import Flags
     from pybernetes.cli.session import Session
+    from pybernetes.cli.writing import Writer
 
 _GROUP = "/apis/authorization.k8s.io/v1"
 
@@ -123,8 +125,75 @@ def _whoami(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     return None
 
 
+_RBAC = "rbac.authorization.k8s.io/v1"
+
+
 def _reconcile(session: Session, flags: Flags, arguments: list[str]) -> int | None:
-    raise not_implemented("auth reconcile")
+    from pybernetes.cli import finder
+    from pybernetes.cli.writing import Writer
+
+    if arguments:
+        raise CLIError(f"no arguments are allowed, got [{' '.join(arguments)}]")
+    if not flags.many("filename") and not flags.text("kustomize"):
+        raise CLIError("must specify one of -f and -k")
+    writer = Writer(session, flags, "kubectl-auth-reconcile")
+    if writer.dry_run == "server":
+        raise CLIError("--dry-run=server for command reconcile is not supported yet")
+    for target in finder.of_files(session, flags):
+        if target.resource.api_version == _RBAC and target.manifest is not None:
+            _reconcile_one(session, flags, writer, target)
+    return None
+
+
+def _reconcile_one(session: Session, flags: Flags, writer: Writer, target: Target) -> None:
+    from pybernetes.cli import reconciling
+
+    wanted = target.manifest or {}
+    binding = "roleRef" in wanted
+    part = "subjects" if binding else "rules"
+    missing_of = reconciling.missing_subjects if binding else reconciling.missing_rules
+    try:
+        live: dict[str, Any] | None = session.get(target.resource, target.namespace, target.name)
+    except APIError as error:
+        if error.reason != "NotFound":
+            raise
+        live = None
+    recreate = live is not None and binding and live.get("roleRef") != wanted["roleRef"]
+    have = [] if live is None or recreate else live.get(part) or []
+    given = wanted.get(part) or []
+    missing, extra = (given if live is None else missing_of(have, given)), missing_of(given, have)
+    remove = flags.on("remove-extra-subjects" if binding else "remove-extra-permissions")
+    result, changed = dict(wanted), True
+    if live is not None and not recreate:
+        result = {**live, part: given if remove and extra else [*have, *missing]}
+        changed = _add_metadata(result, wanted) or bool(missing or (extra and remove))
+    if changed and writer.dry_run == "none":
+        if recreate:
+            session.call("DELETE", target.path())
+        if live is None or recreate:
+            result = session.call("POST", target.resource.path(target.namespace), wanted)
+        else:
+            result = session.call("PUT", target.path(), result)
+    writer.report(result, target.shown, "reconciled")
+    if (writer.output and writer.output != "name") or not changed:
+        return
+    session.warn(f"\treconciliation required {'recreate' if recreate else 'create' if live is None else 'update'}")
+    show = reconciling.shown_subject if binding else reconciling.shown_rule
+    for title, found in ((f"missing {part} added", missing), (f"extra {part} removed", extra if remove else [])):
+        if found and not recreate:
+            session.warn("\n".join([f"\t{title}:", *(f"\t\t{show(item)}" for item in found)]))
+
+
+def _add_metadata(result: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Add the labels and annotations that are wanted; whether any were not there."""
+    changed = False
+    for name in ("labels", "annotations"):
+        have = result["metadata"].get(name) or {}
+        merged = {**have, **((wanted.get("metadata") or {}).get(name) or {})}
+        if merged != have:
+            result["metadata"] = {**result["metadata"], name: merged}
+            changed = True
+    return changed
 
 
 COMMAND = Command(

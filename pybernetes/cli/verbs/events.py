@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import finder
 from pybernetes.cli.command import Command
-from pybernetes.cli.errors import not_implemented
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -15,11 +14,8 @@ if TYPE_CHECKING:
 
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
-    from pybernetes.cli.describe.text import age
     from pybernetes.cli.printers.tabwriter import table
 
-    if flags.on("watch"):
-        raise not_implemented("events --watch (use 'get events --watch')")
     namespace = "" if flags.on("all-namespaces") else session.namespace
     fields = ""
     if word := flags.text("for"):
@@ -43,18 +39,45 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if flags.on("all-namespaces"):
         head.insert(0, "NAMESPACE")
     rows = [] if flags.on("no-headers") else [head]
-    for e in found:
-        about = e.get("involvedObject") or {}
-        shown = age(_moment(e) or None)
-        if e.get("series"):
-            shown += f" (x{e['series']['count']} over {age(e.get('eventTime') or e.get('firstTimestamp'))})"
-        elif (e.get("count") or 0) > 1:
-            shown += f" (x{e['count']} over {age(e.get('firstTimestamp'))})"
-        name = f"{about.get('kind', '')}/{about.get('name', '')}"
-        row = [shown, e.get("type", ""), e.get("reason", ""), name, e.get("message", "").strip()]
-        rows.append([e["metadata"].get("namespace", ""), *row] if flags.on("all-namespaces") else row)
-    session.out.write(table(rows))
+    every = flags.on("all-namespaces")
+    rows += [_row(e, every) for e in found]
+    if not flags.on("watch"):
+        session.out.write(table(rows))
+        return None
+    from pybernetes.cli.printers.tabwriter import width
+
+    sizes = [max(6, *(width(row[i]) + 3 for row in rows or [head])) for i in range(len(head) - 1)]
+    session.out.write(_lines(rows, sizes))
+    seen = {e["metadata"]["uid"]: e["metadata"]["resourceVersion"] for e in found}
+    query = {"fieldSelector": fields} if fields else {}
+    for event in session.watch(session.resources.find("events").path(namespace), query):
+        e = event["object"]
+        if event["type"] not in ("ADDED", "MODIFIED") or (kinds and e.get("type", "").lower() not in kinds):
+            continue
+        if seen.get(e["metadata"]["uid"]) != e["metadata"]["resourceVersion"]:
+            session.out.flush()
+            session.out.write(_lines([_row(e, every)], sizes))
+            session.out.flush()
     return None
+
+
+def _lines(rows: list[list[str]], sizes: list[int]) -> str:
+    """Rows in columns that were fixed when the first were printed."""
+    return "".join("".join(f"{c:<{n}}" for c, n in zip(r, sizes, strict=False)) + r[-1] + "\n" for r in rows)
+
+
+def _row(e: dict[str, Any], with_namespace: bool) -> list[str]:
+    from pybernetes.cli.describe.text import age
+
+    about = e.get("involvedObject") or {}
+    shown = age(_moment(e) or None)
+    if e.get("series"):
+        shown += f" (x{e['series']['count']} over {age(e.get('eventTime') or e.get('firstTimestamp'))})"
+    elif (e.get("count") or 0) > 1:
+        shown += f" (x{e['count']} over {age(e.get('firstTimestamp'))})"
+    name = f"{about.get('kind', '')}/{about.get('name', '')}"
+    row = [shown, e.get("type", ""), e.get("reason", ""), name, e.get("message", "").strip()]
+    return [e["metadata"].get("namespace", ""), *row] if with_namespace else row
 
 
 def _moment(event: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import finder
 from pybernetes.cli.command import FILES, PRINT, Command, Run
-from pybernetes.cli.errors import CLIError, ExitCode, not_implemented
+from pybernetes.cli.errors import CLIError, ExitCode
 from pybernetes.cli.finder import Found
 from pybernetes.cli.writing import Writer, smart_patch
 
@@ -38,7 +39,7 @@ def _containers(spec: Object, pattern: str) -> list[Object]:
     return [c for c in every if fnmatchcase(c["name"], pattern)]
 
 
-def _runner(what: str, done: str, change: Callable[[Flags, Object, list[str]], list[str]]) -> Run:
+def _runner(what: str, done: str, change: Callable[[Session, Flags, Object, list[str]], list[str]]) -> Run:
     """A subcommand: `change` edits an object in place and names what it could not do."""
 
     def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
@@ -53,7 +54,7 @@ def _runner(what: str, done: str, change: Callable[[Flags, Object, list[str]], l
         failed = False
         for f in found:
             after = copy.deepcopy(f.object)
-            errors = change(flags, after, pairs)
+            errors = change(session, flags, after, pairs)
             for line in errors:
                 session.warn(f"error: {line}")
             failed = failed or bool(errors)
@@ -75,7 +76,7 @@ def _runner(what: str, done: str, change: Callable[[Flags, Object, list[str]], l
     return run
 
 
-def _image(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
+def _image(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     if not pairs:
         raise CLIError("at least one image update is required")
     spec = _pod_spec(value)
@@ -90,11 +91,10 @@ def _image(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     return errors
 
 
-def _env(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
-    if flags.text("from"):
-        raise not_implemented("set env --from")
+def _env(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     spec = _pod_spec(value)
     pairs = pairs + flags.many("env")
+    taken = _references(session, flags) if flags.text("from") else []
     for c in _containers(spec, flags.text("containers")):
         env: list[Object] = [dict(e) for e in c.get("env") or ()]
         for pair in pairs:
@@ -108,9 +108,31 @@ def _env(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
                 same["value"] = text
             else:
                 env.append({"name": name, "value": text})
+        names = {e["name"] for e in taken}
+        env = [e for e in env if e["name"] not in names] + taken
         if env or "env" in c:
             c["env"] = env
     return []
+
+
+def _references(session: Session, flags: Flags) -> list[Object]:
+    """Variables that take their values from the keys of `--from`, a ConfigMap or Secret."""
+    target = finder._slashed(session, [flags.text("from")], session.namespace)[0]
+    ref = {"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"}.get(target.resource.kind)
+    if ref is None:
+        raise CLIError(f"unsupported resource specified in --from: {target.resource.kind}")
+    source = session.get(target.resource, target.namespace, target.name)
+    wanted = [k for given in flags.many("keys") for k in given.split(",")]
+    found = []
+    for key in sorted(source.get("data") or {}):
+        if wanted and key not in wanted:
+            continue
+        name = re.sub(r"[^a-zA-Z0-9_]", "_", key).upper()
+        if name != key:
+            session.warn(f"Warning: key {key} transferred to {name}")
+        selector = {"name": target.name, "key": key}
+        found.append({"name": f"{flags.text('prefix')}{name}", "valueFrom": {ref: selector}})
+    return found
 
 
 def _list_env(session: Session, f: Found) -> None:
@@ -121,7 +143,7 @@ def _list_env(session: Session, f: Found) -> None:
             session.say(f"# {e['name']} from {next(iter(source))}" if source else f"{e['name']}={e.get('value', '')}")
 
 
-def _resources(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
+def _resources(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     if not flags.text("limits") and not flags.text("requests"):
         raise CLIError("you must specify an update to requests or limits (in the form of --requests/--limits)")
     for c in _containers(_pod_spec(value), flags.text("containers")):
@@ -138,7 +160,7 @@ def _resources(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     return []
 
 
-def _service_account(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
+def _service_account(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     if len(pairs) != 1:
         raise CLIError("serviceaccount is required")
     spec = _pod_spec(value)
@@ -146,7 +168,7 @@ def _service_account(flags: Flags, value: Object, pairs: list[str]) -> list[str]
     return []
 
 
-def _selector(flags: Flags, value: Object, pairs: list[str]) -> list[str]:
+def _selector(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
     if value["kind"] != "Service":
         return [f"setting a selector is only supported for Services, not {value['kind']}"]
     value["spec"]["selector"] = dict(part.split("=", 1) for pair in pairs for part in pair.split(","))
