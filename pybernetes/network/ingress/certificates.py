@@ -1,12 +1,15 @@
-"""Certificates out of Secrets of type kubernetes.io/tls: checked before haproxy sees them. Pure.
+"""Certificates out of Secrets of type kubernetes.io/tls: checked before haproxy sees them.
 
 haproxy refuses a whole configuration for one bad certificate, so a broken Secret must be found here, and cost only the
-hosts it is for.
+hosts it is for. The last word has OpenSSL, which is haproxy's as well: it refuses keys that are too short, for example.
+It reads files only, so it gets one that lives in memory.
 """
 
 from __future__ import annotations
 
 import base64
+import os
+import ssl
 from functools import lru_cache
 
 from pybernetes.api.core_v1 import Secret
@@ -31,7 +34,16 @@ def _joined(certificate: str, key: str) -> bytes:
     """Both in one; raises ValueError unless they can be read and belong together. Base64 in, PEM out."""
     chain, private = (base64.b64decode(text, validate=True) for text in (certificate, key))
     _check(chain, private)
-    return chain.rstrip() + b"\n" + private.rstrip() + b"\n"
+    pem = chain.rstrip() + b"\n" + private.rstrip() + b"\n"
+    file = os.memfd_create("certificate")
+    try:
+        os.write(file, pem)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(f"/proc/self/fd/{file}")
+    except ssl.SSLError as error:
+        raise ValueError(error.reason or str(error)) from error
+    finally:
+        os.close(file)
+    return pem
 
 
 def _check(certificate: bytes, key: bytes) -> None:

@@ -7,6 +7,7 @@ the borders of path elements.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,8 +42,13 @@ def files(plan: Plan, seats: Mapping[str, Slots], setting: Setting) -> dict[str,
         CERTIFICATES: _list(plan, setting).encode(),
     }
     for name, (_, pem) in plan.certificates.items():
-        found[f"{CERTIFICATE_DIRECTORY}/{name}.pem"] = pem
+        found[_file(name)] = pem
     return found
+
+
+def _file(name: str) -> str:
+    """A namespace and a name together may be longer than the name of a file."""
+    return f"{CERTIFICATE_DIRECTORY}/{hashlib.sha256(name.encode()).hexdigest()[:40]}.pem"
 
 
 def _map(places: Mapping[Place, str]) -> bytes:
@@ -53,7 +59,7 @@ def _list(plan: Plan, setting: Setting) -> str:
     """The first is the one for names that nobody else has."""
     lines = [f"{setting.directory}/{DEFAULT_CERTIFICATE}"]
     for name, (hosts, _) in sorted(plan.certificates.items()):
-        lines.append(" ".join((f"{setting.directory}/{CERTIFICATE_DIRECTORY}/{name}.pem", *hosts)))
+        lines.append(" ".join((f"{setting.directory}/{_file(name)}", *hosts)))
     return "\n".join(lines) + "\n"
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pybernetes.api.networking_v1 import IngressBackend, IngressClass
+from pybernetes.bootstrap import pki
 from pybernetes.machinery import codec
 from pybernetes.network.ingress import plan as planning
 from pybernetes.network.ingress.backends import Backend, Problem, resolve, servers
@@ -87,6 +90,39 @@ def test_what_is_missing_is_told_and_answers_503() -> None:
         ("MissingService", "Service ns/nobody of a backend does not exist"),
         ("MissingPort", "Service ns/a of a backend has no port 81"),
     ]
+
+
+def test_a_certificate_that_openssl_refuses_costs_only_its_hosts() -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    short = rsa.generate_private_key(65537, 1024)  # OpenSSL's security level wants 2048
+    authority = pki.create_authority("short")
+    pem = short.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pair = pki.KeyPair(signed(authority, short.public_key()), pem)
+    tls = [{"hosts": ["a.example"], "secretName": "short"}, {"hosts": ["b.example"], "secretName": "good"}]
+    plan = planned(
+        ingress("i", defaultBackend=backend("a"), tls=tls),
+        secrets=(secret("short", pair), secret("good", certificate("b.example"))),
+    )
+    assert [*plan.certificates] == ["ns_good"]
+    assert [reason for reason, _ in told(plan)] == ["InvalidCertificate"]
+
+
+def signed(authority: pki.KeyPair, key: Any) -> bytes:
+    """A certificate for a key of the caller's."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    builder = x509.CertificateBuilder(name, name, key, x509.random_serial_number(), now, now + datetime.timedelta(1))
+    issuer = serialization.load_pem_private_key(authority.key, None)
+    return builder.sign(issuer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)  # type: ignore[arg-type]
 
 
 def test_certificates_of_several_ingresses_are_one() -> None:
