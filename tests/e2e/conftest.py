@@ -213,10 +213,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     before = machine_state()
     with brought_up(tmp_path_factory, f"e2e-{os.getpid()}") as found:
         yield found
-        # `down` must cope with Pods that run.
+        # `down` must cope with Pods that run, and with haproxy.
         image = ("--image=busybox:latest", "--image-pull-policy=IfNotPresent")
         found.kubectl("run", "left-running", *image, "--", "sleep", "3600")
         found.wait("--for=condition=Ready", "pod/left-running")
+        if shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin"):
+            found.kubectl("create", "ingress", "left-serving", "--default-backend=nobody:80")
+            found.wait("--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "ingress/left-serving")
     after = machine_state()
     left = {what: after[what] - before[what] for what in after if after[what] - before[what]}
     assert not left, f"left behind: {left}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
+import os
+import signal
 import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +159,23 @@ def test_a_rolling_update_fails_no_request(shop: Shop, tier: str) -> None:
     assert failures == []
     assert shop.worker() == worker, "Pods that come and go need no reload"
     assert any(f"{tier} 1" in text for text in results) and any(f"{tier} 2" in text for text in results)
+
+
+def test_haproxy_ends_with_its_agent_and_comes_back(shop: Shop) -> None:
+    worker = shop.worker()
+    (record,) = (shop.cluster.directory / "run").glob("agent-*.pid")
+    agent = json.loads(record.read_text())["pid"]
+    os.kill(agent, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "haproxy outlives its agent"
+        time.sleep(0.1)
+    shop.cluster.pybernetes("up", "--no-merge")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if shop.once()[0] == 200:
+                break
+        except OSError:
+            assert time.monotonic() < deadline, "haproxy does not come back"
+        time.sleep(0.2)
