@@ -93,6 +93,8 @@ def _ordered(
         kind = manifest.object["kind"]
         return _key(manifest) in new_kinds and session.resources.of_kind(manifest.object["apiVersion"], kind) is None
 
+    if new_kinds:
+        session.resources.refresh()  # what is remembered may be gone by now
     return sorted(manifests, key=waits)
 
 
