@@ -265,6 +265,7 @@ def test_external_policy_local(net: World) -> None:
 def test_the_proxy_tells_of_itself(net: World) -> None:
     answer = json.loads(net.dial("client", net.node_address, 10256, request="healthz")[0][0])
     assert answer["nodeEligible"] and answer["lastUpdated"] <= answer["currentTime"]
+    assert "lastUpdated" in net.dial("host", "127.0.0.1", 10256, request="healthz")[0][0]
     mode = net.dial("host", "127.0.0.1", 10249, request="proxyMode")[0]
     assert mode in ([net.state["proxy_mode"]], ["nftables"])  # the port is that of the machine's first cluster
 

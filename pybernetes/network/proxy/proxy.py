@@ -80,7 +80,8 @@ class Config:
     #: Services (namespace/name) without a selector that every node answers itself: the address that does so here.
     #: It takes the place of whatever the EndpointSlices say, so that each node asks its own cluster DNS.
     local: Mapping[str, str] = field(default_factory=dict)
-    #: Ports of its own health, on the node's addresses, and of its mode, on loopback; upstream's are 10256 and 10249.
+    #: Ports of its own health, on the node's addresses and loopback, and of its mode, on loopback; 0: none.
+    #: Upstream's are 10256 and 10249.
     healthz_port: int = 0
     status_port: int = 0
     #: Seconds between two transactions at least: a burst of changes is one.
@@ -135,7 +136,7 @@ class Proxy:
         self._wake = asyncio.Event()
         self._view = NodeView(config.node)
         self._health = HealthPorts(config.node_addresses)
-        places = (config.node_addresses, config.healthz_port), (("127.0.0.1",), config.status_port)
+        places = ((*config.node_addresses, "127.0.0.1"), config.healthz_port), (("127.0.0.1",), config.status_port)
         self._status = Status(config.backend, *places)
 
     async def run(self) -> None:
