@@ -181,6 +181,9 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     parser.add_argument(
         "--proxy-mode", choices=("nftables", "iptables"), default="nftables", help="default: %(default)s"
     )
+    parser.add_argument(
+        "--healthz-port", type=int, default=10256, help="port of /healthz; 0: none (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     from pybernetes.network.proxy import Config, Proxy
 
@@ -190,6 +193,7 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         node_addresses=tuple(options.node_address or ()),
         pod_cidrs=tuple(options.cluster_cidr or ()),
         backend=options.proxy_mode,
+        healthz_port=options.healthz_port,
     )
     return OverHTTP(connection_of(options), lambda client: Proxy(config, client)), options
 

@@ -6,6 +6,7 @@ written with IPv4 addresses; for IPv6 each stands for another one (`at`), and th
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import ipaddress
 import itertools
@@ -21,6 +22,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pybernetes.network import idle_tables
+from pybernetes.network.links import Namespace
 from pybernetes.network.proxy import conntrack
 from pybernetes.network.proxy.proxy import BACKENDS
 from pybernetes.network.proxy.rules import NOTHING, PortRules, ServiceRules, Target
@@ -198,6 +201,9 @@ class Judged:
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         self._backend.update({key: self.translated(value) for key, value in changed.items()})
 
+    def intact(self) -> bool:
+        return self._backend.intact()
+
     def remove(self) -> None:
         self._backend.remove()
 
@@ -219,6 +225,7 @@ def proxy(network: None, request: pytest.FixtureRequest) -> Iterator[Judged]:
     yield made
     made.remove()
     _family = "IPv4"
+    asyncio.run(idle_tables.remove(Namespace(Path(f"/run/netns/{PREFIX}-node"))))
     assert listing() == ""
 
 
@@ -479,6 +486,16 @@ def test_a_restart_takes_over_and_leaves_others_alone(proxy: Judged) -> None:
     else:
         assert "10.96.0.51" not in listing() and "10:96:0:51" not in listing()
     successor.close()
+
+
+def test_it_is_seen_when_somebody_removes_the_rules(proxy: Judged) -> None:
+    wanted = {"default/s": rules("a")}
+    proxy.update(wanted)
+    assert proxy.intact()
+    subprocess.run([*IN_NODE, "nft", "flush", "ruleset"], check=True)
+    assert not proxy.intact()
+    proxy.replace(wanted)
+    assert proxy.intact() and ask("client", VIP, 80)[0] == "a"
 
 
 def chains(family: str) -> list[str]:

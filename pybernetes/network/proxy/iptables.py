@@ -46,7 +46,6 @@ class Iptables:
     ) -> None:
         self.chains = Chains(table, family, pod_cidrs, node_addresses)
         self._program = "ip6tables" if family == "IPv6" else "iptables"
-        self._nft_family = "ip6" if family == "IPv6" else "ip"
         self._prefix = ["nsenter", f"--net={netns}", "--"] if netns is not None else []
         self._piece = 0
         self._fragments: dict[str, Fragment] = {}
@@ -118,7 +117,7 @@ class Iptables:
         return True
 
     def remove(self) -> None:
-        """Remove our chains and what leads to them, and tables that hold nothing else."""
+        """Remove our chains and what leads to them. Tables that hold nothing else are left: see `idle_tables`."""
         if shutil.which(f"{self._program}-save") is None:
             return
         for table in _TABLES:
@@ -127,7 +126,6 @@ class Iptables:
             if names or jumps:
                 cut = (table, [f"-D{jump[2:]}" for jump in jumps])
                 self._restore([cut, *self._stale(table, (names, jumps), {}, {})])
-            self._remove_empty(table)
 
     def close(self) -> None:
         """Nothing is held; the chains stay."""
@@ -218,13 +216,6 @@ class Iptables:
             and match[1] in names
         ]  # fmt: skip
         return names, jumps
-
-    def _remove_empty(self, table: str) -> None:
-        """The nf_tables variant makes its tables when it needs them; one that says nothing is not to stay behind."""
-        saved = self._saved(table)
-        says = [line for line in saved if line[:2] == "-A" or (line[:1] == ":" and " ACCEPT " not in line)]
-        if saved and not says and shutil.which("nft") is not None:
-            self._run(["nft", "delete", "table", self._nft_family, table], check=False)
 
     def _run(self, command: list[str], text: str = "", *, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
