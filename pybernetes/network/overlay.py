@@ -11,12 +11,13 @@ first (`10.244.3.0`), its MAC address comes from that, and its network identifie
 nothing that nodes would have to tell each other in annotations, and a node that was replaced needs no entry renewed.
 
 What is wanted is pure (`wanted`), what the kernel has is read before each change, and only the difference is
-written: entries that somebody else removed come back with the next change, those of nodes that left are forgotten.
+written: entries that somebody else removed come back within a minute, those of nodes that left are forgotten.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import logging
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: UDP port of VXLAN as Flannel and the kernel have it (the registered one is 4789).
 VXLAN_PORT = 8472
+#: Seconds between looks whether the entries are still there: routes go when a link goes down, and do not come back.
+CHECK_INTERVAL = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -243,14 +246,17 @@ class NodeNetwork:
         backoff.reset()
         while True:
             self._wake.clear()
+            others = peers(self._nodes.list(), config.node)
             try:
-                await overlay.connect(peers(self._nodes.list(), config.node))
+                await overlay.connect(others)
             except NetworkError as error:
                 log.error("the way to other nodes could not be set: %s", error)
                 await backoff.wait()
                 continue
             backoff.reset()
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_INTERVAL if others else None):
+                    await self._wake.wait()
 
     async def _complete(self) -> Config:
         """The configuration with the node's Pod range, which its Node object may have to tell."""

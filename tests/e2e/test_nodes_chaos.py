@@ -219,13 +219,31 @@ def test_whatever_is_killed_the_declared_state_comes_back(three_nodes: RealClust
     try:
         _settles(three_nodes)
     except AssertionError:
-        for what in ("nodes", "pods -A", "job,deployment,statefulset,daemonset -A", "events -A"):
-            print(three_nodes.kubectl("get", *what.split(), "-o", "wide", check=False).stdout[-8000:])
+        _explain(three_nodes)
         raise
     stored = three_nodes.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name", timeout=120).stdout.split()
     lost = acknowledged - {name.removeprefix("configmap/") for name in stored}
     assert acknowledged and not lost, f"lost: {sorted(lost)[:10]}"
     three_nodes.kubectl("delete", "namespace", NAMESPACE, timeout=180)
+
+
+def _explain(cluster: RealCluster) -> None:
+    """Print what may tell why the state did not come back."""
+    for what in ("nodes", "pods -A", "job,deployment,statefulset,daemonset -A"):
+        print(cluster.kubectl("get", *what.split(), "-o", "wide", check=False).stdout[-8000:])
+    for node in cluster.nodes:
+        agent = json.loads((cluster.directory / "run" / f"agent-{node}.pid").read_text())["pid"]
+        runtime = running(node_host.containerd_config(cluster.found, node))
+        for what, pid in (("agent", agent), ("containerd", runtime)):
+            with contextlib.suppress(OSError):
+                print(node, what, pid, os.readlink(f"/proc/{pid}/ns/net"))
+        command = cluster.on(node, "ip", "route")
+        print(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        text = (cluster.directory / "logs" / f"agent-{node}.log").read_text()
+        print(*[line for line in text.splitlines() if "client.informer" not in line][-60:], sep="\n")
+    for pod in cluster.get("-n", NAMESPACE, "pods")["items"]:
+        if any(c["type"] == "Ready" and c["status"] != "True" for c in pod["status"].get("conditions", [])):
+            print(json.dumps(pod["status"]))
 
 
 def _settles(cluster: RealCluster) -> None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Node, NodeAddress, NodeSpec, NodeStatus
+from pybernetes.client.client import Client
+from pybernetes.client.factory import InformerFactory
 from pybernetes.machinery.meta import ObjectMeta
+from pybernetes.network import overlay
 from pybernetes.network.cni import Config, Link
-from pybernetes.network.overlay import Entries, Peer, allowed, commands, identifier, peers, vxlan_commands, wanted
+from pybernetes.network.links import NetworkError
+from pybernetes.network.overlay import (
+    Entries,
+    NodeNetwork,
+    Peer,
+    allowed,
+    commands,
+    identifier,
+    peers,
+    vxlan_commands,
+    wanted,
+)
+from tests.suites.api_server import client_of, running
 
 TWO, THREE = Peer("10.244.2.0/24", "192.0.2.2"), Peer("10.244.3.0/24", "192.0.2.3")
 
@@ -97,3 +117,104 @@ def test_the_vxlan_interface() -> None:
     assert address.startswith("addr add 10.244.1.0/32 dev ")
     assert len(config("vxlan").vxlan_link) <= 15
     assert 0 < identifier("dev") < 1 << 24 and identifier("dev") != identifier("other")
+
+
+class Kernel:
+    """Stands for `Overlay`: what it was told, and how many calls are still to fail."""
+
+    def __init__(self) -> None:
+        self.config: Config | None = None
+        self.others: list[Peer] = []
+        self.failures = 0
+        self.checks = 0
+
+    def __call__(self, config: Config) -> Kernel:
+        self.config = config
+        return self
+
+    async def setup(self) -> None:
+        self._fail()
+
+    async def connect(self, others: list[Peer]) -> None:
+        self._fail()
+        self.others = others
+        self.checks += 1
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise NetworkError("no")
+
+
+@contextlib.asynccontextmanager
+async def following(
+    monkeypatch: pytest.MonkeyPatch, kernel: Kernel, settings: Config
+) -> AsyncIterator[tuple[Client, NodeNetwork]]:
+    monkeypatch.setattr(overlay, "Overlay", kernel)
+    async with running() as server:
+        client = client_of(server)
+        informers = InformerFactory(client)
+        network = NodeNetwork(settings, client, informers)
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(informers.run(), name="informers"), loop.create_task(network.run(), name="network")]
+        try:
+            yield client, network
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def add(client: Client, made: Node) -> None:
+    """Create a Node, and its addresses, which only its status has."""
+    created = await client.resource(Node).create(made)
+    created.status = made.status
+    await client.resource(Node).update_status(created)
+
+
+async def test_other_nodes_are_followed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    async with following(monkeypatch, kernel, config("routes")) as (client, network):
+        assert await network.ready.wait() == "10.244.1.0/24"
+        await add(client, node("one", ["10.244.1.0/24"], "192.0.2.1"))
+        await add(client, node("two", ["10.244.2.0/24"], "192.0.2.2"))
+        await add(client, node("three", ["10.244.3.0/24"], "192.0.2.3"))
+        await clock.sleep(1)
+        assert kernel.others == [TWO, THREE]
+        await client.resource(Node).delete("two")
+        await clock.sleep(1)
+        assert kernel.others == [THREE]
+
+
+async def test_failures_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    kernel.failures = 5
+    async with following(monkeypatch, kernel, config("routes")) as (client, network):
+        await add(client, node("two", ["10.244.2.0/24"], "192.0.2.2"))
+        await network.ready.wait()
+        await clock.sleep(60)
+        assert kernel.failures == 0 and kernel.others == [TWO]
+
+
+async def test_a_range_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    async with following(monkeypatch, kernel, replace(config("vxlan"), pod_cidr="")) as (client, network):
+        await add(client, node("one", None, "192.0.2.1"))
+        await clock.sleep(5)
+        assert not network.ready.is_set() and kernel.config is None
+        spec = {"podCIDR": "10.244.7.0/24", "podCIDRs": ["10.244.7.0/24"]}
+        await client.resource(Node).patch("one", "", {"spec": spec})
+        assert await network.ready.wait() == "10.244.7.0/24"
+        assert kernel.config is not None and kernel.config.pod_cidr == "10.244.7.0/24"
+
+
+async def test_entries_that_somebody_removed_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel()
+    async with following(monkeypatch, kernel, config("routes")) as (client, _):
+        await clock.sleep(600)
+        assert kernel.checks == 1, "alone there is nothing to check"
+        await add(client, node("two", ["10.244.2.0/24"], "192.0.2.2"))
+        await clock.sleep(1)
+        before = kernel.checks
+        await clock.sleep(600)
+        assert before + 9 <= kernel.checks <= before + 11
