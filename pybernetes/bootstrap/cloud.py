@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.cloud import local, manager
     from pybernetes.control_plane.cloud.provider import Provider
 
-KUBELET_PORT, DNS_PORT = 10250, 53
+#: What the servers of a node listen on.
+NODE_PORTS: dict[local.Port, str] = {
+    ("TCP", 10250): "the kubelet",
+    ("TCP", 10256): "the health port of the proxy",
+    ("TCP", 53): "the cluster DNS",
+    ("UDP", 53): "the cluster DNS",
+}
+#: More of them on a machine that is a node itself: whoever takes these locks its owner out.
+MACHINE_PORTS: dict[local.Port, str] = {
+    ("TCP", 22): "SSH of the machine",
+    ("TCP", 2379): "etcd",
+    ("TCP", 2380): "etcd",
+}
 
 
 def of_machine(state: ClusterState) -> manager.Config | None:
@@ -31,7 +43,7 @@ def of_machine(state: ClusterState) -> manager.Config | None:
         return None
     from pybernetes.control_plane.cloud import local, manager
 
-    config = local_config(state.api_port)
+    config = local_config(state.api_port, machines=state.member is not None)
     if state.ingress:
         config = replace(config, ingress_ports=state.ingress_ports, ingress_controller=ingress.CONTROLLER)
     shared = state.member is not None and state.store.startswith("etcd")  # there may be more control planes
@@ -45,18 +57,12 @@ def _election() -> leader.Config:
     return leader.Config("cloud-controller-manager", "kube-system", f"{socket.gethostname()}_{os.getpid()}")
 
 
-def local_config(api_port: int) -> local.Config:
-    """What the nodes' own servers listen on."""
+def local_config(api_port: int, *, machines: bool) -> local.Config:
+    """What no Service gets. machines: the nodes' addresses are those of whole machines."""
     from pybernetes.control_plane.cloud import local
 
-    return local.Config(
-        reserved={
-            ("TCP", api_port): "the API server",
-            ("TCP", KUBELET_PORT): "the kubelet",
-            ("TCP", DNS_PORT): "the cluster DNS",
-            ("UDP", DNS_PORT): "the cluster DNS",
-        }
-    )
+    more = MACHINE_PORTS if machines else {}
+    return local.Config(reserved={**NODE_PORTS, **more, ("TCP", api_port): "the API server"})
 
 
 def _public(name: str, file: str | None) -> Provider:
@@ -107,7 +113,7 @@ def parse(arguments: list[str]) -> tuple[OverHTTP, argparse.Namespace]:
     options = parser.parse_args(arguments)
     from pybernetes.control_plane.cloud import local, manager, routes
 
-    settings = local_config(options.api_port)
+    settings = local_config(options.api_port, machines=True)
     public = _public(options.cloud_provider, options.cloud_config) if options.cloud_provider != "local" else None
     config = manager.Config(
         provider=lambda informers: public or local.LocalLoadBalancers(settings, informers),

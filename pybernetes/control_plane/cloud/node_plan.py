@@ -78,15 +78,9 @@ def _preferring(provided: str, found: Sequence[NodeAddress]) -> list[NodeAddress
         same = [one for one in found if _address(one) == wanted]
         if not same:
             raise CloudError(f"failed to get node address from cloud provider that matches ip: {wanted}")
-        kind = same[0].type
         chosen += [one for one in same if one not in chosen]
-        # Of the kind and family that was chosen only the chosen one stays.
-        found = [
-            one
-            for one in found
-            if one not in chosen and not (one.type == kind and getattr(_address(one), "version", 0) == wanted.version)
-        ]
-    return [*chosen, *found]
+    kinds = {one.type for one in chosen}  # of these only the chosen ones stay
+    return [*chosen, *(one for one in found if one.type not in kinds)]
 
 
 def _address(one: NodeAddress) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
