@@ -41,12 +41,13 @@ def remove(cluster: Cluster) -> None:
         _ip([f"link del {name(cluster)}"])
 
 
-def add_node(cluster: Cluster, node: str) -> None:
-    """Make the namespace of a node, if it is not the first. Safe to repeat, also after half of it."""
+def add_node(cluster: Cluster, node: str) -> bool:
+    """Make the namespace of a node, if it is not the first; whether it was made anew. Safe to repeat."""
     netns, state, port = cluster.node_netns(node), cluster.state, port_name(cluster, node)
     if netns is None:
-        return
-    if not (netns.exists() and _exists("eth0", netns)):
+        return False
+    made = not (netns.exists() and _exists("eth0", netns))
+    if made:
         remove_node(cluster, node)
         _run(["ip", "netns", "add", netns.name])
         _ip([f"link add {port} type veth peer name eth0 netns {netns.name}"])
@@ -58,6 +59,7 @@ def add_node(cluster: Cluster, node: str) -> None:
         ]
         _ip(inside, netns)
     _ip([f"link set {port} master {name(cluster)}", f"link set {port} up"])
+    return made
 
 
 def remove_node(cluster: Cluster, node: str) -> None:

@@ -100,8 +100,13 @@ def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
 
 def power_off(cluster: Cluster, node: str) -> None:
     """End the node's containers and containerd at once, as when its machine loses power. What they wrote stays."""
-    asyncio.run(removal.power_off(containerd_config(cluster, node)))
+    end_containers(cluster, node)
     machine_link.remove_node(cluster, node)
+
+
+def end_containers(cluster: Cluster, node: str) -> None:
+    """End the node's containers and containerd at once."""
+    asyncio.run(removal.power_off(containerd_config(cluster, node)))
 
 
 def teardown(cluster: Cluster, node: str) -> None:

@@ -90,7 +90,10 @@ def start(cluster: Cluster, node: str) -> processes.Started | None:
     """Start a node's agent, in its namespace; None when it runs already. The bridge must be there."""
     if processes.running(cluster.agent_pid(node)) is not None:
         return None
-    machine_link.add_node(cluster, node)
+    if machine_link.add_node(cluster, node) and (cluster.node_directory(node) / "containerd").exists():
+        from pybernetes.bootstrap import node_host
+
+        node_host.end_containers(cluster, node)  # what may still run is in a network that is gone
     return processes.start(
         f"node {node}",
         ["agent", "--data-dir", str(cluster.directory), "--node", node],

@@ -224,3 +224,20 @@ def test_containers_outlive_the_runtime_and_the_kubelet(web: RealCluster) -> Non
     assert after == {uid: (identifier, True) for uid, identifier in before.items()}
     name = next(pod["metadata"]["name"] for pod in pods(web) if pod["spec"]["nodeName"] == victim)
     assert web.kubectl("-n", NAMESPACE, "exec", name, "--", "echo", "on").stdout == "on\n"
+
+
+def test_a_namespace_that_somebody_removed_is_made_anew_with_all_that_lives_in_it(web: RealCluster) -> None:
+    """Containers and runtime that go on in the old one could reach nobody, and nobody them."""
+    victim = web.nodes[-1]
+    netns = web.found.node_netns(victim)
+    assert netns is not None
+    record = json.loads((web.directory / "run" / f"agent-{victim}.pid").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    until("the agent is gone", lambda: "Stopped" in web.pybernetes("node", "list", check=False).stdout)
+    subprocess.run(["ip", "netns", "del", netns.name], check=True)
+    web.pybernetes("up", "--no-merge")
+    web.wait("--for=condition=Ready", f"node/{victim}", timeout=120)
+    web.kubectl("-n", NAMESPACE, "rollout", "restart", "deployment/web")
+    web.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/web", "--timeout=120s", timeout=130)
+    until("the old ones are gone", lambda: len(pods(web)) == 3)
+    assert victim in {pod["spec"]["nodeName"] for pod in pods(web)}
