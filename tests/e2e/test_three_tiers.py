@@ -99,7 +99,7 @@ def test_all_tiers_answer_through_the_ingress(shop: Shop) -> None:
 
 
 def test_policies_leave_only_the_ways_that_are_needed(shop: Shop) -> None:
-    reach = "timeout 3 wget -q -O /dev/null http://{address}:{port}/ && echo reached || echo refused"
+    reach = "timeout 2 wget -q -O /dev/null http://{address}:{port}/ && echo reached || echo refused"
 
     def tries(tier: str, other: str, port: int) -> str:
         name = shop.kubectl("get", "pods", "-l", f"tier={tier}", "-o", "jsonpath={.items[0].metadata.name}")

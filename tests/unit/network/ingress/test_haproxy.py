@@ -219,7 +219,7 @@ async def test_reloads_and_moves_fail_no_request(tmp_path: Path) -> None:
 
             async with asyncio.TaskGroup() as group:
                 askers = [group.create_task(ask()) for _ in range(4)]
-                for i in range(6):
+                for i in range(3):
                     await entry.apply(other if i % 2 else plan, ports)
                     name = "ns_a_80"
                     moved = {name: (None, ("127.0.0.1", ports["b"]), None, None)}
