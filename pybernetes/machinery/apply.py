@@ -7,6 +7,7 @@ other half: every write that is no apply.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +17,12 @@ from pybernetes.machinery.fieldset import Tree
 from pybernetes.machinery.managed_fields import (
     ANCIENT,
     MAX_UPDATE_MANAGERS,
+    Elsewhere,
     arranged,
     client_entries,
     identity_of,
     new_entry,
+    seen_by,
     share,
     strip,
     track,
@@ -54,10 +57,12 @@ def apply(
     force: bool = False,
     subresource: str = "",
     reset: Tree | None = None,
+    elsewhere: Callable[[str, dict[str, Any], dict[str, Any]], tuple[Tree, Tree] | None] | None = None,
 ) -> dict[str, Any]:
     """The object that results from applying `applied` to `live` (None: create), with `metadata.managedFields`.
 
-    Wire dicts. `reset` fields of `applied` are ignored. Raises StatusError: 500 for an object that does not fit its
+    Wire dicts. `reset` fields of `applied` are ignored. `elsewhere(version, before, after)`: the change as another
+    version sees it, where versions differ. Raises StatusError: 500 for an object that does not fit its
     schema (as upstream has it), 409 for fields with another value that somebody else manages, unless `force`.
     """
     api_version = str(applied.get("apiVersion") or "")
@@ -90,7 +95,8 @@ def apply(
             owned = fieldset.union(owned, entry.fields_v1 or {})
         merged = _prune(merged, mine.fields_v1, owned, schema, root=True)
     changed, removed = fieldset.compare(bare, merged, schema)
-    kept = _taken(others, strip(changed), strip(removed), force)
+    views = None if elsewhere is None else lambda version: elsewhere(version, bare, merged)
+    kept = _taken(others, api_version, (strip(changed), strip(removed)), force, views)
     if tree:
         same = mine is not None and mine.fields_v1 == tree and mine.api_version == api_version
         stamp = mine.time if mine is not None and same else time
@@ -189,12 +195,22 @@ def _drop(value: dict[str, Any], tree: Tree) -> dict[str, Any]:
     return result
 
 
-def _taken(others: list[ManagedFieldsEntry], changed: Tree, removed: Tree, force: bool) -> list[ManagedFieldsEntry]:
+def _taken(
+    others: list[ManagedFieldsEntry],
+    api_version: str,
+    here: tuple[Tree, Tree],
+    force: bool,
+    elsewhere: Elsewhere | None,
+) -> list[ManagedFieldsEntry]:
     """The other managers after the change. Raises StatusError when it touches theirs and is not forced."""
     conflicts: list[tuple[ManagedFieldsEntry, list[str]]] = []
     kept: list[ManagedFieldsEntry] = []
     for entry in others:
         tree = entry.fields_v1 or {}
+        seen = seen_by(entry, api_version, here, elsewhere)
+        if seen is None:
+            continue
+        changed, removed = seen
         if not force and (clash := fieldset.intersection(tree, changed)):
             conflicts.append((entry, fieldset.paths(clash)))
         left = fieldset.difference(fieldset.difference(tree, changed), removed)

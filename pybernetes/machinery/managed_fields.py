@@ -7,8 +7,8 @@ beside, in `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -20,10 +20,12 @@ from pybernetes.machinery.schema import Schema
 __all__ = [
     "ANCIENT",
     "MAX_UPDATE_MANAGERS",
+    "Elsewhere",
     "arranged",
     "client_entries",
     "identity_of",
     "new_entry",
+    "seen_by",
     "share",
     "strip",
     "track",
@@ -34,6 +36,9 @@ __all__ = [
 #: More managers by update than this are folded into one, the oldest first.
 MAX_UPDATE_MANAGERS: Final = 10
 ANCIENT: Final = "ancient-changes"
+
+#: (changed, removed) as an apiVersion sees it; None: there is no such version.
+Elsewhere: TypeAlias = Callable[[str], "tuple[Tree, Tree] | None"]
 
 _LEAF: Final[Tree] = {}
 #: Fields that belong to nobody.
@@ -85,11 +90,13 @@ def track(
     schema: Schema | None = None,
     subresource: str = "",
     reset: Tree | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[ManagedFieldsEntry]:
     """The managed fields after a create (`old` None), update or patch that is no apply.
 
     `entries`: those so far; take `old`'s unless the client changed them (see `client_entries`). `schema`: for dicts.
     `reset`: fields that this endpoint does not write (`tree_of("status")` for the main resource). `time`: RFC 3339.
+    `elsewhere(version)`: the same change as another version sees it, where versions differ.
     The sets of the entries become shared ones (see `share`).
     """
     share(entries)
@@ -118,7 +125,10 @@ def track(
             elif kept:
                 result.append(new_entry(manager, "Update", api_version, subresource, time, kept))
             continue
-        left = fieldset.difference(fieldset.difference(tree, changed), removed)
+        seen = seen_by(entry, api_version, (changed, removed), elsewhere)
+        if seen is None:
+            continue
+        left = fieldset.difference(fieldset.difference(tree, seen[0]), seen[1])
         if left is tree:
             result.append(entry)
         elif left:
@@ -128,6 +138,17 @@ def track(
         if own:
             result.append(new_entry(manager, "Update", api_version, subresource, time, own))
     return arranged(result)
+
+
+def seen_by(
+    entry: ManagedFieldsEntry, api_version: str, here: tuple[Tree, Tree], elsewhere: Elsewhere | None
+) -> tuple[Tree, Tree] | None:
+    """(changed, removed) in the version that an entry is told in; None when that version is gone, and so is its set."""
+    version = entry.api_version or ""
+    if elsewhere is None or version == api_version:
+        return here
+    found = elsewhere(version)
+    return None if found is None else (strip(found[0]), strip(found[1]))
 
 
 def client_entries(

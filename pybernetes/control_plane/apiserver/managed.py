@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.call import Call
     from pybernetes.control_plane.apiserver.objects import AnyObject
     from pybernetes.control_plane.apiserver.resource import Resource
+    from pybernetes.machinery.managed_fields import Elsewhere
 
 _STATUS = apply.tree_of("status")
 _SPEC = apply.tree_of("spec")
@@ -118,8 +119,18 @@ def updated(call: Call, resource: Resource, new: AnyObject, old: AnyObject, subr
             schema=_schema(resource, new),
             subresource=subresource,
             reset=reset_of(resource, subresource),
+            elsewhere=_elsewhere(resource, new, old),
         )
     )
+
+
+def _elsewhere(resource: Resource, new: AnyObject, old: AnyObject) -> Elsewhere | None:
+    """How other versions see the change; None where all see the same."""
+    views = resource.views
+    if views is None or not isinstance(new, Custom) or not isinstance(old, Custom):
+        return None
+    before, after = old.to_wire(), new.to_wire()
+    return lambda version: views.changes(version, before, after)
 
 
 def _is_reset(entries: list[Any]) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.cache import Storage
     from pybernetes.control_plane.apiserver.call import Call, Result
     from pybernetes.control_plane.apiserver.core import Core
+    from pybernetes.control_plane.apiserver.crd.tracking import Views
     from pybernetes.machinery.field import FieldError
     from pybernetes.machinery.meta import DeleteOptions
 
@@ -233,6 +234,8 @@ class Resource:
     #: Conversions when the storage holds another version: stored -> served, served -> stored.
     served: Callable[[AnyObject], AnyObject] | None = None
     stored: Callable[[AnyObject], AnyObject] | None = None
+    #: How changes look in other versions, where a webhook converts; for managed fields.
+    views: Views | None = None
     #: Whether discovery says so; a version that is deprecated still is served.
     storage_version_hash: str = ""
 

@@ -21,6 +21,7 @@ from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.crd import naming
 from pybernetes.control_plane.apiserver.crd.conversion import Converter, Converting, served_by
 from pybernetes.control_plane.apiserver.crd.strategy import CustomStrategy, Parts
+from pybernetes.control_plane.apiserver.crd.tracking import Views
 from pybernetes.control_plane.apiserver.fanout import Group, Watcher, WatchEvent
 from pybernetes.control_plane.apiserver.objects import AnyObject, Custom, CustomCodec
 from pybernetes.control_plane.apiserver.resource import Resource, Strategy, Subresource
@@ -216,14 +217,21 @@ class CustomResources:
         storage.use(CustomCodec())
         converter = Converter(definition, self._core)
         stored = next((v.name for v in spec.versions if v.storage), "")
+        views = Views(converter, {f"{spec.group}/{v.name}": _shape(definition, v) for v in spec.versions})
         return [
-            self._resource(definition, version, storage, converter, stored)
+            self._resource(definition, version, storage, converter, stored, views)
             for version in spec.versions
             if version.served
         ]
 
     def _resource(
-        self, definition: Definition, version: Version, storage: Storage, converter: Converter, stored: str
+        self,
+        definition: Definition,
+        version: Version,
+        storage: Storage,
+        converter: Converter,
+        stored: str,
+        views: Views,
     ) -> Resource:
         from pybernetes.control_plane.apiserver.crd.rules import rules_of
 
@@ -241,10 +249,7 @@ class CustomResources:
             (),
             ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
         )
-        props = version.schema.open_apiv3_schema if version.schema is not None else None
-        shape = schema.of_crd(props)
-        if spec.preserve_unknown_fields:
-            shape = schema.ANY
+        shape = _shape(definition, version)
         strategy = CustomStrategy(kind, definition, version, shape, rules_of(shape))
         several = len(spec.versions) > 1
         resource = Resource(
@@ -260,6 +265,7 @@ class CustomResources:
             resource.stored = lambda obj: converter.to(stored, obj)
             if converter.webhook is not None:
                 _convert_before_writes(strategy, converter, stored)
+                resource.views = views
                 resource.special = Converting(self._core, resource, converter, version.name)
         resource.subresources = self._subresources(resource, strategy)
         return resource
@@ -339,6 +345,13 @@ class CustomResources:
                 await storage.update(instance.key, copy, instance.revision)
         except RevisionConflict:
             pass  # the next look sees what became of it
+
+
+def _shape(definition: Definition, version: Version) -> schema.Schema:
+    """The schema of one version."""
+    if definition.spec.preserve_unknown_fields:
+        return schema.ANY
+    return schema.of_crd(version.schema.open_apiv3_schema if version.schema is not None else None)
 
 
 def _convert_before_writes(strategy: CustomStrategy, converter: Converter, stored: str) -> None:

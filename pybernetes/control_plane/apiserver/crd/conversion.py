@@ -94,7 +94,7 @@ class Converter:
         wanted = f"{self.group}/{version}"
         missing = [o for o in objects if o.api_version != wanted and self._key(o, wanted) not in self._done]
         if missing:
-            for source, found in zip(missing, await self._ask(missing, wanted), strict=True):
+            for source, found in zip(missing, await self.ask(missing, wanted), strict=True):
                 self._keep(self._key(source, wanted), source, found)
 
     async def hand(self, version: str, obj: AnyObject) -> Callable[[], None] | None:
@@ -103,7 +103,7 @@ class Converter:
         wanted = f"{self.group}/{version}"
         if self.webhook is None or custom.api_version == wanted:
             return None
-        stored = (await self._ask([custom], wanted))[0]
+        stored = (await self.ask([custom], wanted))[0]
         self._pending[id(custom)] = (custom, stored)
         if len(self._pending) > 256:  # those whose writes have long ended
             del self._pending[next(iter(self._pending))]
@@ -115,11 +115,12 @@ class Converter:
         """The same on another event loop: connections belong to the loop that opened them."""
         client = WebhookClient(self._core)
         try:
-            return await self._ask(objects, wanted, client)
+            return await self.ask(objects, wanted, client)
         finally:
             await client.close()
 
-    async def _ask(self, objects: list[Custom], wanted: str, client: WebhookClient | None = None) -> list[Custom]:
+    async def ask(self, objects: list[Custom], wanted: str, client: WebhookClient | None = None) -> list[Custom]:
+        """Have the webhook convert objects. Raises StatusError."""
         assert self.webhook is not None and self.webhook.client_config is not None
         import uuid
 

@@ -49,6 +49,7 @@ async def apply(core: Core, call: Call, subresource: str = "") -> Result:
             force=bool(call.flag("force")),
             subresource=subresource,
             reset=managed.reset_of(resource, subresource),
+            elsewhere=resource.views.changes if resource.views is not None else None,
         )
         new = resource.codec.convert(codec.copy(wire), problems)
         report(call, resource, new, problems)

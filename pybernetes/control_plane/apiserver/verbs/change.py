@@ -7,6 +7,7 @@ detection, deletion by removal of the last finalizer, retry after a lost race) i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pybernetes.control_plane.apiserver import managed
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes
@@ -18,6 +19,8 @@ from pybernetes.control_plane.apiserver.resource import Resource
 from pybernetes.control_plane.apiserver.verbs.writing import options_of, refuse_invalid
 from pybernetes.machinery import errors, field
 from pybernetes.store import RevisionConflict
+
+T = TypeVar("T")
 
 #: Attempts to win against other writers; a conditional write has one.
 ATTEMPTS = 64
@@ -61,7 +64,7 @@ async def change(
         if item is None:
             raise missing() if missing is not None else errors.not_found(resource.group_resource, info.name)
         old = item.obj if resource.served is None else resource.served(item.obj)
-        new = produce(old)
+        new = produce(old) if resource.views is None else await _viewed(produce, old)
         retry = settle_versions(resource, new, old) or again
         if admit:
             attributes = Attributes(
@@ -82,8 +85,10 @@ async def change(
                 call.warn(text)
         for text in strategy.warnings(new, old):
             call.warn(text)
-        if track:
+        if track and resource.views is None:
             managed.updated(call, resource, new, old, subresource)
+        elif track:
+            await _viewed(managed.updated, call, resource, new, old, subresource)
         new.metadata.resource_version = old.metadata.resource_version
         if gone(resource, new, old):
             return await _remove(call, resource, item, new)
@@ -105,6 +110,17 @@ async def change(
             continue
         return Result(resource=resource, item=written)
     raise errors.conflict(resource.group_resource, info.name)
+
+
+async def _viewed(work: Callable[..., T], *arguments: Any) -> T:
+    """What `work(*arguments)` returns once all that it has to see in other versions was converted."""
+    from pybernetes.control_plane.apiserver.crd.tracking import Unconverted
+
+    while True:
+        try:
+            return work(*arguments)
+        except Unconverted as missing:
+            await missing.fetch()
 
 
 def settle_versions(resource: Resource, new: AnyObject, old: AnyObject) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import pytest
 from aiohttp import web
 
 from pybernetes.aio import clock
+from pybernetes.client.transport import Request
+from pybernetes.control_plane.apiserver.server import SELF, APIServer
+from pybernetes.machinery import errors
 from tests.suites.api_server import client_of, running
 from tests.unit.control_plane.apiserver.admission.test_webhooks import serve
 from tests.unit.control_plane.apiserver.crd.test_custom_resources import CRDS, definition
@@ -36,8 +41,9 @@ def thing(api_version: str, name: str, **spec: str) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": "Foo", "metadata": meta, "spec": spec}
 
 
-async def test_a_webhook_converts(tmp_path: Path) -> None:
-    calls: list[int] = []
+@contextlib.asynccontextmanager
+async def converting(tmp_path: Path, calls: list[int]) -> AsyncIterator[APIServer]:
+    """A server with kind Foo of v1 and v2, between which a webhook converts; `calls`: how many objects each time."""
 
     async def handle(request: web.Request) -> web.Response:
         review = await request.json()
@@ -63,6 +69,13 @@ async def test_a_webhook_converts(tmp_path: Path) -> None:
             definition(versions=[version("v1", True), version("v2", False)], conversion=conversion)
         )
         await clock.sleep(0.05)
+        yield server
+
+
+async def test_a_webhook_converts(tmp_path: Path) -> None:
+    calls: list[int] = []
+    async with converting(tmp_path, calls) as server:
+        client = client_of(server)
         old, new = client.dynamic("example.com/v1", "Foo"), client.dynamic("example.com/v2", "Foo")
         await old.create(thing("example.com/v1", "a", host="x"))
         await old.create(thing("example.com/v1", "b", host="y"))
@@ -74,3 +87,37 @@ async def test_a_webhook_converts(tmp_path: Path) -> None:
         assert len(calls) == count  # what did not change is not converted again
         await new.create(thing("example.com/v2", "c", address="z"))
         assert (await old.get("c", "default"))["spec"] == {"host": "z"}
+
+
+async def test_managers_keep_their_fields_in_their_own_version(tmp_path: Path) -> None:
+    async with converting(tmp_path, []) as server:
+        transport = server.transport(SELF)
+
+        async def apply(version: str, manager: str, force: bool = False, **spec: str) -> Any:
+            path = f"/apis/example.com/{version}/namespaces/default/foos/a"
+            query = {"fieldManager": manager, "force": str(force).lower()}
+            body = thing(f"example.com/{version}", "a", **spec)
+            return (await transport.request(Request("PATCH", path, query, body, "application/apply-patch+yaml"))).body
+
+        def owned(obj: dict[str, Any]) -> dict[str, Any]:
+            return {
+                f"{entry['manager']} {entry['apiVersion']}": sorted({*entry["fieldsV1"].get("f:spec", ())} - {"."})
+                for entry in obj["metadata"]["managedFields"]
+            }
+
+        await apply("v1", "one", host="x", note="n")
+        same = await apply("v2", "two", address="x")  # the value that it has already: both own it
+        assert owned(same) == {"one example.com/v1": ["f:host", "f:note"], "two example.com/v2": ["f:address"]}
+        both = r'"one":\n- \.spec\.host\nconflicts with "two":\n- \.spec\.address'
+        with pytest.raises(errors.StatusError, match=both):
+            await apply("v2", "three", address="y")
+        taken = await apply("v2", "three", force=True, address="y")
+        left = {"one example.com/v1": ["f:note"], "two example.com/v2": []}  # the map itself is still theirs
+        assert owned(taken) == {**left, "three example.com/v2": ["f:address"]}
+        path = "/apis/example.com/v1/namespaces/default/foos/a"
+        patch = Request(
+            "PATCH", path, {"fieldManager": "four"}, {"spec": {"host": "z"}}, "application/merge-patch+json"
+        )
+        changed = (await transport.request(patch)).body
+        assert changed["spec"] == {"host": "z", "note": "n"}
+        assert owned(changed) == {**left, "three example.com/v2": [], "four example.com/v1": ["f:host"]}
