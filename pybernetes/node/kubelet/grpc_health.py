@@ -29,7 +29,8 @@ async def check(host: str, port: int, service: str) -> str:
     refusals, TimeoutError by the caller's limit.
     """
     name = service.encode()
-    request = (b"\x0a" + bytes([len(name)]) + name) if name else b""
+    size = bytes([len(name)]) if len(name) < 128 else bytes([len(name) & 127 | 128, len(name) >> 7])  # a varint
+    request = b"\x0a" + size + name if name else b""
     channel = Channel(host, port, codec=_Bytes())
     try:
         async with channel.request(

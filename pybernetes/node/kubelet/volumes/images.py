@@ -33,12 +33,12 @@ class ImageMounts:
         self._directory = directory
         self._runtime = runtime
         self._offload = offload
-        self._lock = asyncio.Lock()  # mounting and unmounting are rare; of one image they must not overlap
+        self._locks: dict[str, asyncio.Lock] = {}  # mounting and unmounting of one image must not overlap
 
     async def mount(self, uid: str, image: t.Image) -> Path:
         """The image's root directory, which stays until `release(uid)`. Raises CRIError, OSError."""
         home = self._directory / image.id.rpartition(":")[2]
-        async with self._lock:
+        async with self._lock(home):
             await self._offload(_mark, home, uid)
             if not await self._offload(mounts.is_mounted, home / "root"):
                 found = await self._runtime.view_image(image.id, _key(home.name))
@@ -57,14 +57,17 @@ class ImageMounts:
         """Ids of the images that pods have mounted."""
         return {f"sha256:{home.name}" for home in self._homes()}
 
+    def _lock(self, home: Path) -> asyncio.Lock:
+        return self._locks.setdefault(home.name, asyncio.Lock())
+
     def _homes(self) -> list[Path]:
         return list(self._directory.iterdir()) if self._directory.is_dir() else []
 
     async def _sweep(self, gone: Callable[[str], bool]) -> None:
-        if not self._homes():
-            return
-        async with self._lock:
-            for home in self._homes():
+        for home in self._homes():
+            if not _concerns(home, gone):
+                continue
+            async with self._lock(home):
                 if not await self._offload(_unmark, home, gone):
                     continue
                 mounts.unmount(home / "root")
@@ -85,13 +88,22 @@ def _mark(home: Path, uid: str) -> None:
     (home / "pods" / uid).touch()
 
 
+def _pods(home: Path) -> list[str]:
+    return os.listdir(home / "pods") if (home / "pods").is_dir() else []
+
+
+def _concerns(home: Path, gone: Callable[[str], bool]) -> bool:
+    """Whether a pod that is gone has used the image: only then is it worth to wait for those who are mounting it."""
+    pods = _pods(home)
+    return not pods or any(map(gone, pods))
+
+
 def _unmark(home: Path, gone: Callable[[str], bool]) -> bool:
     """Forget the pods that are gone; whether no other is left."""
-    pods = home / "pods"
-    known = os.listdir(pods) if pods.is_dir() else []
+    known = _pods(home)
     left = [uid for uid in known if not gone(uid)]
     for uid in set(known).difference(left):
-        (pods / uid).unlink()
+        (home / "pods" / uid).unlink()
     return not left
 
 

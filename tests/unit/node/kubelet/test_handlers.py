@@ -115,7 +115,7 @@ async def test_grpc(status: int, result: str) -> None:
     class Health(HealthBase):
         async def Check(self, stream: Stream[Any, Any]) -> None:
             request = await stream.recv_message()
-            assert request is not None and request.service == "svc"
+            assert request is not None and request.service == "svc" * 50
             await stream.send_message(HealthCheckResponse(status=status))  # type: ignore[arg-type]
 
         async def Watch(self, stream: Stream[Any, Any]) -> None:
@@ -126,7 +126,7 @@ async def test_grpc(status: int, result: str) -> None:
     assert server._server is not None
     port = server._server.sockets[0].getsockname()[1]
     try:
-        outcome = await probe({"grpc": {"port": port, "service": "svc"}})
+        outcome = await probe({"grpc": {"port": port, "service": "svc" * 50}})
         assert outcome.result == result, outcome
     finally:
         server.close()
