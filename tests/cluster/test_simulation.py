@@ -273,11 +273,12 @@ class Chaos:
             wanted = {name for k, name in self.made if k == kind}
             assert {n for n in present if kind != "ReplicaSet" or n in wanted} == wanted
             for name in wanted:
-                self.check_one(
-                    kind,
-                    await place.get(kind, name),
-                    [p for p in pods if p["metadata"].get("labels", {}).get("app") == name],
-                )
+                obj = await place.get(kind, name)
+                if kind == "Job":
+                    mine = [p for p in pods if (owner(p) or {}).get("uid") == obj["metadata"]["uid"]]
+                else:
+                    mine = [p for p in pods if p["metadata"].get("labels", {}).get("app") == name]
+                self.check_one(kind, obj, mine)
         before = await self.versions()
         await clock.sleep(200)
         assert await self.versions() == before  # at rest

@@ -35,7 +35,7 @@ from pybernetes.node.kubelet import machine
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.config import KUBELET_VERSION
 from pybernetes.node.kubelet.lifecycle import apply, decide
-from pybernetes.node.kubelet.node_status import ATTACHED_BY_CONTROLLER, LEASES, conditions, parse_taint
+from pybernetes.node.kubelet.node_status import ATTACHED_BY_CONTROLLER, LEASES, conditions, foreign, parse_taint
 from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import find_container, next_back_off, spec_hash
 from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, PodState, Run, Sandbox
@@ -183,14 +183,18 @@ class FakeNodes:
         await self._nodes.patch(name, "", body, type="strategic", subresource="status")
 
     def _node_seen(self, node: Node) -> None:
-        if node.metadata.name in self._ips and any(
-            c.type == "Ready" and c.status != "True" for c in node.status.conditions or ()
+        if node.metadata.name not in self._ips:
+            return
+        allocatable = node.status.allocatable or {}
+        if any(c.type == "Ready" and c.status != "True" for c in node.status.conditions or ()) or any(
+            allocatable.get(name) != amount for name, amount in foreign(node, self.config.capacity).items()
         ):
             self._doubted[node.metadata.name] = None
             self._doubt.set()
 
     async def _insist(self) -> None:
-        """Say again that they are ready: who did not see their leases for a while thinks that they are gone."""
+        """Say again that they are ready: who did not see their leases for a while thinks that they are gone. And offer
+        what others have added to their capacity."""
         while True:
             await self._doubt.wait()
             self._doubt.clear()
@@ -207,9 +211,10 @@ class FakeNodes:
 
     def _body(self, name: str) -> dict[str, object]:
         config, now = self.config, clock.rfc3339()
+        node = self._node_informer.get("", name)
         return {
             "capacity": config.capacity,
-            "allocatable": config.capacity,
+            "allocatable": {**config.capacity, **(foreign(node, config.capacity) if node is not None else {})},
             "conditions": conditions(True, "", machine.Pressure(), {}, now),
             "addresses": [
                 {"type": "InternalIP", "address": self._ips[name][0]},

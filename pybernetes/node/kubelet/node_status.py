@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -77,6 +78,12 @@ def parse_taint(text: str) -> Taint:
         raise ValueError(f"invalid taint {text!r}: key=value:Effect")
     key, _, value = head.partition("=")
     return Taint(key=key, value=value or None, effect=effect)
+
+
+def foreign(node: Node, own: Mapping[str, str]) -> dict[str, str]:
+    """Extended resources in a node's capacity that its kubelet (which knows `own`) has not put there."""
+    capacity = node.status.capacity or {}
+    return {name: amount for name, amount in capacity.items() if "/" in name and name not in own}
 
 
 class NodeKeeper:
@@ -245,7 +252,7 @@ class NodeKeeper:
         addresses.append({"type": "Hostname", "address": self.config.node_name})
         body: dict[str, Any] = {
             "capacity": dict(self._facts.capacity),
-            "allocatable": dict(self._facts.allocatable),
+            "allocatable": {**self._facts.allocatable, **self._foreign()},
             "conditions": conditions(ready, message, self.pressure, known, clock.rfc3339()),
             "addresses": addresses,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self.config.port}},
@@ -257,6 +264,10 @@ class NodeKeeper:
         if images:
             body["images"] = images
         return body
+
+    def _foreign(self) -> dict[str, str]:
+        """Resources that others have put into the node's capacity: all of them can be had."""
+        return foreign(self.node, self._facts.capacity) if self.node is not None else {}
 
     async def _readiness(self) -> tuple[bool, str]:
         try:
