@@ -314,7 +314,7 @@ class Chaos:
             if obj["spec"]["completionMode"] == "Indexed":
                 assert succeeded == wanted, (name, status)
             else:
-                # A Pod whose creation went unanswered may have worked beside its replacement: one too many, but counted.
+                # A Pod whose creation went unanswered may have worked beside its replacement, and counts.
                 done = sum(p["status"]["phase"] == "Succeeded" for p in pods)
                 assert max(wanted, done) <= succeeded <= wanted + 2, (name, status)
             assert not status.get("active")
