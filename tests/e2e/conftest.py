@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ class RealCluster:
     name: str
     directory: Path
     home: Path
+    #: What `kubectl` runs.
+    program: tuple[str, ...] = (str(KUBECTL),)
 
     @property
     def kubeconfig(self) -> Path:
@@ -69,8 +71,8 @@ class RealCluster:
     def kubectl(
         self, *arguments: str, check: bool = True, stdin: str = "", timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """An official kubectl command."""
-        command = [str(KUBECTL), "--kubeconfig", str(self.kubeconfig), *arguments]
+        """A kubectl command; the official kubectl unless a test chose ours."""
+        command = [*self.program, "--kubeconfig", str(self.kubeconfig), *arguments]
         return self._run(command, check, timeout, stdin)
 
     def get(self, *arguments: str) -> Any:
@@ -231,6 +233,12 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluste
     flags = ("--nodes", "3", "--node-monitor-grace-period", "20s")
     with brought_up(tmp_path_factory, f"e2e3-{os.getpid()}", *flags) as found:
         yield found
+
+
+def programs(official: RealCluster, which: str) -> RealCluster:
+    """The cluster with the official kubectl or with ours (`pk`)."""
+    ours = (sys.executable, "-m", "pybernetes", "kubectl")
+    return replace(official, program=ours) if which == "pk" else official
 
 
 @pytest.fixture

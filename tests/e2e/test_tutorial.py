@@ -1,14 +1,22 @@
-"""The tutorial's path with the official kubectl: its Pod, its commands, its cluster."""
+"""The tutorial's path with both kubectls: its Pod, its commands, its cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.conftest import RealCluster
+import pytest
+
+from tests.e2e.conftest import RealCluster, programs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Kubectl = Callable[..., str]
+
+
+@pytest.fixture(params=["official", "pk"])
+def cluster(cluster: RealCluster, request: pytest.FixtureRequest) -> RealCluster:
+    """All of this file holds for both kubectls."""
+    return programs(cluster, request.param)
 
 
 def test_pod_of_the_tutorial(cluster: RealCluster, kubectl: Kubectl, namespace: str) -> None:

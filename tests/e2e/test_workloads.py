@@ -1,4 +1,4 @@
-"""What the tutorial promises of Pods and Deployments, on real containers, through the official kubectl."""
+"""What the tutorial promises of Pods and Deployments, on real containers, through both kubectls."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.conftest import RealCluster
+import pytest
+
+from tests.e2e.conftest import RealCluster, programs
 
 Kubectl = Callable[..., str]
+
+
+@pytest.fixture(params=["official", pytest.param("pk", marks=pytest.mark.slow)])
+def cluster(cluster: RealCluster, request: pytest.FixtureRequest) -> RealCluster:
+    """All of this file holds for both kubectls."""
+    return programs(cluster, request.param)
+
 
 TWO_CONTAINERS = """
 apiVersion: v1
@@ -172,9 +181,7 @@ def test_terminal(cluster: RealCluster, kubectl: Kubectl, namespace: str) -> Non
     """`exec -it ... -- sh` with a real terminal, as tmux gives one."""
     kubectl("run", "shell", "--image=busybox:latest", "--image-pull-policy=IfNotPresent", "--", "sleep", "600")
     kubectl("wait", "--for=condition=Ready", "pod/shell", "--timeout=30s")
-    from tests.e2e.conftest import KUBECTL
-
-    command = f"{KUBECTL} --kubeconfig {cluster.kubeconfig} -n {namespace} exec -it shell -- sh"
+    command = f"{' '.join(cluster.program)} --kubeconfig {cluster.kubeconfig} -n {namespace} exec -it shell -- sh"
     tmux = ["tmux", "-L", f"pybernetes-{namespace}"]
     subprocess.run([*tmux, "new-session", "-d", "-x", "100", "-y", "30", command], check=True)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.aio import clock
-from pybernetes.cli.describe.text import Lines, annotation_lines, pairs, selector
+from pybernetes.cli.describe.text import Lines, labels_and_annotations, selector
 
 if TYPE_CHECKING:
     from pybernetes.cli.session import Session
@@ -25,8 +25,7 @@ def network_policy(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"Created on:\t{created:%Y-%m-%d %H:%M:%S} +0000 UTC")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     w.add(0, "Spec:")
     w.add(1, f"PodSelector:     {_selected(spec.get('podSelector'), _EVERY_POD)}")
     types = spec.get("policyTypes") or ()

@@ -6,7 +6,17 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.describe.text import Lines, age, annotation_lines, events, moment, pairs
+from pybernetes.cli.describe.policies import limit_rows, scope_lines
+from pybernetes.cli.describe.text import (
+    Lines,
+    age,
+    annotation_lines,
+    events,
+    heading,
+    labels_and_annotations,
+    moment,
+    pairs,
+)
 from pybernetes.cli.errors import APIError
 
 if TYPE_CHECKING:
@@ -19,10 +29,7 @@ def service(session: Session, value: Object) -> str:
     """A Service and its endpoints."""
     metadata, spec = value["metadata"], value["spec"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    w.add(0, f"Namespace:\t{metadata['namespace']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata)
     chosen = ",".join(f"{k}={v}" for k, v in sorted((spec.get("selector") or {}).items()))
     w.add(0, f"Selector:\t{chosen or '<none>'}")
     w.add(0, f"Type:\t{spec.get('type', '')}")
@@ -82,9 +89,7 @@ def namespace(session: Session, value: Object) -> str:
     """A Namespace with its quotas and limits."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata, namespace=False)
     w.add(0, f"Status:\t{(value.get('status') or {}).get('phase', '')}")
     quotas = session.list(session.resources.find("resourcequotas"), metadata["name"])
     limits = session.list(session.resources.find("limitranges"), metadata["name"])
@@ -95,6 +100,7 @@ def namespace(session: Session, value: Object) -> str:
         w.add(0, "Resource Quotas")
         for q in quotas:
             w.add(1, f"Name:\t{q['metadata']['name']}")
+            scope_lines(w, q, 1)
             w.add(1, "Resource\tUsed\tHard")
             w.add(1, "--------\t---\t---")
             status = q.get("status") or {}
@@ -105,17 +111,11 @@ def namespace(session: Session, value: Object) -> str:
         w.add(0, "No LimitRange resource.")
     else:
         w.add(0, "Resource Limits")
-        w.add(1, "Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio")
-        w.add(1, "----\t--------\t---\t---\t---------------\t-------------\t-----------------------")
+        w.add(0, " Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio")
+        w.add(0, " ----\t--------\t---\t---\t---------------\t-------------\t-----------------------")
         for limit in limits:
-            for item in limit["spec"].get("limits") or ():
-                keys: set[str] = set()
-                parts = ("min", "max", "defaultRequest", "default", "maxLimitRequestRatio")
-                for part in parts:
-                    keys |= set(item.get(part) or {})
-                for key in sorted(keys):
-                    cells = "\t".join((item.get(part) or {}).get(key, "-") for part in parts)
-                    w.add(1, f"{item['type']}\t{key}\t{cells}")
+            for row in limit_rows(limit):
+                w.add(0, f" {row}")
     return w.render()
 
 
@@ -123,10 +123,7 @@ def secret(session: Session, value: Object) -> str:
     """A Secret, without its content."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    w.add(0, f"Namespace:\t{metadata['namespace']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata)
     w.raw(f"\nType:\t{value.get('type', '')}\n\nData\n====")
     for key, data in sorted((value.get("data") or {}).items()):
         content = base64.b64decode(data or "")
@@ -141,10 +138,7 @@ def config_map(session: Session, value: Object) -> str:
     """A ConfigMap, with its content."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    w.add(0, f"Namespace:\t{metadata['namespace']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata)
     w.raw("\nData\n====")
     for key, text in sorted((value.get("data") or {}).items()):
         w.raw(f"{key}:\n----\n{text}\n")
@@ -160,10 +154,7 @@ def service_account(session: Session, value: Object) -> str:
     """A ServiceAccount."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    w.add(0, f"Namespace:\t{metadata['namespace']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata)
     names = [s["name"] for s in value.get("imagePullSecrets") or ()]
     for index, name in enumerate(names or ["<none>"]):
         w.add(0, f"Image pull secrets:\t{name}" if not index else f"                   \t{name}")
@@ -305,9 +296,7 @@ def rules(session: Session, value: Object) -> str:
     """A Role or ClusterRole."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata, namespace=False)
     w.add(0, "PolicyRule:")
     w.add(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
     w.add(1, "---------\t-----------------\t--------------\t-----")
@@ -354,9 +343,7 @@ def binding(session: Session, value: Object) -> str:
     """A RoleBinding or ClusterRoleBinding."""
     metadata = value["metadata"]
     w = Lines()
-    w.add(0, f"Name:\t{metadata['name']}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    heading(w, metadata, namespace=False)
     w.add(0, "Role:")
     w.add(1, f"Kind:\t{value['roleRef']['kind']}")
     w.add(1, f"Name:\t{value['roleRef']['name']}")
@@ -374,8 +361,7 @@ def generic(session: Session, value: Object) -> str:
     w = Lines()
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata.get('namespace', '')}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     shown = {k: v for k, v in value.items() if k != "metadata"}
     hidden = {"managedFields", "name", "namespace", "labels", "annotations"}
     shown["metadata"] = {k: v for k, v in metadata.items() if k not in hidden}
@@ -432,8 +418,8 @@ _SHORT = (
 
 
 def smart_label(name: str) -> str:
-    """`apiVersion` -> `API Version`; names with separators stay."""
-    if not re.fullmatch(r"[A-Za-z0-9]+", name):
+    """`apiVersion` -> `API Version`; names with digits or dots stay."""
+    if not re.fullmatch(r"[A-Za-z-]+", name):
         return name
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+", name) or [name]
+    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|-+", name) or [name]
     return " ".join(w.upper() if w.upper() in _SHORT else w[:1].upper() + w[1:] for w in words)

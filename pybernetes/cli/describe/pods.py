@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.describe.text import Lines, annotation_lines, controller, events, moment, pairs
+from pybernetes.cli.describe.text import (
+    Lines,
+    annotation_lines,
+    controller,
+    events,
+    labels_and_annotations,
+    moment,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from pybernetes.cli.session import Session
@@ -28,8 +36,7 @@ def pod(session: Session, value: Object) -> str:
     w.add(0, f"Node:\t{node}/{status.get('hostIP', '')}" if node else "Node:\t<none>")
     if status.get("startTime"):
         w.add(0, f"Start Time:\t{moment(status['startTime'])}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     if metadata.get("deletionTimestamp"):
         from pybernetes.cli.describe.text import age
 
@@ -141,6 +148,10 @@ def _container(w: Lines, c: Object, status: Object | None, pad: str) -> None:
     line(f"{'Ports' if len(ports) > 1 else 'Port'}:\t{shown or '<none>'}")
     host = ", ".join(f"{p.get('hostPort', 0)}/{p.get('protocol', 'TCP')}{n}" for p, n in zip(ports, named, strict=True))
     line(f"{'Host Ports' if len(ports) > 1 else 'Host Port'}:\t{host or '<none>'}")
+    if profile := (c.get("securityContext") or {}).get("seccompProfile"):
+        line(f"SeccompProfile:\t{profile['type']}")
+        if profile["type"] == "Localhost":
+            line(f"LocalhostProfile:\t{profile.get('localhostProfile', '')}", 1)
     for name in ("command", "args"):
         if c.get(name):
             line(f"{name.title()}:")
@@ -283,6 +294,12 @@ def volumes(w: Lines, items: list[Object] | None, space: str, level: int) -> Non
         w.raw("  " * level + (" " if level else "  ") + f"{v['name']}:")
         for text in _volume(v):
             w.raw("  " * level + (" " if level else "  ") + f"  {text}")
+
+
+def source_lines(w: Lines, spec: Object) -> None:
+    """The source of a PersistentVolume."""
+    for text in _volume(spec):
+        w.add(2, text)
 
 
 def _volume(v: Object) -> list[str]:

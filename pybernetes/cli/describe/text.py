@@ -85,6 +85,20 @@ def annotation_lines(lines: Lines, values: dict[str, str] | None, level: int = 0
             lines.add(level, f"\t  {line[:138] + '...' if len(line) > 138 else line}")
 
 
+def heading(lines: Lines, metadata: dict[str, Any], *, namespace: bool = True) -> None:
+    """How most descriptions begin."""
+    lines.add(0, f"Name:\t{metadata['name']}")
+    if namespace:
+        lines.add(0, f"Namespace:\t{metadata['namespace']}")
+    labels_and_annotations(lines, metadata)
+
+
+def labels_and_annotations(lines: Lines, metadata: dict[str, Any]) -> None:
+    """The two lists that every object may have."""
+    pairs(lines, 0, "Labels", metadata.get("labels"))
+    annotation_lines(lines, metadata.get("annotations"))
+
+
 def controller(metadata: dict[str, Any]) -> str:
     """`ReplicaSet/x` of the controlling owner, or nothing."""
     for owner in metadata.get("ownerReferences") or ():

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli.describe.pods import template_lines
-from pybernetes.cli.describe.text import Lines, annotation_lines, controller, events, moment, pairs, selector
+from pybernetes.cli.describe.text import (
+    Lines,
+    annotation_lines,
+    controller,
+    events,
+    heading,
+    labels_and_annotations,
+    moment,
+    pairs,
+    selector,
+)
 
 if TYPE_CHECKING:
     from pybernetes.cli.session import Session
@@ -34,8 +44,7 @@ def deployment(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"CreationTimestamp:\t{moment(metadata['creationTimestamp'])}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     s = status.get
     w.add(
@@ -103,8 +112,7 @@ def replica_set(session: Session, value: Object) -> str:
     plain = value["kind"] == "ReplicationController"
     chosen = {"matchLabels": spec.get("selector")} if plain else spec.get("selector")
     w.add(0, f"Selector:\t{selector(chosen)}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     if owner := controller(metadata):
         w.add(0, f"Controlled By:\t{owner}")
     w.add(0, f"Replicas:\t{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
@@ -128,8 +136,7 @@ def stateful_set(session: Session, value: Object) -> str:
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"CreationTimestamp:\t{moment(metadata['creationTimestamp'])}")
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     w.add(0, f"Replicas:\t{spec.get('replicas', 1)} desired | {status.get('replicas', 0)} total")
     strategy = spec.get("updateStrategy") or {}
     w.add(0, f"Update Strategy:\t{strategy.get('type', '')}")
@@ -158,8 +165,7 @@ def daemon_set(session: Session, value: Object) -> str:
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
     pairs(w, 0, "Node-Selector", spec["template"]["spec"].get("nodeSelector"))
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     for title, key in (
         ("Desired Number of Nodes Scheduled", "desiredNumberScheduled"),
         ("Current Number of Nodes Scheduled", "currentNumberScheduled"),
@@ -181,8 +187,7 @@ def job(session: Session, value: Object) -> str:
     w.add(0, f"Name:\t{metadata['name']}")
     w.add(0, f"Namespace:\t{metadata['namespace']}")
     w.add(0, f"Selector:\t{selector(spec.get('selector'))}")
-    pairs(w, 0, "Labels", metadata.get("labels"))
-    annotation_lines(w, metadata.get("annotations"))
+    labels_and_annotations(w, metadata)
     if owner := controller(metadata):
         w.add(0, f"Controlled By:\t{owner}")
     if spec.get("parallelism") is not None:
@@ -212,5 +217,34 @@ def job(session: Session, value: Object) -> str:
         f"{status.get('failed', 0)} Failed",
     )
     template_lines(w, spec["template"])
+    events(session, w, value)
+    return w.render()
+
+
+def cron_job(session: Session, value: Object) -> str:
+    """A CronJob."""
+    metadata, spec, status = value["metadata"], value["spec"], value.get("status") or {}
+    job_spec = spec["jobTemplate"]["spec"]
+    w = Lines()
+    heading(w, metadata)
+    w.add(0, f"Schedule:\t{spec['schedule']}")
+    w.add(0, f"Concurrency Policy:\t{spec.get('concurrencyPolicy', 'Allow')}")
+    w.add(0, f"Suspend:\t{'True' if spec.get('suspend') else 'False'}")
+    w.add(0, f"Time Zone:\t{spec.get('timeZone') or '<unset>'}")
+    for title, name in (("Successful", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")):
+        w.add(0, f"{title} Job History Limit:\t{spec.get(name, '<unset>')}")
+    deadline = spec.get("startingDeadlineSeconds")
+    w.add(0, f"Starting Deadline Seconds:\t{'<unset>' if deadline is None else f'{deadline}s'}")
+    chosen = job_spec.get("selector")
+    w.add(0, f"Selector:\t{'<unset>' if chosen is None else selector(chosen)}")
+    w.add(0, f"Parallelism:\t{job_spec.get('parallelism', '<unset>')}")
+    w.add(0, f"Completions:\t{job_spec.get('completions', '<unset>')}")
+    if job_spec.get("activeDeadlineSeconds"):
+        w.add(0, f"Active Deadline Seconds:\t{job_spec['activeDeadlineSeconds']}s")
+    template_lines(w, job_spec["template"])
+    last = status.get("lastScheduleTime")
+    w.add(0, f"Last Schedule Time:\t{moment(last) if last else '<unset>'}")
+    active = ", ".join(ref["name"] for ref in status.get("active") or ())
+    w.add(0, f"Active Jobs:\t{active or '<none>'}")
     events(session, w, value)
     return w.render()
