@@ -143,7 +143,7 @@ def build_image(name: str, layers: Sequence[Mapping[str, File]], config: ImageCo
     for blob in blobs:
         entries[f"/blobs/sha256/{hashlib.sha256(blob).hexdigest()}"] = File(blob)
     to.parent.mkdir(parents=True, exist_ok=True)
-    temporary = to.with_name(to.name + ".new")
+    temporary = to.with_name(f"{to.name}.{os.getpid()}.new")  # several nodes may build the same one at once
     temporary.write_bytes(_layer(entries))
     temporary.replace(to)
     return to

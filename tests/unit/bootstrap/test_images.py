@@ -4,6 +4,7 @@ import json
 import platform
 import signal
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -103,3 +104,15 @@ def test_pause_waits_and_ends_when_told(tmp_path: Path, end: signal.Signals) -> 
         assert process.wait(5) == 0
     finally:
         process.kill()
+
+
+def test_several_nodes_may_assemble_the_same_image_at_once(tmp_path: Path) -> None:
+    """Each in a process of its own; none may trip over what another one moves away."""
+    program = (
+        "import sys; from pathlib import Path; from pybernetes.bootstrap.images import build_pause\n"
+        "for _ in range(50): build_pause(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "pause.tar")]
+    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[3]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["pause.tar"]
