@@ -919,7 +919,20 @@ def test_api_services_and_denied_deletions(wire: Wire, pybernetes_namespace: str
     body = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "spec": spec}
     made = wire.post_protobuf(path, {**body, "metadata": {"name": "v1alpha1.wardle.example.com"}})
     assert made["spec"]["service"]["port"] == 7443
-    wire.delete(f"{path}/v1alpha1.wardle.example.com")
+    one = f"{path}/v1alpha1.wardle.example.com"
+    told = wire.until(f"{one}/status", lambda a: a["status"].get("conditions"))["status"]["conditions"][0]
+    assert (told["type"], told["status"], told["reason"]) == ("Available", "False", "ServiceNotFound")
+    assert wire.refused("GET", "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders").code == 503
+    assert wire.patch(one, {"spec": {"versionPriority": 400}}, MERGE)["spec"]["versionPriority"] == 400
+    new = {"type": "StatusUpdated", "status": "True", "reason": "E2E", "message": "Set by e2e test"}
+    after = wire.update(f"{one}/status", lambda a: a["status"]["conditions"].append(new))
+    assert [c["type"] for c in after["status"]["conditions"]] == ["Available", "StatusUpdated"]
+    new = {"type": "StatusPatched", "status": "Unknown", "reason": "E2E", "message": "Set by e2e test"}
+    after = wire.patch(f"{one}/status", {"status": {"conditions": [new]}}, STRATEGIC)
+    assert "StatusPatched" in {c["type"] for c in after["status"]["conditions"]}
+    wire.patch(one, {"metadata": {"labels": {"e2e-apiservice": "patched"}}}, MERGE)
+    wire.delete(f"{path}?labelSelector=e2e-apiservice%3Dpatched")
+    assert wire.raw("GET", one)[0] == 404
     with (
         hook(tmp_path, lambda at, request: denied("the custom resource is kept")) as (port, bundle),
         defined(wire, crd("kept.example.com", version("v1", OPEN, storage=True), scope="Cluster")),
@@ -934,3 +947,84 @@ def test_api_services_and_denied_deletions(wire: Wire, pybernetes_namespace: str
             refused = wire.refused("DELETE", one.removesuffix("/a"))
             assert "the custom resource is kept" in refused.message
         wire.delete(one)
+
+
+def test_an_expression_of_the_wrong_type_is_told_and_does_not_help(wire: Wire, pybernetes_namespace: str) -> None:
+    here = pybernetes_namespace
+    wire.patch(f"/api/v1/namespaces/{here}", {"metadata": {"labels": {"typed": here}}})
+    selector = {"namespaceSelector": {"matchLabels": {"typed": here}}}
+    base = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": f"{here}.policy.example.com"}}
+    validation = {
+        "expression": "object.spec.replicas > 1",
+        "messageExpression": "'wants replicas > 1, got ' + object.spec.replicas",
+    }
+    constraints = {**selector, "resourceRules": [rule("apps", "deployments", "CREATE", "UPDATE")]}
+    policy = {"matchConstraints": constraints, "validations": [validation]}
+    policies, bindings = (f"{ADMISSION}/validatingadmissionpolic{end}" for end in ("ies", "ybindings"))
+    one = f"{policies}/{base['metadata']['name']}"
+    wire.post_protobuf(policies, {**base, "kind": "ValidatingAdmissionPolicy", "spec": policy})
+    binding = {"policyName": base["metadata"]["name"], "validationActions": ["Deny"], "matchResources": selector}
+    wire.post_protobuf(bindings, {**base, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding})
+    told = wire.until(one, lambda p: p["status"].get("typeChecking") is not None)["status"]["typeChecking"]
+    (warning,) = told["expressionWarnings"]
+    assert warning["fieldRef"] == "spec.validations[0].messageExpression"
+    assert "found no matching overload for '_+_' applied to '(string, int)'" in warning["warning"]
+    path = f"/apis/apps/v1/namespaces/{here}/deployments"
+    refused = wire.refused("POST", path, deployment("marker", 1))
+    assert (refused.code, refused.reason) == (422, "Invalid") and "failed expression:" in refused.message
+    assert wire.post(path, deployment("replicated", 2))["spec"]["replicas"] == 2
+    wire.delete(f"{bindings}/{base['metadata']['name']}")
+    wire.delete(one)
+
+
+def test_selected_custom_resources_are_followed_in_both_versions(wire: Wire, tmp_path: Path) -> None:
+    """Lists, watches and deletions by selectable fields, which are looked at after the conversion."""
+
+    def answer(_: str, request: Body) -> Body:
+        objects = []
+        for obj in request["objects"]:
+            changed = {**obj, "apiVersion": request["desiredAPIVersion"]}
+            if changed["apiVersion"].endswith("/v1") and "host" in obj:
+                changed["hostPort"] = f"{changed.pop('host')}:{changed.pop('port', '')}"
+            elif changed["apiVersion"].endswith("/v2") and "hostPort" in obj:
+                changed["host"], _, changed["port"] = changed.pop("hostPort").partition(":")
+            objects.append(changed)
+        return {"convertedObjects": objects, "result": {"status": "Success"}}
+
+    text = {"type": "string"}
+    v1 = version("v1", {"type": "object", "properties": {"hostPort": text}}, storage=True)
+    v2 = version("v2", {"type": "object", "properties": {"host": text, "port": text}})
+    v1["selectableFields"] = [{"jsonPath": ".hostPort"}]
+    v2["selectableFields"] = [{"jsonPath": ".host"}, {"jsonPath": ".port"}]
+    with hook(tmp_path, answer) as (port, bundle):
+        webhook = {
+            "conversionReviewVersions": ["v1"],
+            "clientConfig": {"url": f"https://127.0.0.1:{port}/convert", "caBundle": bundle},
+        }
+        conversion = {"strategy": "Webhook", "webhook": webhook}
+        with defined(wire, crd("followed.example.com", v1, v2, conversion=conversion, scope="Cluster")):
+            path = "/apis/followed.example.com/{}/foos".format
+            by_host, by_both, by_pair = (
+                f"{path('v2')}?fieldSelector=host%3Dhost1",
+                f"{path('v2')}?fieldSelector=host%3Dhost1,port%3D80",
+                f"{path('v1')}?fieldSelector=hostPort%3Dhost1%3A80",
+            )
+            start = wire.get(path("v2"))["metadata"]["resourceVersion"]
+            watches = [wire.watch(f"{each}&resourceVersion={start}") for each in (by_host, by_both, by_pair)]
+            for name, where in (("a", "80"), ("b", "8080"), ("c", None)):
+                body: Body = {"apiVersion": "followed.example.com/v2", "kind": "Foo", "metadata": {"name": name}}
+                body |= {"host": "host1", "port": where} if where else {"host": "host2"}
+                wire.post(path("v2"), body)
+
+            def names(asked: str) -> list[str]:
+                return [o["metadata"]["name"] for o in wire.get(asked)["items"]]
+
+            assert (names(by_host), names(by_both), names(by_pair)) == (["a", "b"], ["a"], ["a"])
+            wire.delete(by_both, {"gracePeriodSeconds": 0})
+            wire.update(f"{path('v2')}/b", lambda obj: obj.update(host="host2"))
+            assert (names(by_host), names(by_both), names(by_pair)) == ([], [], [])
+            wanted = [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a"), ("DELETED", "b")]
+            for watch, count in zip(watches, (4, 2, 2), strict=True):
+                seen = [(type_, obj["metadata"]["name"]) for _, (type_, obj) in zip(range(count), watch, strict=False)]
+                assert seen == [event for event in wanted if count == 4 or event[1] == "a"]
+                watch.close()  # type: ignore[attr-defined]
