@@ -28,7 +28,7 @@ _WRITES = ("create", "update", "patch", "delete", "deletecollection")
 def audit_id(call: Call) -> str:
     """The client's own id for the request, or a new one."""
     given = call.headers.get(b"audit-id")
-    return given.decode("latin-1") if given else str(uuid.UUID(int=clock.rng.getrandbits(128), version=4))
+    return given.decode("latin-1")[:64] if given else str(uuid.UUID(int=clock.rng.getrandbits(128), version=4))
 
 
 def is_long(call: Call) -> bool:
@@ -123,16 +123,18 @@ def add_answer(event: dict[str, Any], result: Result | None, decision: Decision)
     if result is None or result.raw is not None:
         return
     wire = _answer(result)
+    if not isinstance(wire, dict):
+        return
     if wire.get("kind") == "Status":
         add_status(event, wire, decision)
     elif decision.at_least("RequestResponse"):
         event["responseObject"] = _shown(wire, decision)
 
 
-def _answer(result: Result) -> dict[str, Any]:
+def _answer(result: Result) -> Any:
     resource = result.resource
     if result.items is None:
-        return msgspec.json.decode(object_json(result))  # type: ignore[no-any-return]
+        return msgspec.json.decode(object_json(result))
     assert resource is not None
     from pybernetes.control_plane.apiserver.render import item_json
 

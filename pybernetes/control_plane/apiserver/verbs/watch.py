@@ -103,6 +103,8 @@ async def watch(core: Core, call: Call) -> None:
         headers = b"Content-Type: %b\r\nCache-Control: no-cache, private\r\n" % media
         if call.flow is not None:
             headers = call.flow.headers + headers
+        if call.audit is not None:
+            headers = b"Audit-Id: %b\r\n%b" % (call.audit.id.encode("latin-1"), headers)
         sink = StreamSink(call.request.stream(200, headers))
     else:
         assert call.open_sink is not None

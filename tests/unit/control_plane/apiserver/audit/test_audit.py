@@ -80,7 +80,8 @@ def test_requests_over_http(tmp_path: Path) -> None:
             named = {"Authorization": "Bearer good", "Impersonate-User": "else", "Audit-ID": "of-the-client"}
             assert (await ask(port, "GET", "/api/v1/nodes", **named))[0] == 403
             path = "/api/v1/namespaces/default/configmaps?watch=true&timeoutSeconds=1"
-            assert (await ask(port, "GET", path, Authorization="Bearer good"))[0] == 200
+            code, answer = await ask(port, "GET", path, Authorization="Bearer good")
+            assert code == 200 and b"\r\nAudit-Id: " in answer
 
     asyncio.run(main())
     version, forbidden, unknown, acting, *watch = recorded(tmp_path)
