@@ -130,7 +130,7 @@ def _raw(socket: WebSocket) -> Any:
 
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setraw(descriptor)
+    tty.setraw(descriptor, termios.TCSANOW)  # what was typed before the connection stood is kept
 
     def size(*_: Any) -> None:
         try:
