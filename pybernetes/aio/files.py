@@ -38,9 +38,9 @@ def write(path: Path, data: bytes, mode: int, *, durable: bool = False) -> None:
 class Watched:
     """Some files, and whether any is another one than at the last look. A missing file is a state like others."""
 
-    def __init__(self, paths: Iterable[Path | str], interval: float = INTERVAL) -> None:
+    def __init__(self, paths: Iterable[Path | str], interval: float | None = None) -> None:
         self.paths = tuple(map(str, paths))
-        self.interval = interval
+        self.interval = INTERVAL if interval is None else interval
         self._seen = self._look()
         self._looked = clock.monotonic()
 

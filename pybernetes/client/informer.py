@@ -28,6 +28,9 @@ from pybernetes.machinery.errors import StatusError
 
 log = logging.getLogger(__name__)
 
+#: A watch is asked to last between this and twice as long.
+WATCH_SECONDS = 3000.0
+
 T = TypeVar("T")
 
 #: The name of the index by `metadata.namespace`; every informer of a namespaced resource has it.
@@ -260,7 +263,7 @@ class Informer(Generic[T]):
 
     async def _watch(self, backoff: Backoff) -> None:
         # Servers end watches by their own clock; a random length keeps many from returning at once.
-        timeout = 3000 + int(3000 * clock.rng.random())
+        timeout = int(WATCH_SECONDS * (1 + clock.rng.random()))
         batches = await self.resource.watch_batches(
             resource_version=self._resource_version, timeout=timeout, **self._scope
         )

@@ -72,8 +72,9 @@ def members() -> Iterator[Members]:
 
 
 def changed(host: Host, before: dict[str, set[str]]) -> dict[str, set[str]]:
-    """What is there now and was not, or the other way round."""
+    """What is there now and was not, or the other way round. (cgroups are of all hosts, and of runs before this.)"""
     after = host.state()
+    before = {**before, "cgroups": before["cgroups"] & after["cgroups"]}
     return {what: after[what] ^ before[what] for what in after if after[what] != before[what]}
 
 
