@@ -70,6 +70,8 @@ class Agent:
                 group.create_task(services.run(), name="proxy")
                 policies = proxy.policy.Policies(node_host.policy_config(cluster, node), informers.client, informers)
                 group.create_task(policies.run(), name="network-policy")
+                if identity is not None:
+                    identity.follow_servers(informers)
                 group.create_task(informers.run(), name="network-informers")
                 network = overlay.NodeNetwork(node_host.network_config(cluster, node), informers.client, informers)
                 group.create_task(network.run(), name="pod-network")

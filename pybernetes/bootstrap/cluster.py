@@ -57,6 +57,15 @@ class Member(msgspec.Struct):
     #: What `reset` is to remove outside of the data directory.
     made: list[str] = []
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the endpoint is a name, which may lead to any of several control planes."""
+        try:
+            ipaddress.ip_address(self.endpoint.rpartition(":")[0].strip("[]"))
+        except ValueError:
+            return True
+        return False
+
 
 class ClusterState(msgspec.Struct):
     """What `up` decided. Addresses are text; ranges in CIDR notation."""
@@ -150,9 +159,18 @@ class ClusterState(msgspec.Struct):
         return self.machine_address if self.member is not None else self.node_address(name)
 
     @property
+    def local_server(self) -> str:
+        """Where the node of this machine finds the API: a control plane's at its own."""
+        member = self.member
+        if member is None or not member.control_plane:
+            return f"https://{member.endpoint}" if member is not None else self.server
+        return f"https://{member.address}:{self.api_port}"
+
+    @property
     def server(self) -> str:
+        """Where clients on this machine find the API. A control plane is its own unless all share a name."""
         if self.member is not None:
-            return f"https://{self.member.endpoint}"
+            return f"https://{self.member.endpoint}" if self.member.is_named else self.local_server
         return f"https://{self.api_host}:{self.api_port}"
 
 

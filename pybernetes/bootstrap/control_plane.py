@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import apiserver_flags, cloud, ingress, renewal
+from pybernetes.bootstrap import apiserver_flags, cloud, elected, ingress, renewal
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -62,6 +64,8 @@ class Config:
     scheduler: bool = True
     #: Nodes that only play running Pods, in this process.
     fake_nodes: int = 0
+    #: Who we are where several control planes share a store, and one of each part works at a time. "": there is none.
+    identity: str = ""
     #: Makes certificates anew that are due, and names the files written. None: somebody else does.
     renew: Callable[[], list[str]] | None = None
 
@@ -91,34 +95,42 @@ class ControlPlane:
                 await self._ensure(local_path.standard_class())
             if self.config.ingress_class:
                 await self._ensure(ingress.standard_class())
-            controllers = ControllerManager(self._controllers(), self.client(CONTROLLER_MANAGER))
-            group.create_task(controllers.run(), name="controller-manager")
-            if self.config.cloud is not None:
-                group.create_task(self._cloud(self.config.cloud), name="cloud-controller-manager")
-            if self.config.scheduler:
-                scheduler = self._scheduler()
-                group.create_task(scheduler.run(), name="scheduler")
-                await scheduler.ready.wait()
+            parts = []
+            for name, client, make in self._parts():
+                if self.config.identity:
+                    group.create_task(elected.run(name, self.config.identity, client, make), name=name)
+                else:
+                    parts.append(make())
+                    group.create_task(parts[-1].run(), name=name)
             if self.config.fake_nodes:
                 from pybernetes.node.kubelet import fake_nodes
 
                 self.fakes = fake_nodes.FakeNodes(fake_nodes.Config(count=self.config.fake_nodes), self.client(ADMIN))
                 group.create_task(self.fakes.run(), name="fake-nodes")
                 await self.fakes.ready.wait()
+            for part in parts:
+                await part.ready.wait()
             if self.config.renew is not None:
                 group.create_task(renewal.Renewal(self.config.renew).run(), name="certificate-renewal")
-            await controllers.ready.wait()
             self.ready.set(self.address)
 
-    async def _cloud(self, config: CloudConfig) -> None:
-        from pybernetes.client.leader import LeadershipLost
-        from pybernetes.control_plane.cloud.manager import CloudControllerManager
+    def _parts(self) -> list[tuple[str, Client, Callable[[], Any]]]:
+        """What runs beside the API server: name (of its Lease too), client, and how it is made."""
+        controllers, scheduler = self.client(CONTROLLER_MANAGER), self.client(SCHEDULER)
+        found: list[tuple[str, Client, Callable[[], Any]]] = [
+            ("kube-controller-manager", controllers, lambda: ControllerManager(self._controllers(), controllers))
+        ]
+        if self.config.cloud is not None:
+            config = replace(self.config.cloud, leader_election=None)  # the election is ours
+            from pybernetes.control_plane.cloud.manager import CloudControllerManager
 
-        while True:
-            try:
-                await CloudControllerManager(config, self.client(CLOUD_CONTROLLER_MANAGER)).run()
-            except LeadershipLost:  # another control plane looks after the cloud now: stand by again, from scratch
-                continue
+            cloud_client = self.client(CLOUD_CONTROLLER_MANAGER)
+            found.append(
+                ("cloud-controller-manager", cloud_client, lambda: CloudControllerManager(config, cloud_client))
+            )
+        if self.config.scheduler:
+            found.append(("kube-scheduler", scheduler, lambda: self._scheduler(scheduler)))
+        return found
 
     async def _ensure(self, obj: Object) -> None:
         try:
@@ -143,11 +155,11 @@ class ControlPlane:
             config = replace(config, serviceaccount_tokens=tokens)
         return config
 
-    def _scheduler(self) -> Scheduler:
+    def _scheduler(self, client: Client) -> Scheduler:
         from pybernetes.control_plane.scheduler import Config as SchedulerConfig  # numpy: not for who needs none
         from pybernetes.control_plane.scheduler import Scheduler
 
-        return Scheduler(SchedulerConfig(), self.client(SCHEDULER))
+        return Scheduler(SchedulerConfig(), client)
 
 
 def signer(pki: Path) -> Callable[[bytes, str, tuple[str, ...], int], bytes]:
@@ -217,7 +229,9 @@ _NOWHERE = "/nowhere"
 def configure(cluster: Cluster) -> Config:
     """The configuration of the control plane of a cluster on this machine."""
     state, pki = cluster.state, cluster.pki
+    shared = state.member is not None and state.store.startswith("etcd")
     server = APIServerConfig(
+        shared=shared,
         store=state.store,
         host=state.api_host,
         port=state.api_port,
@@ -242,4 +256,5 @@ def configure(cluster: Cluster) -> Config:
         cloud=cloud.of_machine(state),
         fake_nodes=state.fake_nodes,
         renew=lambda: renewal.renew(cluster),
+        identity=f"{socket.gethostname()}_{uuid.uuid4()}" if shared else "",
     )

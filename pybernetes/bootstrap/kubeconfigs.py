@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pybernetes.bootstrap import pki
+from pybernetes.client.kubeconfig import ALTERNATES
 
 _MARK = "pybernetes.io/owner"
 
@@ -32,6 +33,7 @@ class Credentials(NamedTuple):
     client: pki.KeyPair | None = None
     token: str = ""
     client_file: str = ""  # a PEM file of certificate and key, in place of `client`: for what is renewed
+    alternates: tuple[str, ...] = ()  # further servers of the same cluster, asked when `server` cannot be reached
 
 
 class Spec(NamedTuple):
@@ -112,6 +114,7 @@ def render(cluster: str, user: str, credentials: Credentials, *, context: str = 
         "- cluster:",
         f"    certificate-authority-data: {_data(credentials.authority)}",
         f"    server: {json.dumps(credentials.server)}",
+        *_alternates(credentials.alternates),
         f"  name: {json.dumps(cluster)}",
         "contexts:",
         "- context:",
@@ -133,6 +136,12 @@ def render(cluster: str, user: str, credentials: Credentials, *, context: str = 
     if credentials.token:
         lines.append(f"    token: {json.dumps(credentials.token)}")
     return "\n".join(lines) + "\n"
+
+
+def _alternates(servers: tuple[str, ...]) -> list[str]:
+    if not servers:
+        return []
+    return ["    extensions:", f"    - name: {ALTERNATES}", f"      extension: {json.dumps(list(servers))}"]
 
 
 def render_public(server: str, authority: bytes) -> str:

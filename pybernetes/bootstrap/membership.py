@@ -152,7 +152,9 @@ def _join(arguments: list[str]) -> None:
         )
     run = Run(options, joins=True)
     _carry_out(run, phases.JOIN)
-    what = "control plane and node" if options.control_plane else "node"
+    what = "node"
+    if options.control_plane:
+        what = f"control plane (see {usual_place(run.cluster) / 'admin.conf'}) and node"
     print(f"""
 This machine is a {what} of cluster "{run.cluster.state.name}" under the name {run.node}.
 See it with 'kubectl get nodes' on a control plane.""")

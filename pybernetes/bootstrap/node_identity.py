@@ -11,10 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pybernetes.aio.tasks import Nursery
+from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.bootstrap import kubeconfigs, pki
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
+from pybernetes.client.factory import InformerFactory
 from pybernetes.client.http import HTTPTransport
 from pybernetes.client.kubeconfig import Connection
 from pybernetes.client.own_certificate import SERVER_USAGES, Config, OwnCertificate
@@ -38,15 +40,19 @@ class NodeIdentity:
         self.client_file = self.directory / "kubelet-client-current.pem"
         self.proxy_file = self.directory / "kube-proxy-current.pem"
 
-    def write_kubeconfigs(self, authority: bytes) -> None:
+    def write_kubeconfigs(self, authority: bytes, alternates: tuple[str, ...] = ()) -> None:
         """Kubeconfigs that name the certificate files, which may be still to come."""
         state = self.cluster.state
         for path, user, file in (
             (self.kubelet_conf, f"system:node:{self.node}", self.client_file),
             (self.proxy_conf, kubeconfigs.PROXY, self.proxy_file),
         ):
-            credentials = kubeconfigs.Credentials(state.server, authority, client_file=str(file))
-            pki.write(path, kubeconfigs.render(state.name, user, credentials).encode(), 0o600)
+            credentials = kubeconfigs.Credentials(
+                state.local_server, authority, client_file=str(file), alternates=alternates
+            )
+            text = kubeconfigs.render(state.name, user, credentials).encode()
+            if not path.exists() or path.read_bytes() != text:
+                pki.write(path, text, 0o600)
 
     def issue(self, authority: pki.KeyPair) -> None:
         """Make the client certificates here and now: on the machine of the authority nobody needs to be asked."""
@@ -99,9 +105,28 @@ class NodeIdentity:
         )
         return OwnCertificate(config, client)
 
+    def follow_servers(self, informers: InformerFactory) -> None:
+        """Keep in the kubeconfigs which other API servers there are: when ours is gone the node asks another."""
+        authority = (self.cluster.pki / "ca.crt").read_bytes()
+
+        def see(slice_: EndpointSlice) -> None:
+            if (slice_.metadata.namespace, slice_.metadata.name) == ("default", "kubernetes"):
+                found = servers_of(slice_)
+                if found:
+                    others = tuple(server for server in found if server != self.cluster.state.local_server)
+                    self.write_kubeconfigs(authority, others)
+
+        informers.informer(EndpointSlice).on(see, lambda _, slice_: see(slice_))
+
     def _client_config(self) -> Config:
         spec = kubeconfigs.kubelet_spec(self.node)
         return Config(self.client_file, KUBELET_CLIENT, spec.common_name, spec.organizations)
+
+
+def servers_of(slice_: EndpointSlice) -> list[str]:
+    """The API servers that a slice of Service default/kubernetes leads to."""
+    port = next((p.port for p in slice_.ports or () if p.port), 6443)
+    return [f"https://{address}:{port}" for endpoint in slice_.endpoints or () for address in endpoint.addresses]
 
 
 async def until_ready(own: OwnCertificate) -> None:

@@ -87,6 +87,11 @@ class Credentials:
         )
 
     @property
+    def servers(self) -> tuple[str, ...]:
+        """Where the API is; the first is the one to ask first."""
+        return (self._connection.server, *self._connection.alternates)
+
+    @property
     def headers(self) -> dict[str, str]:
         """Authorization and impersonation headers."""
         connection = self._connection

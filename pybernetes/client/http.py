@@ -39,6 +39,7 @@ class HTTPTransport:
         self._credentials = Credentials(connection)
         self._session: aiohttp.ClientSession | None = None
         self._ssl: ssl.SSLContext | bool = True
+        self._at = 0  # which of the servers is asked: the last one that let us in
 
     async def __aenter__(self) -> HTTPTransport:
         return self
@@ -121,7 +122,8 @@ class HTTPTransport:
 
         path, _, given = request.path.partition("?")
         query = "&".join(q for q in (given, urlencode(request.query, quote_via=quote)) if q)
-        url = f"{self.connection.server}{quote(path, safe='/:@!$&()*+,;=~')}"
+        servers = self._credentials.servers
+        url = f"{servers[self._at % len(servers)]}{quote(path, safe='/:@!$&()*+,;=~')}"
         return URL(f"{url}?{query}" if query else url, encoded=True)
 
     def _headers(self, request: Request) -> list[tuple[str, str]]:
@@ -151,19 +153,25 @@ class HTTPTransport:
             headers.append(("content-type", request.content_type))
             if not isinstance(body, bytes):
                 body = msgspec.json.encode(body) if isinstance(body, list | tuple) else codec.encode(body)
-        try:
-            response = await session.request(
-                request.method,
-                self._url(request),
-                data=body,
-                headers=headers,
-                ssl=self._ssl,
-                proxy=self.connection.proxy_url or None,
-                server_hostname=self.connection.tls_server_name or None,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
+        for left in reversed(range(len(self._credentials.servers))):
+            try:
+                response = await session.request(
+                    request.method,
+                    self._url(request),
+                    data=body,
+                    headers=headers,
+                    ssl=self._ssl,
+                    proxy=self.connection.proxy_url or None,
+                    server_hostname=self.connection.tls_server_name or None,
+                    allow_redirects=False,
+                )
+                break
+            except aiohttp.ClientConnectorError as error:  # nothing was sent: another server may be asked
+                self._at += 1
+                if not left:
+                    raise _unavailable(error) from error
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise _unavailable(error) from error
         if response.status == 401 and not again and (self.connection.exec_plugin or self.connection.token_file):
             response.release()
             if await self._credentials.refresh(rejected=True):

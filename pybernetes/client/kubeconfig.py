@@ -15,6 +15,8 @@ from typing import Any
 
 from pybernetes.client.errors import ConfigError
 
+#: Extension of a cluster's entry: further servers of the same cluster.
+ALTERNATES = "pybernetes.io/servers"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -55,6 +57,7 @@ class Connection:
     context: str = ""
     files: tuple[str, ...] = ()  #: kubeconfigs and the files they name: read again when one is replaced
     origin: tuple[str, ...] = ()  #: the kubeconfigs among them
+    alternates: tuple[str, ...] = ()  #: further servers of the same cluster, asked when `server` cannot be reached
 
 
 @dataclass
@@ -104,6 +107,7 @@ class Kubeconfig:
             context=name,
             files=(*map(str, self.files), *(str(e[k]) for e in (c, u) for k in _FILE_KEYS if e.get(k))),
             origin=tuple(map(str, self.files)),
+            alternates=_alternates(c),
         )
 
 
@@ -174,6 +178,7 @@ def reloaded(connection: Connection) -> Connection:
         client_certificate=fresh.client_certificate,
         client_key=fresh.client_key,
         token=fresh.token,
+        alternates=fresh.alternates,
     )
 
 
@@ -202,6 +207,13 @@ _FILE_KEYS = ("certificate-authority", "client-certificate", "client-key", "toke
 
 def _absolute(entry: dict[str, Any], base: Path) -> dict[str, Any]:
     return {k: str(base / v) if k in _FILE_KEYS and v else v for k, v in entry.items()}
+
+
+def _alternates(cluster: Mapping[str, Any]) -> tuple[str, ...]:
+    for extension in cluster.get("extensions") or ():
+        if isinstance(extension, dict) and extension.get("name") == ALTERNATES:
+            return tuple(map(str, extension.get("extension") or ()))
+    return ()
 
 
 def _content(entry: Mapping[str, Any], name: str) -> bytes | None:

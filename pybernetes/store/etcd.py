@@ -19,6 +19,7 @@ from typing import Any, cast
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
 from pybernetes.store.errors import (
     Compacted,
@@ -267,6 +268,8 @@ class EtcdStore:
     async def _call(self, name: str, request: Any, *, repeat: bool) -> Any:
         if not self._open:
             raise StoreClosed("the store is not open")
+        if asyncio.current_task() is None:
+            await clock.sleep(0)  # the API server makes a task of a request when it waits first, and gRPC needs one
         try:
             return await self._endpoints.call(name, request, repeat=repeat)
         except GRPCError as error:

@@ -165,7 +165,8 @@ class Endpoints:
     def _open(
         self, channel: Channel, path: str, cardinality: Cardinality, asked: str, answered: str, timeout: float | None
     ) -> Stream[Any, Any]:
-        metadata = {"token": self._token} if self._token else None
+        # A member that has lost the others refuses, instead of keeping silent: then another member is asked.
+        metadata = {"hasleader": "true", **({"token": self._token} if self._token else {})}
         return channel.request(
             path, cardinality, MESSAGES[asked], MESSAGES[answered], timeout=timeout, metadata=metadata
         )

@@ -75,6 +75,8 @@ class Config:
     node_dns: bool = True
     #: Where node agents answer DNS, the same address on every node; "" is the advertised address.
     dns_address: str = ""
+    #: Other API servers use the same store: Service default/kubernetes leads to all that are alive.
+    shared: bool = False
     #: Directory of keys and certificates in kubeadm's layout (apiserver.crt, ca.crt, sa.key, front-proxy-ca.crt,
     #: apiserver-kubelet-client.crt...). None: plain HTTP and no certificates or service account tokens, for
     #: benchmarks and tests on loopback.
@@ -205,7 +207,7 @@ class APIServer:
                 group.create_task(self._renewed.run(), name="apiserver/certificates")
                 group.create_task(compact(self.cache, config.compact_interval), name="apiserver/compact")
                 group.create_task(expire_events(self.cache, config.event_ttl), name="apiserver/events")
-                await self._post_start()
+                await self._post_start(group)
                 gc.collect()
                 gc.freeze()  # what the start made lives on: the collector need not walk it again
                 gc.set_threshold(50_000, 20, 100)
@@ -220,7 +222,7 @@ class APIServer:
         await self.cache.failed.wait()
         raise RuntimeError("the watch cache lost the store")
 
-    async def _post_start(self) -> None:
+    async def _post_start(self, lasting: asyncio.TaskGroup) -> None:
         config = self.config
         pki = config.pki
         setup = Setup(
@@ -233,6 +235,7 @@ class APIServer:
             _read(pki, "front-proxy-ca.crt"),
             config.node_dns,
             config.dns_address or self._advertised(),
+            config.shared,
         )
         first, *rest = poststart.HOOKS
         await first[1](setup)
@@ -240,6 +243,10 @@ class APIServer:
         async with asyncio.TaskGroup() as group:
             for name, hook in rest:
                 group.create_task(self._hook(name, hook, setup), name=f"apiserver/{name}")
+        if config.shared and setup.advertise:
+            from pybernetes.control_plane.apiserver.peers import Peers
+
+            lasting.create_task(Peers(setup).run(), name="apiserver/peers")
 
     async def _hook(self, name: str, hook: Any, setup: Setup) -> None:
         await hook(setup)

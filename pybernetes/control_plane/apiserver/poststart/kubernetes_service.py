@@ -31,14 +31,18 @@ async def run(setup: Setup) -> None:
         ),
     )
     await setup.ensure([service])
-    if not setup.advertise or ipaddress.ip_address(setup.advertise).is_loopback:
-        return
+    if setup.advertise and not ipaddress.ip_address(setup.advertise).is_loopback and not setup.shared:
+        await publish(setup, [setup.advertise])
+
+
+async def publish(setup: Setup, addresses: list[str]) -> None:
+    """Let the Service lead to the API servers at these addresses, sorted, and to no others."""
     mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     endpoints = Endpoints(
         metadata=_meta(mirror),
         subsets=[
             EndpointSubset(
-                addresses=[EndpointAddress(ip=setup.advertise)],
+                addresses=[EndpointAddress(ip=address) for address in addresses],
                 ports=[EndpointPort(name="https", port=setup.port, protocol="TCP")],
             )
         ],
@@ -46,7 +50,7 @@ async def run(setup: Setup) -> None:
     slice_ = EndpointSlice(
         metadata=_meta({"kubernetes.io/service-name": _NAME}),
         address_type="IPv6" if ":" in setup.advertise else "IPv4",
-        endpoints=[Endpoint(addresses=[setup.advertise], conditions=EndpointConditions(ready=True))],
+        endpoints=[Endpoint(addresses=[address], conditions=EndpointConditions(ready=True)) for address in addresses],
         ports=[SlicePort(name="https", port=setup.port, protocol="TCP")],
     )
     await setup.ensure([endpoints, slice_])

@@ -29,6 +29,8 @@ class Setup:
     request_header_ca: str
     node_dns: bool = True
     dns: str = ""
+    #: Other servers may use the same store.
+    shared: bool = False
 
     def find(self, obj: Object) -> Object | None:
         """The stored object of the same kind, namespace and name."""
