@@ -250,9 +250,10 @@ def _settles(cluster: RealCluster) -> None:
     """What is declared is there, and no more."""
     ask = ("-n", NAMESPACE)
     cluster.wait("--for=condition=Ready", "node", "--all", timeout=120)
-    cluster.wait(*ask, "--for=condition=Complete", "job/work", timeout=120)
+    # A containerd that was killed while a container ended may miss that end, and answers after two minutes.
+    cluster.wait(*ask, "--for=condition=Complete", "job/work", timeout=300)
     for workload in ("deployment/web", "statefulset/state", "daemonset/everywhere"):
-        cluster.kubectl(*ask, "rollout", "status", workload, "--timeout=120s", timeout=130)
+        cluster.kubectl(*ask, "rollout", "status", workload, "--timeout=300s", timeout=310)
     deadline = time.monotonic() + 120
     while (count := _count(cluster)) != 4 + 2 + 3:
         assert time.monotonic() < deadline, f"{count} Pods are there"
