@@ -117,8 +117,8 @@ def users(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "get svc hello -o name",
         "get nodes",
         "create cm c --from-literal=a=b --dry-run=server",
-        "auth can-i delete pods",
-        "auth can-i get pods --as=system:admin",
+        pytest.param("auth can-i delete pods", marks=pytest.mark.slow),
+        pytest.param("auth can-i get pods --as=system:admin", marks=pytest.mark.slow),
     ],
 )
 def test_users_with_different_rights(kubeconfig: Path, users: Path, name: str, line: str) -> None:

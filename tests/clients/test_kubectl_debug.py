@@ -49,13 +49,20 @@ def _both(kubeconfig: Path, make: Any) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(f"--image=x --profile={p}" for p in ("legacy", "general", "netadmin", "restricted", "sysadmin")),
+        "--image=x --profile=general",
         "--image=x --copy-to=c",
-        "--image=x --copy-to=c --profile=legacy",
-        "--image=x --copy-to=c --keep-labels --keep-liveness --keep-init-containers=false --share-processes=false",
-        "--copy-to=c --set-image=*=y",
         "--copy-to=c --set-image=m=y,s=z -c m -- sh",
         "--image=x -c dd --target=m --env=A=B --image-pull-policy=Never -q -- ls -l",
+        *(
+            pytest.param(line, marks=pytest.mark.slow)
+            for line in (
+                *(f"--image=x --profile={p}" for p in ("legacy", "netadmin", "restricted", "sysadmin")),
+                "--image=x --copy-to=c --profile=legacy",
+                "--image=x --copy-to=c --keep-labels --keep-liveness --keep-init-containers=false "
+                "--share-processes=false",
+                "--copy-to=c --set-image=*=y",
+            )
+        ),
     ],
 )
 def test_pods(kubeconfig: Path, line: str) -> None:

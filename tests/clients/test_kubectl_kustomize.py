@@ -49,6 +49,7 @@ def test_one_more_layer(kubeconfig: Path, tmp_path: Path, content: str) -> None:
     assert assert_same(kubeconfig, ["kustomize", _layer(tmp_path, content)])[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

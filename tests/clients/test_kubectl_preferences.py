@@ -92,16 +92,13 @@ def test_warnings_as_errors(kubeconfig: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *("get no", "get nodes ", "get svc/he", "-n kube-", "config use-context ", "rollout ", "rollout status ", "cr"),
+        *("get no", "get svc/he", "-n kube-", "rollout ", "cr"),
         *(
-            "describe svc ",
-            "cordon ",
-            "completion ",
-            "top node ",
-            "expose ",
-            "auth ",
-            "create secret ",
-            "get svc -n def",
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (
+                *("get nodes ", "config use-context ", "rollout status ", "describe svc ", "cordon ", "completion "),
+                *("top node ", "expose ", "auth ", "create secret ", "get svc -n def"),
+            )
         ),
     ],
 )
