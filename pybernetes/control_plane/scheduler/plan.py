@@ -247,7 +247,7 @@ class Planner:
         self._own: list[PerNode] = [
             p for p in (*profile.filters, *(p for p, _ in profile.scores)) if isinstance(p, PerNode)
         ]
-        self.nominations = nominations or Nominations()
+        self.nominations = Nominations() if nominations is None else nominations  # an empty one is false
         mine = {*(p for _, p in self._local), *(p for p, _ in local_scores)}
         self._contextual = [p for p in mine if type(p).context is not Plugin.context]
         self._narrowing = [p for _, p in self._local if type(p).narrow is not Plugin.narrow]
