@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import processes
+from pybernetes.bootstrap import processes, renewal
 from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
 from pybernetes.store import Store, StoreError, open_store
 from pybernetes.store.copying import copy_all
@@ -98,13 +98,11 @@ async def _snapshot(url: str, target: Path) -> None:
 
 
 def _restore(arguments: list[str]) -> None:
-    parser = _parser("restore", "Put a backup in the place of a cluster's objects. The control plane must not run.")
+    parser = _parser("restore", "Put a backup in the place of a cluster's objects; the control plane is started anew.")
     parser.add_argument("file", metavar="FILE", help="what 'backup' has written")
     parser.add_argument("--keys", action="store_true", help="take the keys in FILE.pki as well")
     options = parser.parse_args(arguments)
     cluster, source = _find(options), Path(options.file)
-    if processes.running(cluster.control_plane_pid) is not None:
-        raise ClusterError("the control plane runs; end it before its objects are replaced")
     path = _sqlite_path(cluster.state.store)
     if path is None:
         raise ClusterError(
@@ -113,12 +111,24 @@ def _restore(arguments: list[str]) -> None:
     with open(source, "rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise ClusterError(f"{source} is no backup of a SQLite store")
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    sqlite_copy(source, path)
-    if options.keys:
-        shutil.copytree(source.with_name(source.name + ".pki"), cluster.pki, dirs_exist_ok=True)
-    print(f"{path} is what {source} was; 'pybernetes up' starts the cluster with it")
+    keys = source.with_name(source.name + ".pki")
+    if options.keys and not (keys / "ca.key").exists():
+        raise ClusterError(f"{keys} is not there; without --keys the cluster keeps its own")
+    was_running = processes.stop(cluster.control_plane_pid)
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        sqlite_copy(source, path)
+        if options.keys:
+            shutil.copytree(keys, cluster.pki, dirs_exist_ok=True)
+            # What the authority of before had signed is made anew; what is checked by date alone has to go for that.
+            for signed in (cluster.directory / "admin-client.pem", *cluster.directory.glob("nodes/*/kubelet.crt")):
+                signed.unlink(missing_ok=True)
+            renewal.renew(cluster)
+    finally:
+        if was_running:
+            _start(cluster)
+    print(f"{path} is what {source} was" + ("" if was_running else "; 'pybernetes up' starts the cluster with it"))
 
 
 # -- migrate -----------------------------------------------------------------------------------------------------------

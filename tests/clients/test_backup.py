@@ -1,0 +1,122 @@
+"""Backup under load, restore into another cluster, migration to etcd: the commands, on control planes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pybernetes.api.core_v1 import ConfigMap
+from pybernetes.client import kubeconfig
+from pybernetes.client.client import Client
+from pybernetes.client.errors import Unavailable
+from pybernetes.client.http import HTTPTransport
+from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.meta import ObjectMeta
+from tests.suites.etcd_server import BINARY, EtcdServer, free_ports
+
+pytestmark = pytest.mark.real_time
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Machine:
+    """A control plane without nodes, and commands on it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.directory = home / "default"
+
+    def pybernetes(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pybernetes", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PYBERNETES_HOME": str(self.home), "KUBECONFIG": str(self.home / "user")},
+        )
+        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    def transport(self) -> HTTPTransport:
+        return HTTPTransport(kubeconfig.load([self.directory / "kubeconfig"], explicit=True).connection())
+
+
+@contextmanager
+def machine(home: Path) -> Iterator[Machine]:
+    made = Machine(home)
+    made.pybernetes("up", "--nodes", "0", "--no-merge", "--api-port", str(free_ports(1)[0]))
+    try:
+        yield made
+    finally:
+        made.pybernetes("down")
+
+
+async def stored(transport: HTTPTransport) -> dict[str, str]:
+    """The test's ConfigMaps and their resourceVersions."""
+    page = await Client(transport).resource(ConfigMap).list("default")
+    found = {one.metadata.name: one.metadata.resource_version for one in page.items}
+    return {name: version for name, version in found.items() if name.startswith("m")}
+
+
+async def write(transport: HTTPTransport, first: int, count: int) -> None:
+    maps = Client(transport).resource(ConfigMap)
+    for number in range(first, first + count):
+        await maps.create(ConfigMap(metadata=ObjectMeta(name=f"m{number}", namespace="default"), data={"a": "b"}))
+
+
+async def test_backup_under_load_and_restore_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    with machine(tmp_path / "one") as one, machine(tmp_path / "two") as two:
+        async with one.transport() as transport:
+            await write(transport, 0, 50)
+            before = await stored(transport)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(write(transport, 50, 200), name="load")
+                group.create_task(asyncio.to_thread(one.pybernetes, "backup", str(file)), name="backup")
+            after = await stored(transport)
+        assert file.stat().st_mode & 0o777 == 0o600
+        await asyncio.to_thread(two.pybernetes, "restore", str(file), "--keys")
+        async with two.transport() as transport:
+            found = await stored(transport)
+            assert before.items() <= found.items() <= after.items(), "all as of one moment, revisions included"
+            # a watch from a revision of before goes on, or is told to list anew
+            version = max(found.values(), key=int)
+            await write(transport, 1000, 1)
+            try:
+                async for event in Client(transport).resource(ConfigMap).watch("default", resource_version=version):
+                    assert event.object.metadata.name == "m1000"
+                    break
+            except StatusError as error:
+                assert error.code == 410
+            assert int((await stored(transport))["m1000"]) > int(version)
+
+
+@pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
+async def test_migration_to_etcd(tmp_path: Path) -> None:
+    with EtcdServer(tmp_path) as etcd, machine(tmp_path / "one") as one:
+        async with one.transport() as transport:
+            await write(transport, 0, 30)
+            before = await stored(transport)
+            told = await asyncio.to_thread(one.pybernetes, "migrate", "--to", etcd.url)
+            assert f"objects are in {etcd.url} now" in told.stdout
+            found = await again(transport)
+            assert found.keys() == before.keys()
+            await write(transport, 30, 1)
+            assert int((await stored(transport))["m30"]) > max(map(int, before.values())), "revisions never go back"
+        assert "uses this store already" in one.pybernetes("migrate", "--to", etcd.url, check=False).stderr
+
+
+async def again(transport: HTTPTransport) -> dict[str, str]:
+    """The first answer of a server whose connections were cut."""
+    try:
+        return await stored(transport)
+    except Unavailable:
+        return await stored(transport)
