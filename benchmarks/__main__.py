@@ -209,6 +209,7 @@ ROWS: dict[str, Callable[[], None]] = {
     "traffic": module("traffic"),
     "overlay": module("overlay"),
     "dns": module("dns"),
+    "join": module("join"),
 }
 
 
