@@ -193,8 +193,15 @@ def test_another_leads_when_the_leader_is_killed(trio: Trio) -> None:
     # and it works: a Deployment gets its Pods, and they get nodes
     other.kubectl("apply", "-f", "-", stdin=AFTER)
     trio.until(other, "Pods with nodes", lambda: placed(other) >= 2)
+    # the node beside the dead server asks another one
+    renewed = heartbeat(other, leader.name)
+    trio.until(other, "the node goes on", lambda: heartbeat(other, leader.name) > renewed)
     leader.pybernetes("up", "--no-merge")
     other.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=90s")
+
+
+def heartbeat(by: Host, node: str) -> str:
+    return str(by.get("lease", "-n", "kube-node-lease", node)["spec"]["renewTime"])
 
 
 def placed(host: Host) -> int:
