@@ -365,13 +365,18 @@ def _status(arguments: list[str]) -> int:
     print(f"name:           {state.name}\nserver:         {state.server}\ndata directory: {cluster.directory}")
     print(f"store:          {state.store}\nkubeconfig:     {cluster.kubeconfig}")
     healthy = True
-    rows = [("control plane", cluster.control_plane_pid)]
-    rows += [(f"node {node.name}", cluster.agent_pid(node.name)) for node in state.nodes]
-    for title, pid_file in rows:
+    for title, pid_file in _parts(cluster):
         record = processes.running(pid_file)
         healthy &= record is not None
         print(f"{title + ':':15} {'running, pid ' + str(record.pid) if record else 'not running; pybernetes up'}")
     return 0 if healthy else 1
+
+
+def _parts(cluster: Cluster) -> list[tuple[str, Path]]:
+    """What of the cluster runs on this machine: title and pid file."""
+    state = cluster.state
+    rows = [("control plane", cluster.control_plane_pid)] if state.member is None or state.member.control_plane else []
+    return [*rows, *((f"node {node.name}", cluster.agent_pid(node.name)) for node in state.nodes)]
 
 
 def _list(arguments: list[str]) -> int:
@@ -382,7 +387,7 @@ def _list(arguments: list[str]) -> int:
         return 0
     print(f"{'NAME':20} {'STATUS':10} {'NODES':>5} {'SERVER':30} DATA DIRECTORY")
     for cluster in found:
-        up = processes.running(cluster.control_plane_pid) is not None
+        up = processes.running(_parts(cluster)[0][1]) is not None
         nodes = len(cluster.state.nodes) + cluster.state.fake_nodes
         row = f"{cluster.state.name:20} {'Running' if up else 'Stopped':10} {nodes:>5} {cluster.state.server:30}"
         print(f"{row} {cluster.directory}")

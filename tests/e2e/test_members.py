@@ -150,6 +150,8 @@ def test_join_and_pods_on_every_machine(members: Members, tmp_path: Path) -> Non
     for host in members.others:
         joined = host.pybernetes(*members.line)
         assert re.search(rf"\[node\] {host.name} is Ready", joined.stdout)
+        told = host.pybernetes("status").stdout
+        assert f"node {host.name}:" in told and "control plane:" not in told
     nodes = {node["metadata"]["name"]: node for node in control_plane.get("nodes")["items"]}
     assert nodes.keys() == {"cp1", "w1", "w2"}
     assert nodes["cp1"]["spec"]["taints"] == [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
