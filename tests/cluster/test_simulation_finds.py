@@ -9,11 +9,9 @@ import pytest
 from pybernetes.api.apps_v1 import StatefulSet
 from pybernetes.api.batch_v1 import Job
 from pybernetes.api.core_v1 import Pod
-from pybernetes.client.errors import Unavailable
 from pybernetes.control_plane.controllers.garbage import GarbageCollector
 from pybernetes.control_plane.controllers.job import JobController
 from pybernetes.control_plane.controllers.statefulset import StatefulSetController
-from pybernetes.machinery.errors import StatusError
 
 from .test_simulation import simulate
 
@@ -33,7 +31,7 @@ async def test_a_job_that_forgets_what_it_has_counted(monkeypatch: pytest.Monkey
         """Pods are let go before it is written that they are counted."""
 
     monkeypatch.setattr(JobController, "_write_interim", nothing)
-    await found(likely=7)
+    await found(likely=16)
 
 
 async def test_a_stateful_set_that_does_not_wait_for_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,14 +42,12 @@ async def test_a_stateful_set_that_does_not_wait_for_the_node(monkeypatch: pytes
     await found(likely=2)
 
 
-async def test_a_collector_that_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    collect = GarbageCollector.reconcile
+async def test_a_collector_that_takes_the_dead_for_living(monkeypatch: pytest.MonkeyPatch) -> None:
+    state_of = GarbageCollector._state_of
 
-    async def careless(self: GarbageCollector, key: str) -> Any:
-        try:
-            return await collect(self, key)
-        except (StatusError, Unavailable):
-            return None
+    async def blind(self: GarbageCollector, *about: Any) -> str:
+        state = await state_of(self, *about)
+        return "solid" if state == "dangling" else state
 
-    monkeypatch.setattr(GarbageCollector, "reconcile", careless)
-    await found(likely=11)
+    monkeypatch.setattr(GarbageCollector, "_state_of", blind)
+    await found(likely=0)
