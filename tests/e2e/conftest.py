@@ -110,7 +110,13 @@ class RealCluster:
         from pybernetes.bootstrap import machine_link, node_host
 
         found, marks = self.found, {str(self.directory), f"pybernetes/{self.name}-"}
-        marks |= {machine_link.name(found), found.state.pod_cidr, found.state.service_cidr, found.state.node_cidr}
+        marks |= {
+            machine_link.name(found),
+            machine_link.switch(found).name,
+            found.state.pod_cidr,
+            found.state.service_cidr,
+            found.state.node_cidr,
+        }
         for node in self.nodes:
             network = node_host.network_config(found, node)
             marks |= {network.table, network.service_link, network.vxlan_link, machine_link.port_name(found, node)}

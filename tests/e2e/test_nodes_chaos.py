@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pybernetes.bootstrap import machine_link, node_host
+from pybernetes.bootstrap.cluster import ClusterError
 from pybernetes.node.containerd.process import running
 from tests.e2e.conftest import RealCluster
 from tests.e2e.test_survival import Writer
@@ -172,8 +173,11 @@ class Chaos:
         return self.chance.choice(self.cluster.nodes)
 
     def _cable(self, node: str, state: str) -> bool:
-        port = machine_link.port_name(self.cluster.found, node)
-        return subprocess.run(["ip", "link", "set", port, state], capture_output=True, check=False).returncode == 0
+        try:
+            machine_link.plug(self.cluster.found, node, state)
+        except ClusterError:
+            return False  # it is switched off
+        return True
 
     def _kill_record(self, what: str) -> str:
         with contextlib.suppress(OSError, ValueError):

@@ -1,6 +1,6 @@
 """Nodes that fail: restarted one by one under requests, cut off the network, their runtime killed.
 
-The cable of a node is its port on the cluster's bridge: with the port down the node lives on, but nobody hears of it.
+With its cable pulled out of the cluster's switch a node lives on, but nobody hears of it.
 """
 
 from __future__ import annotations
@@ -134,12 +134,11 @@ def cut(cluster: RealCluster, node: str) -> Iterator[None]:
     """The node's cable is pulled, and put back."""
     from pybernetes.bootstrap import machine_link
 
-    port = machine_link.port_name(cluster.found, node)
-    subprocess.run(["ip", "link", "set", port, "down"], check=True)
+    machine_link.plug(cluster.found, node, "down")
     try:
         yield
     finally:
-        subprocess.run(["ip", "link", "set", port, "up"], check=True)
+        machine_link.plug(cluster.found, node, "up")
 
 
 def taints(cluster: RealCluster, node: str) -> set[tuple[str, str]]:

@@ -212,7 +212,8 @@ def test_node_ports_are_served_by_every_node_for_pods_of_all(web: Web) -> None:
     first, *_, last = web.pods
     for source, target in ((first, last), (last, first)):
         for enter in (web.cluster.on(source), web.from_pod(source)):
-            assert reached(partial(name_of, enter, web.node_address(target), port), names) == names
+            found = reached(partial(name_of, enter, web.node_address(target), port), names)
+            assert found == names, f"{enter} by {target}: {web.pods}"
         assert ask(web.cluster.on(source), web.node_address(target), udp)
 
 
