@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pybernetes.api.core_v1 import Node, NodeSelectorTerm, Pod, Taint, Toleration
+from pybernetes.api.core_v1.resource_validation import is_huge_page
 from pybernetes.machinery import quantity
 from pybernetes.node.kubelet import qos
 from pybernetes.node.kubelet.config import Config
@@ -75,8 +76,8 @@ def _resources(pod: Pod, others: Sequence[Pod], node: Node) -> Ending | None:
         wanted = qos.pod_total(pod, name)
         if not wanted:
             continue
-        if name not in allocatable and name in ("cpu", "memory", "ephemeral-storage"):
-            continue
+        if name not in allocatable and not is_huge_page(name):
+            continue  # an extended resource that the node has not heard of is the scheduler's business
         available = quantity.parse(allocatable.get(name, "0"))
         used = sum((qos.pod_total(other, name) for other in others), quantity.ZERO)
         if wanted + used > available:

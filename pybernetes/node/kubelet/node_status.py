@@ -86,6 +86,12 @@ def foreign(node: Node, own: Mapping[str, str]) -> dict[str, str]:
     return {name: amount for name, amount in capacity.items() if "/" in name and name not in own}
 
 
+def withdrawn(node: Node, own: Mapping[str, str]) -> list[str]:
+    """Extended resources that a node still offers although nobody says any more that it has them."""
+    capacity = node.status.capacity or {}
+    return [name for name in node.status.allocatable or {} if "/" in name and name not in capacity and name not in own]
+
+
 class NodeKeeper:
     """Registers the node and keeps status and lease; `node` is the object as last seen."""
 
@@ -103,6 +109,7 @@ class NodeKeeper:
         self._facts = facts
         self._events = events
         self._wake = asyncio.Event()
+        self._own: Mapping[str, str] = {}  #: allocatable, without what others have announced
         self._info: dict[str, Any] = {}
         self._pod_cidr = ""
         self._last: tuple[Any, ...] = ()
@@ -117,6 +124,7 @@ class NodeKeeper:
         for name, amount in self.config.reserved.items():
             if name in allocatable:
                 allocatable[name] = quantity.sub(allocatable[name], amount)
+        self._own = allocatable
         self._facts.capacity, self._facts.allocatable = capacity, allocatable
         self._facts.memory = quantity.value(capacity.get("memory", "0"))
         self._info = {
@@ -161,11 +169,10 @@ class NodeKeeper:
         if cidr and cidr != self._pod_cidr:
             self._pod_cidr = cidr
             self._wake.set()
-        allocatable = dict(self._facts.allocatable)
-        for name, amount in (node.status.capacity or {}).items():
-            if name not in allocatable and "/" in name:  # an extended resource that somebody announced
-                allocatable[name] = amount
-        self._facts.allocatable = allocatable
+        allocatable = {**self._own, **self._foreign()}
+        if allocatable != self._facts.allocatable:
+            self._facts.allocatable = allocatable
+            self._wake.set()
         if before is None or before.status.conditions != node.status.conditions:
             self._wake.set()
 
@@ -231,6 +238,8 @@ class NodeKeeper:
     async def _write_status(self, *, only_if_changed: bool = False) -> bool:
         known = {c.type: c for c in (self.node.status.conditions or ()) if c.type} if self.node else {}
         body = await self._status_body(known)
+        if self.node is not None:
+            body["allocatable"].update(dict.fromkeys(withdrawn(self.node, self._facts.capacity)))
         shown = [{k: v for k, v in c.items() if k != "lastHeartbeatTime"} for c in body["conditions"]]
         fingerprint = ({**body, "conditions": shown},)
         # Somebody else (the node lifecycle controller) may have set our conditions to Unknown.
@@ -252,7 +261,7 @@ class NodeKeeper:
         addresses.append({"type": "Hostname", "address": self.config.node_name})
         body: dict[str, Any] = {
             "capacity": dict(self._facts.capacity),
-            "allocatable": {**self._facts.allocatable, **self._foreign()},
+            "allocatable": {**self._own, **self._foreign()},
             "conditions": conditions(ready, message, self.pressure, known, clock.rfc3339()),
             "addresses": addresses,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self.config.port}},

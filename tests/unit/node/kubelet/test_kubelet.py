@@ -529,6 +529,36 @@ async def test_node_object_and_lease(tmp_path: Path) -> None:
         assert {c.type: c.status for c in (await world.node()).status.conditions or ()}["Ready"] == "True"
 
 
+async def test_extended_resources_that_others_announce(tmp_path: Path) -> None:
+    """What can be had of them follows what is said, up, down and away; the kubelet admits by the same figures."""
+    thing = "example.com/thing"
+
+    def asking(amount: str) -> dict[str, object]:
+        return {"containers": [{"name": "main", "image": "busybox:1", "resources": {"limits": {thing: amount}}}]}
+
+    async with World(tmp_path) as world:
+        nodes = world.client.resource(Node)
+
+        async def announce(amount: str | None) -> None:
+            body = {"status": {"capacity": {thing: amount}}}
+            await nodes.patch(NODE, "", body, type="strategic", subresource="status")
+            await asyncio.sleep(30)
+            node = await world.node()
+            assert (node.status.allocatable or {}).get(thing) == amount
+
+        await announce("1")
+        await world.create(pod("small", **asking("1")))
+        await world.until("small", ready)
+        await announce("5")
+        await world.create(pod("big", **asking("4")))
+        await world.until("big", ready)
+        await world.create(pod("more", **asking("1")))
+        assert (await world.until("more", lambda p: p.status.phase == "Failed")).status.reason == f"OutOf{thing}"
+        await announce(None)
+        await world.create(pod("unknown", **asking("1")))
+        await world.until("unknown", ready)
+
+
 async def test_same_name_again(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         stubborn = {"annotations": {"fake.pybernetes.io/ignores-stop": "true"}}
