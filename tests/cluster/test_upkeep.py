@@ -230,6 +230,35 @@ async def test_quota_scopes() -> None:
         await counts()
 
 
+async def test_quota_of_volume_attributes_classes() -> None:
+    """A claim counts for the class that it has and for the one that it asks for."""
+    async with Place.open(nodes=0) as place:
+        hard = {"requests.storage": "5Gi", "persistentvolumeclaims": "1"}
+        for name in ("gold", "silver"):
+            chosen = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": [name]}
+            spec = {"hard": hard, "scopeSelector": {"matchExpressions": [chosen]}}
+            await place.create("ResourceQuota", name, spec=spec)
+            await used(place, name, persistentvolumeclaims="0")
+        claim = {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "sc", "volumeAttributesClassName": "gold",
+            "resources": {"requests": {"storage": "1Gi"}},
+        }  # fmt: skip
+        await place.create("PersistentVolumeClaim", "c", spec=claim)
+        await used(place, "gold", persistentvolumeclaims="1", requests_storage="1Gi")
+        with refused(403, "exceeded quota: gold"):
+            await place.create("PersistentVolumeClaim", "d", spec=claim)
+        csi = {"driver": "d.example.com", "volumeHandle": "h"}
+        volume = {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": csi, "storageClassName": "sc",
+            "volumeAttributesClassName": "gold",
+        }  # fmt: skip
+        await place.create("PersistentVolume", "v", spec=volume)
+        await place.until("PersistentVolumeClaim", "c", lambda c: c["status"]["phase"] == "Bound")
+        await place.change("PersistentVolumeClaim", "c", lambda c: c["spec"].update(volumeAttributesClassName="silver"))
+        await used(place, "silver", persistentvolumeclaims="1", requests_storage="1Gi")
+        await used(place, "gold", persistentvolumeclaims="1", requests_storage="1Gi")
+
+
 async def test_quota_api_and_status() -> None:
     async with Place.open(nodes=0) as place:
         await place.create("ResourceQuota", "q", spec={"hard": {"cpu": "1", "memory": "500Mi"}})

@@ -17,7 +17,7 @@ from typing import Any
 
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api import kinds as built_in
-from pybernetes.api.core_v1 import Pod, ResourceQuota
+from pybernetes.api.core_v1 import ResourceQuota
 from pybernetes.api.kinds import Kind
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
@@ -38,7 +38,7 @@ class Config:
     """How to count."""
 
     usage: Callable[[str, str, Any], Usage]  #: (group, resource, object) -> what it counts for
-    in_scopes: Callable[[ResourceQuota, Pod | None], bool]  #: whether a quota's scopes cover an object
+    in_scopes: Callable[[ResourceQuota, object], bool]  #: whether a quota's scopes cover an object
     resync: float = 300.0  #: seconds after which a quota is counted again in any case
 
 
@@ -124,9 +124,15 @@ class ResourceQuotaController(Controller):
                     self.queue.add(key_of(quota))
 
         def updated(old: Any, new: Any) -> None:
-            usage = self._config.usage
-            if pair in _WHOLE and usage(*pair, old) != usage(*pair, new):
+            usage, in_scopes = self._config.usage, self._config.in_scopes
+            if pair not in _WHOLE:
+                return
+            if usage(*pair, old) != usage(*pair, new):
                 deleted(new)
+                return
+            for quota in self.quotas.list(new.metadata.namespace):
+                if pair in counted(quota) and in_scopes(quota, old) != in_scopes(quota, new):
+                    self.queue.add(key_of(quota))
 
         informer.on(updated=updated, deleted=deleted)
         self._monitors[pair] = informer
@@ -150,7 +156,7 @@ class ResourceQuotaController(Controller):
                     continue
                 return  # counted again as soon as it is there
             for obj in monitor.list(namespace):
-                if not self._config.in_scopes(quota, obj if pair == ("", "pods") else None):
+                if not self._config.in_scopes(quota, obj):
                     continue
                 for resource, amount in self._config.usage(*pair, obj).items():
                     if resource in totals:

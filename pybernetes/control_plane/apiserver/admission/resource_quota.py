@@ -22,7 +22,7 @@ from pybernetes.api.core_v1.pod_update_validation import qos_class
 from pybernetes.api.core_v1.resource_validation import is_extended, is_huge_page
 from pybernetes.api.core_v1.service import Service
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes, Plugin
-from pybernetes.control_plane.apiserver.admission.scope import refuse
+from pybernetes.control_plane.apiserver.admission.scope import is_core, refuse
 from pybernetes.machinery import quantity
 from pybernetes.store import RevisionConflict
 
@@ -116,34 +116,48 @@ def usage_of(group: str, resource: str, obj: Any) -> Usage:
     return usage
 
 
-def in_scopes(quota: Quota, pod: Pod | None) -> bool:
-    """Whether a quota with scopes counts an object; only Pods have scopes (here)."""
+def in_scopes(quota: Quota, obj: object) -> bool:
+    """Whether a quota with scopes counts an object; Pods and claims alone are ever in a scope."""
     scopes = [ScopedResourceSelectorRequirement(scope_name=s, operator="Exists") for s in quota.spec.scopes or ()]
     if quota.spec.scope_selector is not None:
         scopes += quota.spec.scope_selector.match_expressions or []
-    return all(pod is not None and _in_scope(requirement, pod) for requirement in scopes)
+    return all(_in_scope(requirement, obj) for requirement in scopes)
 
 
-def _in_scope(requirement: ScopedResourceSelectorRequirement, pod: Pod) -> bool:
+def _in_scope(requirement: ScopedResourceSelectorRequirement, obj: object) -> bool:
     scope = requirement.scope_name
+    if isinstance(obj, PersistentVolumeClaim):
+        return scope == "VolumeAttributesClass" and any(_chooses(requirement, name) for name in _classes(obj))
+    if not isinstance(obj, Pod):
+        return False
+    pod = obj
     if scope in ("Terminating", "NotTerminating"):
         return (pod.spec.active_deadline_seconds is not None) is (scope == "Terminating")
     if scope in ("BestEffort", "NotBestEffort"):
         return (qos_class(pod) == "BestEffort") is (scope == "BestEffort")
     if scope == "CrossNamespacePodAffinity":
         return _crosses(pod)
-    if scope == "PriorityClass":
-        name = pod.spec.priority_class_name or ""
-        match requirement.operator:
-            case "In":
-                return name in (requirement.values or ())
-            case "NotIn":
-                return name not in (requirement.values or ())
-            case "Exists":
-                return bool(name)
-            case _:
-                return not name
-    return False
+    return scope == "PriorityClass" and _chooses(requirement, pod.spec.priority_class_name or "")
+
+
+def _chooses(requirement: ScopedResourceSelectorRequirement, name: str) -> bool:
+    match requirement.operator:
+        case "In":
+            return name in (requirement.values or ())
+        case "NotIn":
+            return name not in (requirement.values or ())
+        case "Exists":
+            return bool(name)
+        case _:
+            return not name
+
+
+def _classes(claim: PersistentVolumeClaim) -> set[str]:
+    """The VolumeAttributesClasses a claim asks for, has, and is being changed to: it counts for each of them."""
+    names = {claim.spec.volume_attributes_class_name, claim.status.current_volume_attributes_class_name}
+    if claim.status.modify_volume_status is not None:
+        names.add(claim.status.modify_volume_status.target_volume_attributes_class_name)
+    return {name for name in names if name} or {""}
 
 
 def _crosses(pod: Pod) -> bool:
@@ -169,8 +183,10 @@ class ResourceQuota(Plugin):
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handles(self, attributes: Attributes) -> bool:
-        if not self._quotas.items or not attributes.namespace or attributes.subresource:
+        if not self._quotas.items or not attributes.namespace:
             return False
+        if attributes.subresource:
+            return is_core(attributes, "pods", "resize")
         if attributes.operation == "CREATE":
             return True
         kind = attributes.resource.kind
@@ -192,20 +208,19 @@ class ResourceQuota(Plugin):
         """One attempt; False when another writer was faster."""
         kind = attributes.resource.kind
         usage = usage_of(kind.group, kind.resource, attributes.obj)
-        delta = dict(usage)
-        if attributes.operation == "UPDATE" and attributes.old_obj is not None:
-            for name, amount in usage_of(kind.group, kind.resource, attributes.old_obj).items():
-                delta[name] = delta.get(name, quantity.ZERO) - amount
-        delta = {name: amount for name, amount in delta.items() if amount.nano}
+        old = attributes.old_obj if attributes.operation == "UPDATE" else None
+        before = usage_of(kind.group, kind.resource, old) if old is not None else {}
+        delta = {name: usage.get(name, quantity.ZERO) - before.get(name, quantity.ZERO) for name in {**usage, **before}}
         pod = cast(Pod, attributes.obj) if kind.resource == "pods" and not kind.group else None
         writes: list[tuple[Item, Quota]] = []
         for item in self._quotas.list(attributes.namespace):
             quota = cast(Quota, item.obj)
-            if not in_scopes(quota, pod):
+            if not in_scopes(quota, attributes.obj):
                 continue
+            enters = old is not None and not in_scopes(quota, old)
             if pod is not None and attributes.operation == "CREATE":
                 self._specified(attributes, quota, pod)
-            if (changed := self._charge(attributes, quota, delta)) is not None:
+            if (changed := self._charge(attributes, quota, usage if enters else delta)) is not None:
                 fresh = cast(Quota, self._quotas.codec.copy(quota))
                 fresh.status.used = changed
                 writes.append((item, fresh))
@@ -220,7 +235,7 @@ class ResourceQuota(Plugin):
 
     def _charge(self, attributes: Attributes, quota: Quota, delta: Usage) -> dict[str, str] | None:
         """The quota's usage with the request in it; None when it does not count. Raises 403."""
-        wanted = {n: a for n, a in delta.items() if n in (quota.spec.hard or {})}
+        wanted = {n: a for n, a in delta.items() if a.nano and n in (quota.spec.hard or {})}
         if not wanted:
             return None
         hard, used = quota.status.hard or {}, quota.status.used or {}

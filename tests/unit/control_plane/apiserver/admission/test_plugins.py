@@ -117,6 +117,30 @@ async def test_quota_reserves_and_refuses() -> None:
         )
 
 
+async def test_quota_of_a_resize() -> None:
+    async with running() as server:
+        client = client_of(server)
+        await default_account(client)
+        quotas = client.dynamic("v1", "ResourceQuota")
+        quota = await create(client, "v1", "ResourceQuota", "q", "default", spec={"hard": {"requests.cpu": "1"}})
+        quota["status"] = {"hard": {"requests.cpu": "1"}, "used": {"requests.cpu": "0"}}
+        await quotas.update_status(quota)
+
+        def asking(cpu: str) -> list[dict[str, Any]]:
+            return [{"name": "c", "image": "x:1", "resources": {"requests": {"cpu": cpu}}}]
+
+        async def resize(cpu: str) -> None:
+            body = {"spec": {"containers": asking(cpu)}}
+            await client.dynamic("v1", "Pod").patch("p", "default", body, type="strategic", subresource="resize")
+
+        await pod(client, containers=asking("200m"))
+        await resize("800m")
+        assert (await quotas.get("q", "default"))["status"]["used"] == {"requests.cpu": "800m"}
+        assert "requested: requests.cpu=400m, used: requests.cpu=800m, limited: requests.cpu=1" in await refused(
+            resize("1200m")
+        )
+
+
 async def test_quota_demands_what_it_counts() -> None:
     async with running() as server:
         client = client_of(server)
