@@ -176,11 +176,14 @@ def step(owner: StatefulSet, pods: Sequence[Pod], current: str, update: str, now
         if not parallel and (pod_state.is_terminating(present) or not pod_state.is_available(present, min_ready, now)):
             return result  # also its own replacement by a new revision waits: upstream documents it as such
     # Everyone wanted is there (and healthy, unless parallel): now those who are too many, from the top.
+    ailing = [pod for pod in reversed(result.condemned) if not _is_healthy(pod, min_ready, now)]
     for pod in result.condemned:
         if pod_state.is_terminating(pod):
             if not parallel:
                 return result
             continue
+        if not parallel and pod in ailing[1:]:
+            return result  # a lower one ails too: going on could take the last that others rely on
         result.delete.append(pod)
         if not parallel:
             return result
@@ -189,6 +192,10 @@ def step(owner: StatefulSet, pods: Sequence[Pod], current: str, update: str, now
     if is_rolling(owner):
         _roll(owner, result, by_ordinal, wanted, update, now)
     return result
+
+
+def _is_healthy(pod: Pod, min_ready: int, now: float) -> bool:
+    return pod_state.is_available(pod, min_ready, now) and not pod_state.is_terminating(pod)
 
 
 def _revision_for(owner: StatefulSet, number: int, current: str, update: str) -> str:
@@ -218,7 +225,7 @@ def _roll(
         pod = by_ordinal.get(number)
         if pod is None:
             continue
-        healthy = pod_state.is_available(pod, min_ready, now) and not pod_state.is_terminating(pod)
+        healthy = _is_healthy(pod, min_ready, now)
         if revision_of(pod) != update and not pod_state.is_terminating(pod):
             if not healthy:
                 result.delete.append(pod)  # it is missing already

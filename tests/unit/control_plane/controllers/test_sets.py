@@ -72,6 +72,27 @@ async def test_scaling_down_takes_the_last_first() -> None:
         assert gone == ["db-2", "db-1"]
 
 
+async def test_scaling_down_waits_while_lower_pods_ail() -> None:
+    async with World("statefulset-controller") as world:
+        await world.create(stateful())
+        await world.until(StatefulSet, "db", lambda s: s.status.ready_replicas == 3)
+        gone: list[str] = []
+        world.informers.informer(Pod).on(deleted=lambda pod: gone.append(pod.metadata.name))
+
+        async def set_ready(ready: bool, *pods: str) -> None:
+            for name in pods:
+                await world.set_pod(await world.get(Pod, name), "Running", ready)
+
+        await set_ready(False, "db-0", "db-1", "db-2")
+        await world.until(StatefulSet, "db", lambda s: not s.status.ready_replicas)
+        await world.client.resource(StatefulSet).patch("db", "default", {"spec": {"replicas": 0}})
+        await world.settle(20)
+        assert await names(world) == ["db-0", "db-1", "db-2"] and not gone
+        await set_ready(True, "db-0", "db-1")  # the only one that ails may go
+        await world.until(StatefulSet, "db", lambda s: not s.status.replicas)
+        assert gone == ["db-2", "db-1", "db-0"]
+
+
 async def test_an_update_goes_from_the_top_down_to_the_partition() -> None:
     async with World("statefulset-controller") as world:
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
