@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from pybernetes.aio import clock
@@ -142,6 +143,10 @@ async def test_controllerrevision_api() -> None:
         (first,) = await place.list("ControllerRevision", "app=a", everywhere=True)
         name = first["metadata"]["name"]
         assert (owner(first) or {})["name"] == "d"
+        made = (await place.get("DaemonSet", "d"))["spec"]["template"]
+        patch = {"spec": {"template": {"$patch": "replace", **made}}}
+        assert json.dumps(first["data"]) == json.dumps(patch, sort_keys=True)  # compared byte by byte by clients
+        assert made["spec"]["containers"][0]["resources"] == {}
         await place.patch("ControllerRevision", name, {"metadata": {"labels": {"x": "patched"}}})
         copy = {
             "metadata": {"labels": first["metadata"]["labels"], "ownerReferences": first["metadata"]["ownerReferences"]}

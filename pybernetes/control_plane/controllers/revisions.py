@@ -1,7 +1,8 @@
 """ControllerRevisions: the templates a DaemonSet or StatefulSet has had, so that Pods of two of them can run side by
 side.
 
-A revision's data is a patch that sets `spec.template`, in the form `kubectl rollout undo` applies.
+A revision's data is a patch that sets `spec.template`, in the form `kubectl rollout undo` applies. Its keys are sorted:
+clients find the revision of a DaemonSet by making the same patch and comparing bytes.
 """
 
 from __future__ import annotations
@@ -106,7 +107,13 @@ class Collision(Exception):
 
 def template_patch(template: PodTemplateSpec) -> dict[str, Any]:
     """What a revision keeps of a template."""
-    return {"spec": {"template": {**codec.to_dict(template), "$patch": "replace"}}}
+    return {"spec": {"template": _sorted({**codec.to_dict(template), "$patch": "replace"})}}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def template_of(revision: ControllerRevision) -> PodTemplateSpec:
