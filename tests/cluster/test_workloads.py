@@ -47,10 +47,14 @@ async def test_deployment_lifecycle() -> None:
         await place.until("Deployment", "d", complete(2))
         status = await place.of("Deployment").get_subresource("d", "here", "status")
         assert status.status.ready_replicas == 2
-        await place.patch(
-            "Deployment", "d", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "merge", "status"
-        )
-        await place.until("Deployment", "d", complete(2))
+        body = {"metadata": {"labels": {"test": "by-status"}}, "status": {"readyReplicas": 0, "availableReplicas": 0}}
+        found = await place.patch("Deployment", "d", body, "strategic", "status")
+        assert found["metadata"]["labels"]["test"] == "updated"  # not by way of the status
+        found = await place.until("Deployment", "d", complete(2))
+        assert found["metadata"]["generation"] == 3  # revisions noted by the controller are no changes
+        await place.patch("Deployment", "d", {"metadata": {"annotations": {"note": "copied"}}})
+        await place.until("Deployment", "d", lambda d: d["status"]["observedGeneration"] == 4)
+        await place.until_listed("ReplicaSet", lambda sets: any("note" in s["metadata"]["annotations"] for s in sets))
         await place.of("Deployment").delete_collection("here", label_selector="static=true")
         await place.gone("Deployment", "d")
 

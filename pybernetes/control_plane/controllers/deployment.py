@@ -280,7 +280,8 @@ class DeploymentController(Controller):
             return
         metadata = deployment.metadata
         patch = {"metadata": {"annotations": {plan.REVISION: revision}, "uid": metadata.uid}}
-        patched = await self._deployments.patch(metadata.name, metadata.namespace, patch)
+        # By way of the status, where an annotation is not a change of what is wanted: the generation stays.
+        patched = await self._deployments.patch(metadata.name, metadata.namespace, patch, subresource="status")
         metadata.annotations = patched.metadata.annotations
         metadata.resource_version = patched.metadata.resource_version
 
