@@ -23,11 +23,11 @@ from pybernetes.machinery import codec, labels
 from pybernetes.machinery.errors import StatusError
 
 _MANAGER = "kubernetes.io/job-controller"
-_TRACKED = "job"  # Pods that bear the finalizer, by `namespace/name` of their Job
+_TRACKED = "job"  # Pods that bear the finalizer, by `namespace/name` of their Job, `namespace/` when nobody owns them
 
 
 class JobController(Controller):
-    """Keys are Jobs."""
+    """Keys are Jobs; `namespace/` stands for the Pods of Jobs that nobody owns any more."""
 
     name = "job-controller"
 
@@ -37,22 +37,31 @@ class JobController(Controller):
         self.pods = self.informers.informer(Pod)
         add_indexes(self.pods)
         self.pods.add_index(_TRACKED, _tracked_job)
-        self.jobs.on(self.enqueue, self.enqueue_updated, self.enqueue)
+        self.jobs.on(self.enqueue, self.enqueue_updated, self._gone)
         self.pods.on(self._pod, self._pod_updated, self._pod)
         self._jobs = self.client.resource(Job)
         self._pods = self.client.resource(Pod)
-        self._claims = Claims(self.pods, self._pods, self._jobs)
+        self._claims = Claims(self.pods, self._pods, self._jobs, plan.FINALIZER)
         self._control = PodControl(self.client, self.pods, self.events)
+
+    def _gone(self, job: Job) -> None:
+        self.enqueue(job)
+        self.queue.add(f"{job.metadata.namespace}/")
 
     def _pod(self, pod: Pod) -> None:
         reference = controller_of(pod)
         if reference is not None:
             if reference.kind == "Job":
                 self.queue.add(f"{pod.metadata.namespace}/{reference.name}")
-        elif pod.metadata.labels:
-            for job in self.jobs.list(pod.metadata.namespace):
-                if labels.from_struct(job.spec.selector).matches(pod.metadata.labels):
-                    self.queue.add(key_of(job))
+            return
+        if _tracked(pod):
+            self.queue.add(f"{pod.metadata.namespace}/")
+        for job in self._selecting(pod):
+            self.queue.add(key_of(job))
+
+    def _selecting(self, pod: Pod) -> list[Job]:
+        found, jobs = pod.metadata.labels, self.jobs.list(pod.metadata.namespace)
+        return [job for job in jobs if labels.from_struct(job.spec.selector).matches(found)] if found else []
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
         if controller_of(old) != controller_of(new):
@@ -61,10 +70,14 @@ class JobController(Controller):
 
     async def reconcile(self, key: str) -> RequeueAfter | None:
         """Count, decide, create or delete, and write the status."""
-        namespace, _ = split_key(key)
-        cached = self.jobs.get(*split_key(key))
+        namespace, name = split_key(key)
+        tracked = self.pods.by_index(_TRACKED, key)
+        if not name:  # those that a Job selects are about to be adopted
+            await self._release([pod for pod in tracked if not self._selecting(pod)])
+            return None
+        cached = self.jobs.get(namespace, name)
         uid = cached.metadata.uid if cached is not None else ""
-        await self._release([pod for pod in self.pods.by_index(_TRACKED, key) if _job_uid(pod) != uid])
+        await self._release([pod for pod in tracked if _job_uid(pod) != uid])
         if cached is None:
             return None
         if cached.spec.managed_by not in (None, "", _MANAGER):
@@ -95,7 +108,7 @@ class JobController(Controller):
         elif job.metadata.deletion_timestamp is None:
             self._note_suspension(job)
             if job.spec.suspend:
-                error = await self._control.delete_many(job, active) if active else None
+                error = await self._drop(job, active) if active else None
                 tally.active = 0 if error is None else len(active)
             elif not any(_tracked(pod) and pod_state.is_terminal(pod) for pod in pods):
                 error, wait = await self._manage(job, pods, active, tally, now)
@@ -130,8 +143,12 @@ class JobController(Controller):
             failed_indexes=plan.parse_indexes(status.failed_indexes) if indexed else set(),
         )
         done: list[Pod] = []  # to be released
+        decided = plan.condition(job, "SuccessCriteriaMet") is not None
         for pod in pods:
             if not _tracked(pod):
+                continue
+            if decided:  # what was still running then has no part in the outcome
+                done.append(pod)
                 continue
             uid, index = pod.metadata.uid, plan.index_of(pod)
             out_of_range = indexed and (index is None or index >= (job.spec.completions or 0))
@@ -156,7 +173,8 @@ class JobController(Controller):
                     tally.failed_indexes.add(index or 0)
             elif pod_state.is_active(pod):
                 tally.active += 1
-                tally.restarts += sum(s.restart_count for s in pod.status.container_statuses or ())
+                statuses = (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ()))
+                tally.restarts += sum(s.restart_count for s in statuses)
         if done or succeeded_uids or failed_uids:
             if succeeded_uids or failed_uids:
                 status.uncounted_terminated_pods = UncountedTerminatedPods(
@@ -202,6 +220,11 @@ class JobController(Controller):
 
     # Running
 
+    async def _drop(self, job: Job, pods: Sequence[Pod]) -> Exception | None:
+        """Delete Pods that are not wanted any more; released first, they do not count as failed."""
+        await self._release([pod for pod in pods if _tracked(pod)])
+        return await self._control.delete_many(job, pods)
+
     async def _manage(
         self, job: Job, pods: Sequence[Pod], active: Sequence[Pod], tally: plan.Tally, now: float
     ) -> tuple[Exception | None, float | None]:
@@ -209,13 +232,13 @@ class JobController(Controller):
         indexed = plan.is_indexed(job)
         if indexed:
             active, surplus = _by_index(job, active, tally)
-            if surplus and (error := await self._control.delete_many(job, surplus)):
+            if surplus and (error := await self._drop(job, surplus)):
                 return error, None
         tally.active = len(active)
         wanted = plan.wanted_active(job, tally)
         if len(active) > wanted:
             ordered = pod_state.in_deletion_order(active, {}, now)
-            return await self._control.delete_many(job, ordered[: len(active) - wanted]), None
+            return await self._drop(job, ordered[: len(active) - wanted]), None
         missing = wanted - len(active)
         if plan.replaces_only_failed(job):
             missing -= sum(pod_state.is_terminating(p) and not pod_state.is_terminal(p) for p in pods)
@@ -292,8 +315,12 @@ def _tracked(pod: Pod) -> bool:
 
 
 def _tracked_job(pod: Pod) -> tuple[str, ...]:
-    reference = controller_of(pod) if _tracked(pod) else None
-    return (f"{pod.metadata.namespace}/{reference.name}",) if reference and reference.kind == "Job" else ()
+    if not _tracked(pod):
+        return ()
+    reference = controller_of(pod)
+    if reference is None:
+        return (f"{pod.metadata.namespace}/",)
+    return (f"{pod.metadata.namespace}/{reference.name}",) if reference.kind == "Job" else ()
 
 
 def _job_uid(pod: Pod) -> str:

@@ -28,12 +28,15 @@ def add_indexes(informer: Informer[Any]) -> None:
 
 
 class Claims(Generic[T]):
-    """Claims objects of one kind for owners of another."""
+    """Claims objects of one kind for owners of another. A `finalizer` comes and goes with the ownership."""
 
-    def __init__(self, informer: Informer[T], resource: Resource[T], owners: Resource[Any]) -> None:
+    def __init__(
+        self, informer: Informer[T], resource: Resource[T], owners: Resource[Any], finalizer: str = ""
+    ) -> None:
         self._informer = informer
         self._resource = resource
         self._owners = owners
+        self._finalizer = finalizer
 
     async def claim(
         self, owner: Object, selector: Matcher, adoptable: Callable[[T], bool] = lambda obj: True
@@ -72,11 +75,17 @@ class Claims(Generic[T]):
 
     async def _adopt(self, owner: Object, obj: T) -> T | None:
         reference = codec.to_dict(controller_reference(owner))
-        return await self._patch(obj, {"ownerReferences": [reference], "uid": obj.metadata.uid})
+        metadata: dict[str, Any] = {"ownerReferences": [reference], "uid": obj.metadata.uid}
+        if self._finalizer:
+            metadata["finalizers"] = [self._finalizer]
+        return await self._patch(obj, metadata)
 
     async def _release(self, owner: Object, obj: T) -> None:
         delete = [{"$patch": "delete", "uid": owner.metadata.uid}]
-        await self._patch(obj, {"ownerReferences": delete, "uid": obj.metadata.uid})
+        metadata: dict[str, Any] = {"ownerReferences": delete, "uid": obj.metadata.uid}
+        if self._finalizer:
+            metadata["$deleteFromPrimitiveList/finalizers"] = [self._finalizer]
+        await self._patch(obj, metadata)
 
     async def _patch(self, obj: T, metadata: dict[str, Any]) -> T | None:
         try:

@@ -113,6 +113,53 @@ async def test_a_suspended_job_has_no_pods_until_it_is_resumed() -> None:
         assert condition(late, "Failed").reason == "DeadlineExceeded"
 
 
+async def test_pods_that_are_not_wanted_any_more_have_not_failed() -> None:
+    async with World("job-controller") as world:
+        await world.create(job(parallelism=3, completions=3, backoffLimit=0))
+        await world.until(Job, "job", lambda j: j.status.ready == 3)
+        await world.client.resource(Job).patch("job", "default", {"spec": {"parallelism": 1}})
+        await world.until(Job, "job", lambda j: j.status.active == 1 and not j.status.terminating)
+        await world.client.resource(Job).patch("job", "default", {"spec": {"suspend": True}})
+        idle = await world.until(Job, "job", lambda j: condition(j, "Suspended") and not j.status.active)
+        assert not idle.status.start_time
+        await world.settle()
+        assert await world.list(Pod) == []
+        await world.client.resource(Job).patch("job", "default", {"spec": {"suspend": False}})
+        again = await world.until(Job, "job", lambda j: j.status.ready == 1)
+        assert not again.status.failed and not condition(again, "FailureTarget")
+
+
+async def test_what_still_runs_when_the_success_policy_is_met_has_not_failed() -> None:
+    async with World("job-controller") as world:
+        world.phase = lambda pod: "Succeeded" if plan.index_of(pod) == 0 else "Running"
+        policy = {"rules": [{"succeededIndexes": "0"}]}
+        spec = {"completions": 5, "parallelism": 2, "completionMode": "Indexed", "successPolicy": policy}
+        await world.create(job(**spec))
+        done = await world.until(Job, "job", lambda j: condition(j, "Complete"))
+        assert condition(done, "SuccessCriteriaMet").reason == condition(done, "Complete").reason == "SuccessPolicy"
+        status = done.status
+        assert (status.completed_indexes, status.succeeded) == ("0", 1)
+        assert (status.active or 0, status.ready, status.terminating, status.failed or 0) == (0, 0, 0, 0)
+
+
+async def test_pods_that_lose_their_job_are_not_tracked_any_more() -> None:
+    async with World("job-controller", "garbage-collector-controller") as world:
+        await world.create(job(parallelism=2, completions=2))
+        await world.until(Job, "job", lambda j: j.status.ready == 2)
+        one, other = await world.list(Pod)
+        pods = world.client.resource(Pod)
+        await pods.patch(one.metadata.name, "default", {"metadata": {"ownerReferences": None, "finalizers": None}})
+        back = await world.until(Pod, one.metadata.name, lambda p: p.metadata.owner_references)
+        assert back.metadata.finalizers == [plan.FINALIZER]
+        await pods.patch(one.metadata.name, "default", {"metadata": {"labels": None}})
+        await world.until(Pod, one.metadata.name, lambda p: not (p.metadata.owner_references or p.metadata.finalizers))
+        await world.client.resource(Job).delete("job", "default", propagation="Orphan")
+        await world.gone(Job, "job")
+        await world.until(
+            Pod, other.metadata.name, lambda p: not (p.metadata.owner_references or p.metadata.finalizers)
+        )
+
+
 async def test_ended_jobs_go_after_their_ttl() -> None:
     async with World("job-controller", "ttl-after-finished-controller", "garbage-collector-controller") as world:
         world.phase = lambda pod: "Succeeded"
