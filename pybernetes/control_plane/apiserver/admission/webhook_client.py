@@ -74,10 +74,10 @@ class WebhookClient:
         import msgspec
 
         await ensure_task()  # aiohttp's timeouts need one
-        url, host, name = self._target(config)
-        shown = f"https://{name}{url[url.index('/', 8) :] if '/' in url[8:] else ''}" if config.service else url
-        if "?" not in shown:
-            shown += f"?timeout={int(seconds)}s"
+        query = f"?timeout={int(seconds)}s"
+        shown = config.url or _shown(config.service)
+        shown += query if "?" not in shown else ""
+        url, host, name = self._target(config, shown)
         try:
             context = tls_context(config.ca_bundle or "")
         except (ssl.SSLError, ValueError) as error:
@@ -114,19 +114,21 @@ class WebhookClient:
             raise WebhookError("the response is no object")
         return answer
 
-    def _target(self, config: ClientConfig) -> tuple[str, str, str]:
-        """(URL to call, Host header, name in the certificate)."""
+    def _target(self, config: ClientConfig, shown: str) -> tuple[str, str, str]:
+        """(URL to call, Host header, name in the certificate). shown: the URL that errors name."""
         if config.url:
             return config.url, "", ""
         reference = cast(ServiceRef, config.service)
         item = self._core.item("", "services", reference.namespace, reference.name)
         name = f"{reference.name}.{reference.namespace}.svc"
         if item is None:
-            raise WebhookError(f'Post "https://{name}:{reference.port or 443}": service "{reference.name}" not found')
-        address, port = self._endpoint(cast(Service, item.obj), reference.port or 443)
+            raise WebhookError(f'Post "{shown}": service "{reference.name}" not found')
+        try:
+            address, port = self._endpoint(cast(Service, item.obj), reference.port or 443)
+        except WebhookError as error:
+            raise WebhookError(f'Post "{shown}": {error}') from None
         host = f"[{address}]" if ":" in address else address
-        path = reference.path or "/"
-        return f"https://{host}:{port}{path if path.startswith('/') else '/' + path}", name, name
+        return f"https://{host}:{port}{_path(reference)}", name, name
 
     def _endpoint(self, service: Service, port: int) -> tuple[str, int]:
         wanted = next((p for p in service.spec.ports or () if p.port == port), None)
@@ -159,6 +161,15 @@ class WebhookClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _path(reference: ServiceRef) -> str:
+    return "/" + (reference.path or "").removeprefix("/")
+
+
+def _shown(reference: ServiceRef) -> str:
+    """A Service's URL as a client of the cluster would write it."""
+    return f"https://{reference.name}.{reference.namespace}.svc:{reference.port or 443}{_path(reference)}"
 
 
 def _refused(status: int, data: bytes) -> str:

@@ -20,6 +20,7 @@ from pybernetes.machinery.meta import DeleteOptions, ListMeta, ObjectMeta, Statu
 from pybernetes.machinery.schema import Schema
 
 GVK = "x-kubernetes-group-version-kind"
+_KEEPS = "x-kubernetes-preserve-unknown-fields"
 JSON_NAME = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
 
 _API_VERSION = (
@@ -30,6 +31,14 @@ _API_VERSION = (
 _KIND = (
     "Kind is a string value representing the REST resource this object represents. Servers may infer this from the "
     "endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"
+)
+_EMBEDDED_API_VERSION = (
+    "apiVersion defines the versioned schema of this representation of an object. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources"
+)
+_EMBEDDED_KIND = (
+    "kind is a string value representing the type of this object. In CamelCase. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"
 )
 _LIST = (
@@ -188,30 +197,44 @@ class Definitions:
         """Define a custom kind; returns its name."""
         name = names.of_custom(kind)
         wire: dict[str, Any] = msgspec.to_builtins(props) if props is not None else {"type": "object"}
-        keeps_all = bool(wire.get("x-kubernetes-preserve-unknown-fields"))
-        if self.version == 2:
-            wire = _for_v2(wire)
-        if keeps_all and not wire.get("properties"):
-            wire = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, **_only(wire, "description")}
-        if not keeps_all or wire.get("properties"):
-            self.struct(ObjectMeta)
-            properties = dict(wire.get("properties") or {})
-            properties["apiVersion"] = {"description": _API_VERSION, "type": "string"}
-            properties["kind"] = {"description": _KIND, "type": "string"}
-            properties["metadata"] = self.described(f"{names.META}.ObjectMeta", _META)
-            wire["properties"] = {key: properties[key] for key in sorted(properties)}
+        if self.version == 2 and wire.get(_KEEPS):
+            wire = {}  # readers of v2 would take the fields that are listed for all that there are
+        else:
+            wire = self._embedded(_for_v2(wire) if self.version == 2 else wire)
+            wire["properties"] = self._with_meta(wire, _API_VERSION, _KIND)
         wire["type"] = "object"
         wire[GVK] = [gvk(kind)]
         self.found[name] = wire
         return name
 
+    def _with_meta(self, wire: dict[str, Any], api_version: str, kind: str) -> dict[str, Any]:
+        """The properties with those that every object has."""
+        self.struct(ObjectMeta)
+        properties = {
+            **(wire.get("properties") or {}),
+            "apiVersion": {"description": api_version, "type": "string"},
+            "kind": {"description": kind, "type": "string"},
+            "metadata": self.described(f"{names.META}.ObjectMeta", _META),
+        }
+        return {key: properties[key] for key in sorted(properties)}
+
+    def _embedded(self, wire: dict[str, Any]) -> dict[str, Any]:
+        """A schema in which the objects within the object have what every object has."""
+        out = dict(wire)
+        if "properties" in out:
+            out["properties"] = {name: self._embedded(child) for name, child in out["properties"].items()}
+        for key in ("items", "additionalProperties"):
+            if isinstance(out.get(key), dict):
+                out[key] = self._embedded(out[key])
+        if out.get("x-kubernetes-embedded-resource") and not (self.version == 2 and out.get(_KEEPS)):
+            out["properties"] = self._with_meta(out, _EMBEDDED_API_VERSION, _EMBEDDED_KIND)
+            required = out.get("required") or []
+            out["required"] = required + [name for name in ("kind", "apiVersion") if name not in required]
+        return out
+
 
 def gvk(kind: Kind) -> dict[str, str]:
     return {"group": kind.group, "kind": kind.kind, "version": kind.version}
-
-
-def _only(wire: dict[str, Any], key: str) -> dict[str, Any]:
-    return {key: wire[key]} if key in wire else {}
 
 
 def _extensions(child: Schema, out: dict[str, Any]) -> None:
@@ -238,7 +261,7 @@ def _for_v2(wire: dict[str, Any]) -> dict[str, Any]:
     if wire.get("nullable"):
         for key in ("type", "items", "properties", "additionalProperties"):
             out.pop(key, None)
-    if wire.get("x-kubernetes-preserve-unknown-fields"):
+    if wire.get(_KEEPS):
         for key in ("items", "properties", "additionalProperties", "type"):
             out.pop(key, None)
     if "properties" in out:

@@ -14,7 +14,9 @@ from pybernetes.control_plane.apiserver.connect.links import rewriter
 from pybernetes.control_plane.apiserver.connect.relay import Backend, relay
 from pybernetes.control_plane.apiserver.connect.targets import split_name
 from pybernetes.control_plane.apiserver.http import Request
+from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Subresource
+from pybernetes.control_plane.apiserver.subresources.options import options_of
 from pybernetes.machinery import errors, field
 
 _LOG_NUMBERS = ("sinceSeconds", "tailLines", "limitBytes")
@@ -36,8 +38,9 @@ class PodStream(Subresource):
 
     async def admit(self, call: Call) -> None:
         """Admission of a CONNECT."""
+        options = cast(AnyObject, options_of(self.kind, call))
         attributes = Attributes(
-            "CONNECT", self.resource, call.info.namespace, call.info.name, None, None, call.user, self.name
+            "CONNECT", self.resource, call.info.namespace, call.info.name, options, None, call.user, self.name
         )
         attributes.annotations = call.annotations
         await self.core.admission.admit(attributes)
@@ -182,8 +185,10 @@ class Proxy(Subresource):
         request = _request(call)
         await self.core.cache.fresh()
         backend = self.backend(call)
+        below = call.path.partition(f"/{call.info.name}/proxy")[2]
+        options = cast(AnyObject, options_of(self.kind, call, below))
         attributes = Attributes(
-            "CONNECT", self.resource, call.info.namespace, call.info.name, None, None, call.user, "proxy"
+            "CONNECT", self.resource, call.info.namespace, call.info.name, options, None, call.user, "proxy"
         )
         attributes.annotations = call.annotations
         await self.core.admission.admit(attributes)

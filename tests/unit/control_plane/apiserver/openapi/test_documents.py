@@ -88,3 +88,31 @@ async def test_custom_kinds_come_and_go() -> None:
         await clock.sleep(3)
         index = msgspec.json.decode((await ask(server, "/openapi/v3")).raw or b"")["paths"]
         assert set(index) == set(before)
+
+
+async def test_open_and_embedded_schemas_in_both_versions() -> None:
+    """What keeps unknown fields is just an object to readers of v2, who would refuse what is not listed."""
+    keeps = {"x-kubernetes-preserve-unknown-fields": True}
+    inner = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": {"type": "object"}}}
+    root = {"type": "object", "description": "Anything.", **keeps}
+    schemas = {"v1": root, "v2": {"type": "object", "properties": {"inner": inner}}}
+    versions = [
+        {"name": name, "served": True, "storage": name == "v1", "schema": {"openAPIV3Schema": schema}}
+        for name, schema in schemas.items()
+    ]
+    async with running() as server:
+        await define(client_of(server), versions=versions)
+        old = msgspec.json.decode((await ask(server, "/openapi/v2")).raw or b"")["definitions"]
+        found = {}
+        for version in schemas:
+            document = msgspec.json.decode((await ask(server, f"/openapi/v3/apis/example.com/{version}")).raw or b"")
+            found[version] = document["components"]["schemas"][f"com.example.{version}.Foo"]
+    gvk = old["com.example.v1.Foo"].pop("x-kubernetes-group-version-kind")
+    assert gvk == [{"group": "example.com", "kind": "Foo", "version": "v1"}]
+    assert old["com.example.v1.Foo"] == {"type": "object"}
+    assert found["v1"]["description"] == "Anything."
+    assert set(found["v1"]["properties"]) == {"apiVersion", "kind", "metadata"}
+    for definition in (old["com.example.v2.Foo"], found["v2"]):
+        embedded = definition["properties"]["inner"]
+        assert set(embedded["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+        assert embedded["required"] == ["kind", "apiVersion"]
