@@ -196,8 +196,7 @@ class Kubelet:
         if found is not None:
             self.host.cgroups.weigh(pod)
         elif not pod.metadata.deletion_timestamp and pod.status.phase not in ("Succeeded", "Failed"):
-            others = [w.pod for w in self.workers.values() if not w.is_over]
-            refusal = admission.admit(pod, others, self._node(), self.config)
+            refusal = admission.admit(pod, self._beside(worker), self._node(), self.config)
             if refusal is not None:
                 state.rejected = refusal
                 self.events.event(pod, "Warning", refusal.reason, refusal.message)
@@ -235,10 +234,16 @@ class Kubelet:
         status = msgspec.structs.replace(node.status, allocatable=dict(self.facts.allocatable))
         return msgspec.structs.replace(node, status=status)
 
+    def _beside(self, worker: PodWorker) -> list[Pod]:
+        """The other pods that use the node. One that is gone from the API is none of them, though its containers may
+        still be stopping: its place has been given away already, and the scheduler would only learn it from a failure.
+        """
+        others = (w for w in self.workers.values() if w is not worker)
+        return [w.pod for w in others if not w.is_over and not w.state.removed]
+
     def _judge_resize(self, worker: PodWorker) -> None:
         """Decide whether the node has room for what the pod now asks."""
-        others = [w.pod for w in self.workers.values() if w is not worker and not w.is_over]
-        worker.state.resize = admission.resize_refusal(worker.pod, others, self.facts.allocatable)
+        worker.state.resize = admission.resize_refusal(worker.pod, self._beside(worker), self.facts.allocatable)
         worker.wake()
 
     def _touched(self, uid: str) -> None:

@@ -426,6 +426,18 @@ async def test_admission(tmp_path: Path) -> None:
         await world.until_gone("port2")
 
 
+async def test_what_was_deleted_by_force_makes_room_at_once(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        stubborn = {"annotations": {"fake.pybernetes.io/ignores-stop": "true"}}
+        wants = {"requests": {"cpu": "3"}}
+        port = {"name": "main", "ports": [{"containerPort": 80, "hostPort": 8080}], "resources": wants}
+        await world.create(pod("old", port, metadata=stubborn))
+        await world.until("old", ready)
+        await world.delete("old", grace_period=0)
+        await world.create(pod("new", port))
+        await world.until("new", ready)
+
+
 async def test_restarted_kubelet_takes_over(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.create(pod("stay"))
