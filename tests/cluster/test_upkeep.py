@@ -259,6 +259,33 @@ async def test_quota_of_volume_attributes_classes() -> None:
         await used(place, "gold", persistentvolumeclaims="1", requests_storage="1Gi")
 
 
+async def test_quota_of_custom_resources() -> None:
+    """The definition may come after the quota, and go, and come again."""
+    names = {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"}
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+
+    async with Place.open(nodes=0) as place:
+        await place.create("ResourceQuota", "q", spec={"hard": {"count/foos.example.com": "1", "secrets": "5"}})
+        await used(place, secrets="0")
+        await place.create("Secret", "s")
+        await used(place, secrets="1")
+        for _ in range(2):
+            await place.create("CustomResourceDefinition", "foos.example.com", spec=spec)
+            await used(place, count__foos_example_com="0", secrets="1")
+            foos = place.client.dynamic("example.com/v1", "Foo")
+            body = {"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "a", "namespace": "here"}}
+            await place.until_ok(lambda: foos.create(body))  # noqa: B023
+            await used(place, count__foos_example_com="1")
+            with refused(403, "exceeded quota: q"):
+                await foos.create({**body, "metadata": {"name": "b", "namespace": "here"}})
+            await foos.delete("a", "here")
+            await used(place, count__foos_example_com="0")
+            await place.delete("CustomResourceDefinition", "foos.example.com")
+            await place.gone("CustomResourceDefinition", "foos.example.com")
+
+
 async def test_quota_api_and_status() -> None:
     async with Place.open(nodes=0) as place:
         await place.create("ResourceQuota", "q", spec={"hard": {"cpu": "1", "memory": "500Mi"}})

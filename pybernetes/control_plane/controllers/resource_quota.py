@@ -2,7 +2,8 @@
 
 Admission adds to `status.used` when something is created; only this controller takes away, after deletions, and
 corrects what admission could not know (a request that failed later). What an object counts for is one function,
-injected, so that both sides count alike (`Config.usage`).
+injected, so that both sides count alike (`Config.usage`). A limit on what nobody serves (yet) keeps no other limit of
+its quota waiting: it has no usage until discovery finds what it is about.
 
 A status that somebody else writes is left alone until the next full count (every `Config.resync` seconds), as upstream
 does it: all regular writers of the status are this controller and admission.
@@ -11,20 +12,26 @@ does it: all regular writers of the status are this controller and admission.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api import kinds as built_in
 from pybernetes.api.core_v1 import ResourceQuota
 from pybernetes.api.kinds import Kind
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
+from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
 from pybernetes.machinery import codec, quantity
+from pybernetes.machinery.errors import StatusError
+
+log = logging.getLogger(__name__)
 
 _WHOLE = {("", "pods"), ("", "services"), ("", "persistentvolumeclaims")}
 _IGNORED = {("", "events"), ("events.k8s.io", "events"), ("", "bindings")}
@@ -42,22 +49,23 @@ class Config:
     resync: float = 300.0  #: seconds after which a quota is counted again in any case
 
 
+def pair_of(name: str) -> tuple[str, str]:
+    """The (group, resource) that one of a quota's limits is about."""
+    if name.startswith("count/"):
+        resource, _, group = name.removeprefix("count/").partition(".")
+        return group, resource
+    if name in _ALIASES:
+        return "", name
+    if name.startswith("services."):
+        return "", "services"
+    if name == "requests.storage" or ".storageclass.storage.k8s.io/" in name:
+        return "", "persistentvolumeclaims"
+    return "", "pods"
+
+
 def counted(quota: ResourceQuota) -> set[tuple[str, str]]:
     """The (group, resource) pairs a quota's limits are about."""
-    found: set[tuple[str, str]] = set()
-    for name in quota.spec.hard or {}:
-        if name.startswith("count/"):
-            resource, _, group = name.removeprefix("count/").partition(".")
-            found.add((group, resource))
-        elif name in _ALIASES:
-            found.add(("", name))
-        elif name.startswith("services."):
-            found.add(("", "services"))
-        elif name == "requests.storage" or ".storageclass.storage.k8s.io/" in name:
-            found.add(("", "persistentvolumeclaims"))
-        else:
-            found.add(("", "pods"))
-    return found
+    return {pair_of(name) for name in quota.spec.hard or {}}
 
 
 class ResourceQuotaController(Controller):
@@ -69,6 +77,7 @@ class ResourceQuotaController(Controller):
         super().__init__(client, informers, events)
         self._config = config
         self._monitors: dict[tuple[str, str], Informer[Any]] = {}
+        self._unknown: set[tuple[str, str]] = set()  #: what quotas count and nobody serves (yet)
         self._needed = asyncio.Event()
 
     def setup(self) -> None:
@@ -76,6 +85,7 @@ class ResourceQuotaController(Controller):
         self.quotas = self.informers.informer(ResourceQuota)
         self.quotas.on(self._quota, self._quota_updated)
         self._discovered = self.informers.discovered
+        self._discovered.on_change(self._needed.set)
 
     def _quota(self, quota: ResourceQuota) -> None:
         if not counted(quota) <= {*self._monitors}:
@@ -97,14 +107,31 @@ class ResourceQuotaController(Controller):
         while True:
             await self._needed.wait()
             self._needed.clear()
-            wanted = {pair for quota in self.quotas.list() for pair in counted(quota)} - {*self._monitors} - _IGNORED
+            wanted = {pair for quota in self.quotas.list() for pair in counted(quota)} - _IGNORED
             if not wanted:
                 continue
-            for kind in await self._discovered.get():
-                pair = kind.group, kind.resource
-                if pair in wanted and kind.namespaced and {"list", "watch"} <= {*kind.verbs}:
-                    self._watch(kind)
-            for pair in wanted & {*self._monitors}:
+            try:
+                found = await self._discovered.get()
+            except (StatusError, Unavailable) as error:
+                log.warning("discovery: %s", error)
+                await clock.sleep(1)
+                self._needed.set()
+                continue
+            kinds = {
+                (kind.group, kind.resource): kind
+                for kind in found
+                if kind.namespaced and {"list", "watch"} <= {*kind.verbs}
+            }
+            if not self._discovered.failed:
+                for pair in self._monitors.keys() - kinds.keys():
+                    del self._monitors[pair]  # its definition is gone; another may come
+            fresh = (wanted & kinds.keys()) - self._monitors.keys()
+            self._unknown, known = wanted - kinds.keys() - self._monitors.keys(), self._unknown
+            if not fresh and self._unknown == known:
+                continue
+            for pair in fresh:
+                self._watch(kinds[pair])
+            for pair in fresh:
                 await self._monitors[pair].synced()
             for quota in self.quotas.list():
                 self.queue.add(key_of(quota))
@@ -148,8 +175,8 @@ class ResourceQuotaController(Controller):
     async def _count(self, quota: ResourceQuota) -> None:
         namespace = quota.metadata.namespace
         hard = quota.spec.hard or {}
-        totals = {resource: quantity.parse("0") for resource in hard}
-        for pair in counted(quota):
+        totals = {name: quantity.ZERO for name in hard if pair_of(name) not in self._unknown}
+        for pair in counted(quota) - self._unknown:
             monitor = self._monitors.get(pair)
             if monitor is None or not monitor.has_synced:
                 if pair in _IGNORED:
