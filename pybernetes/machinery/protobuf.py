@@ -5,7 +5,7 @@ field numbers (`protobuf.tsv`), so no generated classes and no library are neede
 protobuf form, are refused. The table is read when it is first needed.
 
 Go writes plain fields even when they are zero and cannot tell "zero" from "unset", except for pointers. Reading, zero
-values are dropped but for the fields where zero is a choice (`replicas: 0`).
+values are dropped but for the fields where zero is a choice (`replicas: 0`), and but for JSON (`default: false`).
 """
 
 from __future__ import annotations
@@ -250,7 +250,8 @@ def _decode_into(result: dict[str, Any], data: bytes, name: str) -> None:
                 items.append(_decode_value(raw, type_))
         else:
             value = _decode_value(raw, type_)
-            if value or type_ in "IQ" or len(type_) > 1 or (value is not None and _zero_counts(name, json_name)):
+            counts = type_ in "JX" or _zero_counts(name, json_name)
+            if value or type_ in "IQ" or len(type_) > 1 or (value is not None and counts):
                 result[json_name] = value
 
 

@@ -131,6 +131,19 @@ def test_known_bytes() -> None:
     }
 
 
+@pytest.mark.parametrize("value", [0, False, "", [], {}], ids=str)
+def test_json_that_is_empty_is_a_value(value: object) -> None:
+    schema = {"type": "object", "properties": {"a": {"default": value, "x-kubernetes-preserve-unknown-fields": True}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "spec": {"versions": [version]},
+    }
+    decoded = protobuf.decode(protobuf.encode(definition))
+    assert decoded["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == schema
+
+
 def test_lists_and_watch_frames() -> None:
     pods = {
         "apiVersion": "v1",
