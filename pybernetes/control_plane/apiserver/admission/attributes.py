@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from pybernetes.control_plane.apiserver.admission.reinvocation import Asked
+
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.authentication.user import User
     from pybernetes.control_plane.apiserver.objects import AnyObject
@@ -23,10 +25,13 @@ class Attributes:
     """
 
     __slots__ = (
+        "again",
         "annotations",
         "api_version",
+        "asked",
         "dry_run",
         "kind",
+        "mutated",
         "name",
         "namespace",
         "obj",
@@ -65,8 +70,18 @@ class Attributes:
         self.options = options or {}
         self.dry_run = dry_run
         self.warnings: list[str] = []
+        #: A webhook or a policy changed the object; the second round of the mutating plugins; who was asked, by plugin.
+        self.mutated = False
+        self.again = False
+        self.asked: dict[str, Asked] | None = None
         #: Notes for the audit; None when nobody reads them.
         self.annotations: dict[str, str] | None = None
+
+    def asked_by(self, plugin: str) -> Asked:
+        """What a plugin remembers from the first round to the second."""
+        if self.asked is None:
+            self.asked = {}
+        return self.asked.setdefault(plugin, Asked())
 
     def annotate(self, key: str, value: str) -> None:
         """Leave a note for the audit."""

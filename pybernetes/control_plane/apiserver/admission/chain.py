@@ -23,7 +23,13 @@ class Admission:
         self._chosen: dict[tuple[str, int, str], Chosen] = {}
 
     async def admit(self, attributes: Attributes) -> None:
-        """Run the mutating half. Raises what a plugin raises."""
+        """Run the mutating half; twice, when a webhook or a policy changed the object. Raises what a plugin raises."""
+        await self._mutate(attributes)
+        if attributes.mutated:
+            attributes.again = True
+            await self._mutate(attributes)
+
+    async def _mutate(self, attributes: Attributes) -> None:
         for plugin in self._for(attributes)[1]:
             if plugin.fixed or plugin.handles(attributes):
                 await plugin.admit(attributes)

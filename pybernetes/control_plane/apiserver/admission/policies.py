@@ -277,16 +277,23 @@ class MutatingAdmissionPolicy(_Policies):
     async def admit(self, attributes: Attributes) -> None:
         if attributes.obj is None:
             return
-        again = []
-        changed = False
+        asked = attributes.asked_by(self.name)
+        if attributes.again:
+            asked.enter(lambda: self._shown(attributes))
         for policy, binding, hit in self._bound(attributes):
-            before = changed
-            changed = self._mutate(attributes, policy, binding, hit) or changed
-            if policy.spec.reinvocation_policy == "IfNeeded" and not before:
-                again.append((policy, binding, hit))
-        if changed and len(again) > 0:
-            for policy, binding, hit in again:
-                self._mutate(attributes, policy, binding, hit)
+            key = (policy.metadata.name, binding.metadata.name)
+            if asked.skips(key, attributes.again):
+                continue
+            changed = self._mutate(attributes, policy, binding, hit)
+            asked.note(key, policy.spec.reinvocation_policy == "IfNeeded", changed)
+            attributes.mutated = attributes.mutated or changed
+        asked.leave(lambda: self._shown(attributes))
+
+    def _shown(self, attributes: Attributes) -> Any:
+        from pybernetes.control_plane.apiserver.admission.webhooks import wire_of
+
+        kind = attributes.resource.kind
+        return wire_of(self._core, attributes, attributes.obj, Hit(kind.group, kind.version, kind.resource, kind.kind))
 
     def _mutate(self, attributes: Attributes, policy: Any, binding: Any, hit: Hit) -> bool:
         from pybernetes.control_plane.apiserver.admission.webhooks import read_back, wire_of

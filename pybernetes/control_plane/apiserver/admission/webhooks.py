@@ -1,14 +1,14 @@
 """MutatingAdmissionWebhook and ValidatingAdmissionWebhook: ask servers of the cluster what they think of a request.
 
-Mutating webhooks are asked one after the other, each seeing what those before it changed; those that want it are asked
-again when a later one changed the object. Validating webhooks are asked all at once. The configurations are read from
+Mutating webhooks are asked one after the other, each seeing what those before it changed (`reinvocation` tells who is
+asked again). Validating webhooks are asked all at once. The configurations are read from
 the cache with every request and compiled once per revision.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from pybernetes.aio import clock
@@ -48,9 +48,11 @@ class _Webhooks(Plugin):
     def handles(self, attributes: Attributes) -> bool:
         return bool(self._storage.items) and not exempt(attributes)
 
-    def _matching(self, attributes: Attributes) -> list[tuple[str, Hook, Hit]]:
-        """Webhooks that are about a request, by configuration name and then in their order."""
-        found: list[tuple[str, Hook, Hit]] = []
+    def _matching(self, attributes: Attributes) -> Iterator[tuple[str, Hook, Hit]]:
+        """Webhooks that are about a request, by configuration name and then in their order.
+
+        Each is looked at when it is its turn: those before it may have changed the object that it selects by.
+        """
         for item in self._storage.list():
             configuration = cast("MutatingWebhookConfiguration | ValidatingWebhookConfiguration", item.obj)
             for hook in configuration.webhooks or ():
@@ -63,8 +65,7 @@ class _Webhooks(Plugin):
                     hook.match_policy != "Exact",
                 )
                 if hit is not None and self._conditions(attributes, hook):
-                    found.append((item.name, hook, hit))
-        return found
+                    yield item.name, hook, hit
 
     def _conditions(self, attributes: Attributes, hook: Hook) -> bool:
         """Whether the match conditions hold. Raises 403 when one cannot be told and the policy is Fail."""
@@ -207,22 +208,21 @@ class MutatingAdmissionWebhook(_Webhooks):
     resource = "mutatingwebhookconfigurations"
 
     async def admit(self, attributes: Attributes) -> None:
-        asked: list[tuple[Hook, int]] = []
-        changes = 0
-        for _, hook, hit in self._matching(attributes):
-            if await self._apply(attributes, hook, hit):
-                changes += 1
-            asked.append((hook, changes))
-        if not changes:
-            return
-        # Once more for those that want it and that others changed the object after.
-        for hook, seen in asked:
-            if cast(MutatingWebhook, hook).reinvocation_policy != "IfNeeded" or seen == changes:
+        asked = attributes.asked_by(self.name)
+        if attributes.again:
+            asked.enter(lambda: self._shown(attributes))
+        for configuration, hook, hit in self._matching(attributes):
+            key = (configuration, hook.name)
+            if asked.skips(key, attributes.again):
                 continue
-            for _, again, hit in self._matching(attributes):
-                if again is hook or again.name == hook.name:
-                    await self._apply(attributes, again, hit)
-                    break
+            changed = await self._apply(attributes, hook, hit)
+            asked.note(key, cast(MutatingWebhook, hook).reinvocation_policy == "IfNeeded", changed)
+            attributes.mutated = attributes.mutated or changed
+        asked.leave(lambda: self._shown(attributes))
+
+    def _shown(self, attributes: Attributes) -> Any:
+        kind = attributes.resource.kind
+        return wire_of(self._core, attributes, attributes.obj, Hit(kind.group, kind.version, kind.resource, kind.kind))
 
     async def _apply(self, attributes: Attributes, hook: Hook, hit: Hit) -> bool:
         """Ask and apply the patch; whether anything changed."""
@@ -278,7 +278,7 @@ class ValidatingAdmissionWebhook(_Webhooks):
     resource = "validatingwebhookconfigurations"
 
     async def validate(self, attributes: Attributes) -> None:
-        found = self._matching(attributes)
+        found = list(self._matching(attributes))
         if not found:
             return
         if len(found) == 1:
