@@ -90,7 +90,7 @@ def split_endpoint(text: str) -> tuple[str, int]:
     """(host, port) of `HOST:PORT`."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit():
-        raise ClusterError(f"{text!r} is not HOST:PORT of an API server; example: 192.168.31.200:6443")
+        raise ClusterError(f"{text!r} is not HOST:PORT of an API server; example: 192.0.2.10:6443")
     return host.strip("[]"), int(port)
 
 
