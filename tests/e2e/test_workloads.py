@@ -15,9 +15,15 @@ Kubectl = Callable[..., str]
 
 
 @pytest.fixture(params=["official", pytest.param("pk", marks=pytest.mark.slow)])
-def cluster(cluster: RealCluster, request: pytest.FixtureRequest) -> RealCluster:
+def which(request: pytest.FixtureRequest) -> str:
+    """A name of its own: were `cluster` itself given parameters, each would bring up another cluster."""
+    return str(request.param)
+
+
+@pytest.fixture
+def cluster(cluster: RealCluster, which: str) -> RealCluster:
     """All of this file holds for both kubectls."""
-    return programs(cluster, request.param)
+    return programs(cluster, which)
 
 
 TWO_CONTAINERS = """
