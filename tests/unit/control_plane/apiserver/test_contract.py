@@ -79,7 +79,8 @@ async def life(server: APIServer, key: str) -> None:
 
     patched = await resource.patch("one", namespace, {"metadata": {"annotations": {"x": "1"}}})
     assert patched["metadata"]["annotations"]["x"] == "1"
-    assert patched["metadata"].get("generation") == meta.get("generation")
+    same = patched["metadata"].get("generation") == meta.get("generation")
+    assert same is (kind.kind != "Deployment")  # whose annotations are told to its ReplicaSets
     stale = {**made, "metadata": {**made["metadata"], "annotations": {"x": "2"}}}
     with pytest.raises(errors.StatusError) as lost:
         await resource.update(stale)
