@@ -309,6 +309,11 @@ async def test_an_extended_resource_that_a_node_offers_later() -> None:
         assert (found := scheduled(pod)) is not None and found.message is not None
         assert found.message.startswith("0/2 nodes are available: 2 Insufficient example.com/gpu. preemption: ")
         offers = {"status": {"capacity": {"example.com/gpu": "3"}, "allocatable": {"example.com/gpu": "3"}}}
-        await cluster.client.resource(Node).patch("fake-1", "", offers, subresource="status")
+        nodes = cluster.client.resource(Node)
+        await nodes.patch("fake-1", "", offers, subresource="status")
         pod = await eventually(cluster, "gpu", lambda p: p.spec.node_name)
         assert pod.spec.node_name == "fake-1"
+        taken_back = {"status": {"capacity": {"example.com/gpu": None}}}
+        await nodes.patch("fake-1", "", taken_back, subresource="status")
+        await clock.sleep(5)
+        assert "example.com/gpu" not in ((await nodes.get("fake-1")).status.allocatable or {})

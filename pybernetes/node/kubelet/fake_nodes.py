@@ -35,7 +35,14 @@ from pybernetes.node.kubelet import machine
 from pybernetes.node.kubelet import status as statuses
 from pybernetes.node.kubelet.config import KUBELET_VERSION
 from pybernetes.node.kubelet.lifecycle import apply, decide
-from pybernetes.node.kubelet.node_status import ATTACHED_BY_CONTROLLER, LEASES, conditions, foreign, parse_taint
+from pybernetes.node.kubelet.node_status import (
+    ATTACHED_BY_CONTROLLER,
+    LEASES,
+    conditions,
+    foreign,
+    parse_taint,
+    withdrawn,
+)
 from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import find_container, next_back_off, spec_hash
 from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, PodState, Run, Sandbox
@@ -179,22 +186,29 @@ class FakeNodes:
             await self._renew(name)
 
     async def _post(self, name: str) -> None:
-        body = {"status": self._body(name)}
+        node = self._node_informer.get("", name)
+        allocatable = {
+            **self._allocatable(node),
+            **dict.fromkeys(withdrawn(node, self.config.capacity) if node else ()),
+        }
+        body = {"status": {**self._body(name), "allocatable": allocatable}}
         await self._nodes.patch(name, "", body, type="strategic", subresource="status")
 
     def _node_seen(self, node: Node) -> None:
         if node.metadata.name not in self._ips:
             return
-        allocatable = node.status.allocatable or {}
-        if any(c.type == "Ready" and c.status != "True" for c in node.status.conditions or ()) or any(
-            allocatable.get(name) != amount for name, amount in foreign(node, self.config.capacity).items()
+        allocatable, capacity = node.status.allocatable or {}, self.config.capacity
+        if (
+            any(c.type == "Ready" and c.status != "True" for c in node.status.conditions or ())
+            or any(allocatable.get(name) != amount for name, amount in foreign(node, capacity).items())
+            or withdrawn(node, capacity)
         ):
             self._doubted[node.metadata.name] = None
             self._doubt.set()
 
     async def _insist(self) -> None:
         """Say again that they are ready: who did not see their leases for a while thinks that they are gone. And offer
-        what others have added to their capacity."""
+        what others have added to their capacity, and nothing that they took back."""
         while True:
             await self._doubt.wait()
             self._doubt.clear()
@@ -209,12 +223,15 @@ class FakeNodes:
                 self._doubt.set()
                 await clock.sleep(1.0)
 
+    def _allocatable(self, node: Node | None) -> dict[str, str | None]:
+        capacity = self.config.capacity
+        return {**capacity, **(foreign(node, capacity) if node is not None else {})}
+
     def _body(self, name: str) -> dict[str, object]:
         config, now = self.config, clock.rfc3339()
-        node = self._node_informer.get("", name)
         return {
             "capacity": config.capacity,
-            "allocatable": {**config.capacity, **(foreign(node, config.capacity) if node is not None else {})},
+            "allocatable": self._allocatable(self._node_informer.get("", name)),
             "conditions": conditions(True, "", machine.Pressure(), {}, now),
             "addresses": [
                 {"type": "InternalIP", "address": self._ips[name][0]},
