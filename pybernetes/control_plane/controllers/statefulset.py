@@ -170,13 +170,13 @@ class StatefulSetController(Controller):
 
     def _status(self, owner: StatefulSet, pods: Sequence[Pod], current: str, update: str) -> StatefulSetStatus:
         now = clock.timestamp()
-        alive = [pod for pod in pods if not pod_state.is_terminal(pod) and pod.status.phase]
-        ready = [pod for pod in alive if pod_state.is_ready(pod) and not pod_state.is_terminating(pod)]
-        counted = [pod for pod in alive if not pod_state.is_terminating(pod)]
+        made = [pod for pod in pods if pod.status.phase]
+        ready = [pod for pod in made if pod.status.phase == "Running" and pod_state.is_ready(pod)]
+        counted = [pod for pod in made if not pod_state.is_terminating(pod)]
         min_ready = owner.spec.min_ready_seconds or 0
         status = StatefulSetStatus(
             observed_generation=owner.metadata.generation,
-            replicas=len(alive),
+            replicas=len(made),
             ready_replicas=len(ready),
             available_replicas=sum(pod_state.is_available(pod, min_ready, now) for pod in ready),
             current_replicas=sum(plan.revision_of(pod) == current for pod in counted),
