@@ -104,7 +104,6 @@ class CronJobController(Controller):
             if job.metadata.uid not in known and not is_finished(job):
                 message = f"Saw a job that the controller did not create or forgot: {job.metadata.name}"
                 self.events.event(owner, "Warning", "UnexpectedJob", message)
-                active.append(reference_to(job))
             if condition(job, "Complete") and (at := job.status.completion_time):
                 owner.status.last_successful_time = max(owner.status.last_successful_time or "", at)
         owner.status.active = active or None
@@ -137,7 +136,7 @@ class CronJobController(Controller):
         try:
             schedule, own_zone = cron.parse(owner.spec.schedule)
         except ValueError as error:
-            message = f'unparseable schedule "{owner.spec.schedule}": {error}'
+            message = f'unparseable schedule: "{owner.spec.schedule}" : {error}'
             self.events.event(owner, "Warning", "UnparseableSchedule", message)
             return None
         zone = owner.spec.time_zone or own_zone or "UTC"
@@ -151,7 +150,8 @@ class CronJobController(Controller):
         try:
             last, following, count = due(schedule, zone, since, now)
         except (KeyError, OSError, ValueError):
-            self.events.event(owner, "Warning", "UnknownTimeZone", f'invalid timeZone: "{zone}"')
+            message = f'invalid timeZone: "{zone}": unknown time zone {zone}'
+            self.events.event(owner, "Warning", "UnknownTimeZone", message)
             return None
         again = RequeueAfter(max(0.0, following - now) + 0.1) if following is not None else None
         if count > _TOO_MANY:
@@ -161,8 +161,9 @@ class CronJobController(Controller):
         if last is None:
             return again
         name = f"{owner.metadata.name}-{math.floor(last / 60)}"
-        if any(job.metadata.name == name for job in jobs) or self.jobs.get(owner.metadata.namespace, name) is not None:
+        if (present := self.jobs.get(owner.metadata.namespace, name)) is not None:
             owner.status.last_schedule_time = clock.format_rfc3339(last)
+            self._recall(owner, present)
             return again
         active = owner.status.active or []
         if active and owner.spec.concurrency_policy == "Forbid":
@@ -188,6 +189,15 @@ class CronJobController(Controller):
         owner.status.last_schedule_time = clock.format_rfc3339(last)
         await self.jobs.caught_up(created)
         return again
+
+    def _recall(self, owner: CronJob, job: Job) -> None:
+        """Note as active a Job made before a crash that came before its note."""
+        active = owner.status.active or []
+        reference = controller_of(job)
+        if reference is None or reference.uid != owner.metadata.uid or is_finished(job):
+            return
+        if all(known.uid != job.metadata.uid for known in active):
+            owner.status.active = [*active, reference_to(job)]
 
     def _job_for(self, owner: CronJob, name: str, at: float) -> Job:
         template = owner.spec.job_template
