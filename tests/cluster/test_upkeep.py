@@ -221,6 +221,8 @@ async def test_quota_scopes() -> None:
 
         await place.create("Pod", "p", spec={"containers": [{"name": "c", "image": "i"}]})
         await counts("notterminating", "besteffort")
+        await place.patch("Pod", "p", {"spec": {"activeDeadlineSeconds": 3600}})
+        await counts("terminating", "besteffort")
         await place.delete("Pod", "p", grace_period=0)
         await counts()
         spec = resources({"cpu": "500m"}, {"cpu": "1"}) | {"activeDeadlineSeconds": 3600}
