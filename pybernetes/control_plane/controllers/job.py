@@ -38,7 +38,8 @@ class JobController(Controller):
         add_indexes(self.pods)
         self.pods.add_index(_TRACKED, _tracked_job)
         self.jobs.on(self.enqueue, self.enqueue_updated, self._gone)
-        self.pods.on(self._pod, self._pod_updated, self._pod)
+        self.pods.on(self._pod, self._pod_updated, self._pod_gone)
+        self._dropped: set[str] = set()  # uids of Pods on their way out that nobody wanted: no reason to back off
         self._jobs = self.client.resource(Job)
         self._pods = self.client.resource(Pod)
         self._claims = Claims(self.pods, self._pods, self._jobs, plan.FINALIZER)
@@ -58,6 +59,10 @@ class JobController(Controller):
             self.queue.add(f"{pod.metadata.namespace}/")
         for job in self._selecting(pod):
             self.queue.add(key_of(job))
+
+    def _pod_gone(self, pod: Pod) -> None:
+        self._dropped.discard(pod.metadata.uid)
+        self._pod(pod)
 
     def _selecting(self, pod: Pod) -> list[Job]:
         found, jobs = pod.metadata.labels, self.jobs.list(pod.metadata.namespace)
@@ -223,6 +228,7 @@ class JobController(Controller):
     async def _drop(self, job: Job, pods: Sequence[Pod]) -> Exception | None:
         """Delete Pods that are not wanted any more; released first, they do not count as failed."""
         await self._release([pod for pod in pods if _tracked(pod)])
+        self._dropped |= {pod.metadata.uid for pod in pods}
         return await self._control.delete_many(job, pods)
 
     async def _manage(
@@ -244,7 +250,7 @@ class JobController(Controller):
             missing -= sum(pod_state.is_terminating(p) and not pod_state.is_terminal(p) for p in pods)
         if missing <= 0:
             return None, None
-        failed = [pod for pod in pods if plan.has_failed(job, pod)]
+        failed = [pod for pod in pods if plan.has_failed(job, pod) and pod.metadata.uid not in self._dropped]
         last_success = max((plan.finished_at(p) for p in pods if p.status.phase == "Succeeded"), default=None)
         per_index = job.spec.backoff_limit_per_index is not None
         if not per_index:

@@ -129,6 +129,26 @@ async def test_pods_that_are_not_wanted_any_more_have_not_failed() -> None:
         assert not again.status.failed and not condition(again, "FailureTarget")
 
 
+async def test_a_resumed_job_does_not_wait_for_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = World._end_pod
+
+    async def slowly(self: World, pod: Pod) -> None:
+        await clock.sleep(30)
+        await end(self, pod)
+
+    monkeypatch.setattr(World, "_end_pod", slowly)
+    async with World("job-controller") as world:
+        placed = template({}, restartPolicy="Never", nodeName="n")  # only what has a node ends gracefully
+        await world.create(job(parallelism=3, completions=3, template=placed))
+        await world.until(Job, "job", lambda j: j.status.ready == 3)
+        for suspend in (True, False):
+            await world.client.resource(Job).patch("job", "default", {"spec": {"suspend": suspend}})
+            wanted = 0 if suspend else 3
+            found = await world.until(Job, "job", lambda j, wanted=wanted: (j.status.active or 0) == wanted, timeout=5)
+            assert found.status.terminating == 3
+        await world.until(Job, "job", lambda j: j.status.ready == 3 and not j.status.terminating)
+
+
 async def test_what_still_runs_when_the_success_policy_is_met_has_not_failed() -> None:
     async with World("job-controller") as world:
         world.phase = lambda pod: "Succeeded" if plan.index_of(pod) == 0 else "Running"
