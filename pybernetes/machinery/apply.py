@@ -42,6 +42,7 @@ __all__ = [
     "share",
     "track",
     "tree_of",
+    "undeclared",
 ]
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
@@ -76,8 +77,8 @@ def apply(
     tree = strip(fieldset.of_applied(applied, schema))
     bare = _without_managed(base)
     try:
-        if unknown := _undeclared(applied, schema):
-            raise _Untyped(unknown[0] if len(unknown) == 1 else "\n  ".join(["errors:", *unknown]))
+        if unknown := undeclared(applied, schema):
+            raise _Untyped(unknown)
         merged = _merge_maps(bare, applied, schema, "")
     except _Untyped as error:
         text = f"failed to create typed patch object ({_described(applied)}): {error}"
@@ -123,8 +124,8 @@ def _described(obj: dict[str, Any]) -> str:
     )
 
 
-def _undeclared(obj: dict[str, Any], schema: Schema) -> list[str]:
-    """`.spec.foo: field not declared in schema` for each field that the schema does not know."""
+def undeclared(obj: dict[str, Any], schema: Schema) -> str:
+    """`.spec.foo: field not declared in schema` for each field that the schema does not know; "" if there is none."""
     found: list[str] = []
     for key, value in obj.items():
         if key == "metadata":
@@ -135,7 +136,7 @@ def _undeclared(obj: dict[str, Any], schema: Schema) -> list[str]:
                 _find_undeclared(value, child, f".{key}", found)
             elif not schema.preserve_unknown_fields:
                 found.append(f".{key}: field not declared in schema")
-    return found
+    return "\n  ".join(["errors:", *found]) if len(found) > 1 else "".join(found)
 
 
 def _find_undeclared(value: Any, schema: Schema, path: str, found: list[str]) -> None:

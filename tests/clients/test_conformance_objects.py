@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .wire import MERGE, STRATEGIC, Body, Wire, life, until
+from .wire import APPLY, JSON_PATCH, MERGE, STRATEGIC, Body, Wire, life, until
 
 REQUEST = {"name": "req-0", "exactly": {"deviceClassName": "my-class"}}
 TIME = "2026-01-01T00:00:00Z"
@@ -393,3 +393,22 @@ def test_subject_access_reviews_agree_with_what_is_allowed(wire: Wire, pybernete
         },
     )
     assert verdicts() == {True}
+
+
+@pytest.mark.parametrize("kind", [APPLY, STRATEGIC, MERGE, JSON_PATCH])
+def test_a_claim_with_nothing_allocated(wire: Wire, pybernetes_namespace: str, kind: str) -> None:
+    """An empty allocation is one, by each kind of patch, and nobody holds up the deletion of such a claim."""
+    path = f"/apis/resource.k8s.io/v1/namespaces/{pybernetes_namespace}/resourceclaims"
+    head = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim"}
+    spec = {"devices": {"requests": [REQUEST]}}
+    made = wire.post(f"{path}?fieldValidation=Strict", {**head, "metadata": {"name": "test"}, "spec": spec})
+    own = {"name": "test", "namespace": pybernetes_namespace, "uid": made["metadata"]["uid"]}
+    patch: Any = {**head, "metadata": own, "status": {"allocation": {}}}
+    if kind == JSON_PATCH:
+        patch = [{"op": "add", "path": "/status/allocation", "value": {}}]
+    more = "&fieldManager=test-apply&force=true" if kind == APPLY else ""
+    after = wire.patch(f"{path}/test/status?fieldValidation=Strict{more}", patch, kind)
+    assert not after["status"]["allocation"].get("devices")
+    assert int(after["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    wire.delete(f"{path}/test")
+    assert wire.raw("GET", f"{path}/test")[0] == 404

@@ -107,6 +107,7 @@ def _url(text: str) -> _Url:
 
 
 GLOBAL["url"] = _url
+GLOBAL["jsonpatch.escapeKey"] = lambda key: key.replace("~", "~0").replace("/", "~1")
 
 
 GLOBAL["isURL"] = lambda text: isinstance(text, str) and _parse_url(text) is not None

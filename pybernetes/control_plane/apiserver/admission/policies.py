@@ -323,7 +323,7 @@ class MutatingAdmissionPolicy(_Policies):
 def _mutated(mutation: Mutation, before: dict[str, Any], values: dict[str, Any], schema: Schema) -> dict[str, Any]:
     """The object that one mutation makes. Raises Refusal."""
     from pybernetes.control_plane.apiserver.admission.expressions import program
-    from pybernetes.machinery import codec
+    from pybernetes.machinery import apply, codec
     from pybernetes.machinery import patch as patches
 
     try:
@@ -332,6 +332,10 @@ def _mutated(mutation: Mutation, before: dict[str, Any], values: dict[str, Any],
             return cast("dict[str, Any]", patches.json_patch(codec.copy(before), operations))
         if mutation.patch_type == "ApplyConfiguration" and mutation.apply_configuration is not None:
             applied = program(mutation.apply_configuration.expression or "", "", True)(values)
+            if not isinstance(applied, dict):
+                raise Refusal(f"unexpected type of an apply configuration: {type(applied).__name__}")
+            if unknown := apply.undeclared(applied, schema):
+                raise Refusal(f"failed to convert patch object to typed object: {unknown}")
             return cast("dict[str, Any]", merged(before, applied, schema))
     except ValueError as error:
         raise Refusal(str(error)) from None

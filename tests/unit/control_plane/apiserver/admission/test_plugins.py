@@ -259,3 +259,24 @@ async def test_mutating_policies_change_objects() -> None:
         made = await create(client, "v1", "ConfigMap", "c", "default", data={"x": "1"})
         assert made["metadata"]["labels"] == {"a": "b"}
         assert made["data"] == {"x": "1", "n": "c"}
+
+
+async def test_a_mutating_policy_names_fields_that_there_are_not_and_escapes_keys() -> None:
+    async with running() as server:
+        client = client_of(server)
+        path = "'/metadata/labels/' + jsonpatch.escapeKey('example.com/a')"
+        for name, mutation in (
+            ("escape", {"patchType": "JSONPatch", "jsonPatch": {"expression": (
+                "[JSONPatch{op: 'add', path: '/metadata/labels', value: {}}, "
+                f"JSONPatch{{op: 'add', path: {path}, value: 'c'}}]")}}),
+            ("unknown", {"patchType": "ApplyConfiguration", "applyConfiguration": {
+                "expression": "Object{nope: 'x'}"}}),
+        ):  # fmt: skip
+            spec = {"matchConstraints": match("configmaps"), "reinvocationPolicy": "Never", "mutations": [mutation]}
+            await create(client, ADMISSION, "MutatingAdmissionPolicy", name, spec=spec)
+        await create(client, ADMISSION, "MutatingAdmissionPolicyBinding", "escape", spec={"policyName": "escape"})
+        made = await create(client, "v1", "ConfigMap", "c", "default", data={"x": "1"})
+        assert made["metadata"]["labels"] == {"example.com/a": "c"}
+        await create(client, ADMISSION, "MutatingAdmissionPolicyBinding", "unknown", spec={"policyName": "unknown"})
+        text = await refused(create(client, "v1", "ConfigMap", "d", "default", data={"x": "1"}))
+        assert text.endswith("failed to convert patch object to typed object: .nope: field not declared in schema")
