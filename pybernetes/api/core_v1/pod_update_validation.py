@@ -223,6 +223,12 @@ def validate_pod_resize(new: Pod, old: Pod) -> list[FieldError]:
         if len(after) != len(earlier):
             errors.append(field.forbidden(SPEC.child(name), "resize may not add or remove containers"))
             return errors
+        moved = [i for i, (now, was) in enumerate(zip(after, earlier, strict=True)) if now.name != was.name]
+        for i in moved:
+            at = SPEC.child(name).index(i).child("name")
+            errors.append(field.forbidden(at, "containers may not be renamed or reordered on resize"))
+        if moved:
+            return errors
         for i, (now, was) in enumerate(zip(after, earlier, strict=True)):
             at = SPEC.child(name).index(i).child("resources")
             sidecar = was.restart_policy == "Always"

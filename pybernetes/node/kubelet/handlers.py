@@ -29,6 +29,8 @@ class Outcome:
 
     result: str
     output: str = ""
+    #: A success that somebody should hear of.
+    warning: bool = False
 
 
 class Handler(Protocol):
@@ -141,7 +143,7 @@ async def _http(action: HTTPGetAction, container: AnyContainer, pod_ip: str, tim
                     break
                 parts = urlsplit(location)
                 if parts.hostname and parts.hostname != host:
-                    return Outcome(SUCCESS, f"Probe terminated redirects, Response body: {body}")
+                    return Outcome(SUCCESS, f"Probe terminated redirects, Response body: {body}", warning=True)
                 if parts.hostname:
                     scheme = parts.scheme or scheme
                     port = parts.port or (443 if scheme == "https" else 80)

@@ -108,6 +108,8 @@ class Prober:
         ok = outcome.result == handlers.SUCCESS
         if ok or counts:
             self._counts[self._container.name, self._kind, _RESULTS[outcome.result]] += 1
+        if outcome.warning:
+            self._tell("Warning", "ProbeWarning", f"{self._kind} probe warning: {outcome.output}")
         if not ok:
             if not counts:
                 return

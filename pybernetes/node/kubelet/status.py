@@ -151,9 +151,13 @@ class _Statuses:
         if run.state == RUNNING:
             status.started = is_started(container, run)
             status.ready = _is_ready(container, run, init)
-            self._figures(run, status)
-        elif not self.over:
-            self._between(container, run, status, init)
+            self._figures(run, run.resources, status)
+        else:
+            # What its next run would be given; what it had itself is of no more use.
+            held = resize.PENDING in self.state.resize
+            self._figures(run, run.resources if held else resize.resources_of(container), status)
+            if not self.over:
+                self._between(container, run, status, init)
         if init and not is_sidecar(container) and run.state == EXITED and run.exit_code == 0:
             status.ready = True
         self._mounts(container, status)
@@ -216,9 +220,9 @@ class _Statuses:
     def _id(self, run: Run) -> str:
         return f"{self.runtime}://{run.id}"
 
-    def _figures(self, run: Run, status: ContainerStatus) -> None:
-        if run.resources is not None:
-            limits, requests = run.resources.get("limits"), run.resources.get("requests")
+    def _figures(self, run: Run, resources: resize.Resources | None, status: ContainerStatus) -> None:
+        if resources is not None:
+            limits, requests = resources.get("limits"), resources.get("requests")
             status.allocated_resources = dict(requests) if requests else None
             status.resources = ResourceRequirements(limits=limits, requests=requests)
         if run.user is not None:

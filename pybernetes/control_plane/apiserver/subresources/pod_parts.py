@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from pybernetes.api.core_v1 import Pod
+from pybernetes.api.core_v1 import Pod, PodSpec
 from pybernetes.api.core_v1 import pod_update_validation as rules
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.objects import AnyObject
@@ -34,19 +34,23 @@ class Resize(Part):
     def prepare(self, new: AnyObject, old: AnyObject, call: Call) -> None:
         pod, before = cast(Pod, new), cast(Pod, old)
         wanted = pod.spec
-        pod.spec = codec.copy(before.spec)
         pod.status = before.status
+        if _names(wanted) != _names(before.spec):
+            return  # containers come, go or change places: as it is, for the validation to refuse
+        pod.spec = codec.copy(before.spec)
         for now, then in ((wanted.containers, pod.spec.containers), (wanted.init_containers, pod.spec.init_containers)):
-            named = {container.name: container for container in now or ()}
-            for container in then or ():
-                if (change := named.get(container.name)) is not None:
-                    container.resources = change.resources
-                    container.resize_policy = change.resize_policy
+            for change, container in zip(now or (), then or (), strict=True):
+                container.resources = change.resources
+                container.resize_policy = change.resize_policy
         pod.spec.resources = wanted.resources
         _count(pod, before)
 
     def validate(self, new: AnyObject, old: AnyObject) -> list[FieldError]:
         return rules.validate_pod_resize(cast(Pod, new), cast(Pod, old))
+
+
+def _names(spec: PodSpec) -> list[list[str]]:
+    return [[container.name for container in group or ()] for group in (spec.containers, spec.init_containers)]
 
 
 def _count(pod: Pod, before: Pod) -> None:

@@ -281,6 +281,14 @@ def test_resize_changes_cpu_and_memory_only_and_keeps_the_class() -> None:
     assert any("QOS" in str(e) for e in validate_pod_resize(guaranteed, small))
 
 
+def test_resize_does_not_rename_or_reorder_containers() -> None:
+    old, new = (pod(containers=[*container(name=one), *container(name=two)]) for one, two in ("ab", "ba"))
+    assert ", ".join(str(e) for e in validate_pod_resize(new, old)) == (
+        "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize, "
+        "spec.containers[1].name: Forbidden: containers may not be renamed or reordered on resize"
+    )
+
+
 def test_a_finished_container_does_not_start_again() -> None:
     old = pod(restartPolicy="Never")
     old.status = codec.from_dict(Pod, {"status": {"containerStatuses": [

@@ -11,11 +11,12 @@ import pytest
 from pybernetes.aio import clock
 from pybernetes.api.coordination_v1 import Lease
 from pybernetes.api.core_v1 import ConfigMap, ContainerState, ContainerStateWaiting, Node, Pod, Secret
+from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.node.cri import fake
 from pybernetes.node.cri import types as t
 from pybernetes.node.cri.fake_programs import Launch
-from pybernetes.node.kubelet import stats
+from pybernetes.node.kubelet import handlers, stats
 from tests.unit.node.kubelet.world import NODE, World, condition, pod, ready
 
 
@@ -355,6 +356,21 @@ async def test_liveness_probe_restarts(tmp_path: Path) -> None:
         assert ("Killing", "Container main failed liveness probe, will be restarted") in events
 
 
+async def test_a_probe_may_warn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def warns(*_: Any) -> handlers.Outcome:
+        return handlers.Outcome(handlers.SUCCESS, "Probe terminated redirects, Response body: x", warning=True)
+
+    monkeypatch.setattr(handlers, "perform", warns)
+    async with World(tmp_path) as world:
+        probe = {"httpGet": {"port": 80}, "periodSeconds": 1, "failureThreshold": 1}
+        await world.create(pod("p", {"name": "main", "livenessProbe": probe}))
+        await world.until("p", ready)
+        await asyncio.sleep(5)
+        assert count(await world.get("p")) == 0
+        text = "Liveness probe warning: Probe terminated redirects, Response body: x"
+        assert ("ProbeWarning", text) in await world.events("p")
+
+
 async def test_readiness_and_startup_probes(tmp_path: Path) -> None:
     healthy = asyncio.Event()
 
@@ -619,6 +635,29 @@ async def test_resize_in_place(tmp_path: Path) -> None:
         assert [reason for reason, _ in told] == ["ResizeStarted", "ResizeCompleted", "ResizeInfeasible"]
         summary = '{"containers":[{"name":"main","resources":{"limits":{"cpu":"400m"},"requests":{"cpu":"100m"}}}],'
         assert told[1][1] == f'Pod resize completed: {summary}"generation":2}}'
+
+
+async def test_resize_leaves_the_containers_where_they_are(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        one, two = ({"name": name, "image": "busybox:1"} for name in ("one", "two"))
+        await world.create(pod("p", containers=[one, two]))
+        body = [{"op": "replace", "path": f"/spec/containers/{i}/name", "value": f"new-{i}"} for i in range(2)]
+        with pytest.raises(StatusError) as refused:
+            await world.client.resource(Pod).patch("p", "default", body, type="json", subresource="resize")
+        text = "spec.containers[{}].name: Forbidden: containers may not be renamed or reordered on resize"
+        assert f"{text.format(0)}, {text.format(1)}" in str(refused.value)
+
+
+async def test_ended_containers_tell_their_resources_too(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        wanted = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
+        init = [{"name": "init", "image": "busybox:1", "command": ["true"], "resources": wanted}]
+        main = {"name": "main", "command": ["true"], "resources": wanted}
+        await world.create(pod("p", main, initContainers=init, restartPolicy="Never"))
+        found = await world.until("p", lambda p: p.status.phase == "Succeeded")
+        for status in (*found.status.init_container_statuses, *found.status.container_statuses):
+            assert status.resources.requests == {"cpu": "100m"} and status.resources.limits == {"cpu": "200m"}
+            assert status.allocated_resources == {"cpu": "100m"}
 
 
 async def test_memory_limit_below_usage(tmp_path: Path) -> None:
