@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import processes, renewal
-from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
+from pybernetes.bootstrap import command_line, processes, renewal
+from pybernetes.bootstrap.cluster import Cluster, ClusterError
 from pybernetes.store import Store, StoreError, open_store
 from pybernetes.store.copying import copy_all
 from pybernetes.store.sqlite_file import backup as sqlite_copy
@@ -39,13 +39,6 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description, allow_abbrev=False)
-    parser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
-    parser.add_argument("--data-dir", metavar="DIR", help="the cluster's directory")
-    return parser
-
-
 def _find(options: argparse.Namespace) -> Cluster:
     cluster = clusters.find(options.name, options.data_dir)
     if cluster is None:
@@ -61,7 +54,7 @@ def _sqlite_path(store: str) -> Path | None:
 
 
 def _backup(arguments: list[str]) -> None:
-    parser = _parser(
+    parser = command_line.parser(
         "backup", "Save all objects to a file, while the cluster runs. Keys and certificates go beside it."
     )
     parser.add_argument("file", metavar="FILE", help="the backup; FILE.pki becomes a copy of the cluster's keys")
@@ -98,7 +91,9 @@ async def _snapshot(url: str, target: Path) -> None:
 
 
 def _restore(arguments: list[str]) -> None:
-    parser = _parser("restore", "Put a backup in the place of a cluster's objects; the control plane is started anew.")
+    parser = command_line.parser(
+        "restore", "Put a backup in the place of a cluster's objects; the control plane is started anew."
+    )
     parser.add_argument("file", metavar="FILE", help="what 'backup' has written")
     parser.add_argument("--keys", action="store_true", help="take the keys in FILE.pki as well")
     options = parser.parse_args(arguments)
@@ -135,7 +130,9 @@ def _restore(arguments: list[str]) -> None:
 
 
 def _migrate(arguments: list[str]) -> None:
-    parser = _parser("migrate", "Move a cluster's objects to another store, and let the cluster use that one.")
+    parser = command_line.parser(
+        "migrate", "Move a cluster's objects to another store, and let the cluster use that one."
+    )
     parser.add_argument("--to", required=True, metavar="URL", help="etcd://HOST:PORT,...?cafile=... or sqlite:///PATH")
     options = parser.parse_args(arguments)
     cluster = _find(options)

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.aio import clock
-from pybernetes.bootstrap import apiserver_flags, ingress, kubeconfigs, machine_link, nodes, pki, processes
+from pybernetes.bootstrap import (
+    apiserver_flags,
+    command_line,
+    ingress,
+    kubeconfigs,
+    machine_link,
+    nodes,
+    pki,
+    processes,
+)
 from pybernetes.bootstrap import cluster as clusters
 from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
 from pybernetes.bootstrap.flags import seconds
@@ -43,18 +52,11 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description)
-    parser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where everything of the cluster is kept")
-    return parser
-
-
 # -- up --------------------------------------------------------------------------------------------------------------
 
 
 def _up(arguments: list[str]) -> int:
-    parser = _parser("up", "Bring up a cluster on this machine; returns when it is Ready.")
+    parser = command_line.parser("up", "Bring up a cluster on this machine; returns when it is Ready.")
     parser.add_argument("--nodes", type=int, default=None, metavar="N", help="real nodes (default: 1 as root, else 0)")
     parser.add_argument("--network", choices=NETWORKS, help="how Pods of several nodes reach each other: docs/nodes.md")
     parser.add_argument(
@@ -318,7 +320,7 @@ class _Steps:
 
 
 def _down(arguments: list[str]) -> int:
-    parser = _parser("down", "Remove a cluster: processes, containers, mounts, network, files.")
+    parser = command_line.parser("down", "Remove a cluster: processes, containers, mounts, network, files.")
     parser.add_argument("--all", action="store_true", help="every cluster on this machine")
     options = parser.parse_args(arguments)
     found = clusters.all_clusters() if options.all else [clusters.find(options.name, options.data_dir)]
@@ -357,7 +359,7 @@ def remove(cluster: Cluster) -> None:
 
 
 def _status(arguments: list[str]) -> int:
-    options = _parser("status", "What runs, and where.").parse_args(arguments)
+    options = command_line.parser("status", "What runs, and where.").parse_args(arguments)
     cluster = clusters.find(options.name, options.data_dir)
     if cluster is None:
         raise ClusterError(f"no cluster \"{options.name}\"; 'pybernetes up' makes one")

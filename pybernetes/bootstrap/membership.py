@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import join_tokens, kubeconfigs, local, member_processes, phases, pki, processes
-from pybernetes.bootstrap.cluster import DEFAULT_NAME, Cluster, ClusterError
+from pybernetes.bootstrap import command_line, join_tokens, kubeconfigs, local, member_processes, phases, pki, processes
+from pybernetes.bootstrap.cluster import Cluster, ClusterError
 from pybernetes.bootstrap.join_tokens import TokenError
 from pybernetes.bootstrap.phases.run import Run
 
@@ -31,13 +31,6 @@ def main(arguments: list[str]) -> int:
         print(f"pybernetes {command}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"pybernetes {command}", description=description, allow_abbrev=False)
-    parser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where everything of the cluster is kept on this machine")
-    return parser
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +51,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(arguments: list[str]) -> None:
-    parser = _parser("init", "Make this machine the first control plane of a cluster.")
+    parser = command_line.parser("init", "Make this machine the first control plane of a cluster.")
     _common(parser)
     parser.add_argument(
         "--control-plane-endpoint", default="", metavar="HOST[:PORT]", help="shared by all control planes"
@@ -129,7 +122,7 @@ def join_line(cluster: Cluster, token: str) -> str:
 
 
 def _join(arguments: list[str]) -> None:
-    parser = _parser("join", "Make this machine a node of a cluster, or one more control plane.")
+    parser = command_line.parser("join", "Make this machine a node of a cluster, or one more control plane.")
     _common(parser)
     parser.add_argument("endpoint", metavar="HOST:PORT", help="where the cluster's API is")
     parser.add_argument("--token", default="", help="the join token")
@@ -198,7 +191,9 @@ def remove(cluster: Cluster) -> None:
 
 
 def _reset(arguments: list[str]) -> None:
-    parser = _parser("reset", "Take back what 'init' or 'join' made on this machine; the rest of the cluster goes on.")
+    parser = command_line.parser(
+        "reset", "Take back what 'init' or 'join' made on this machine; the rest of the cluster goes on."
+    )
     parser.add_argument("-f", "--force", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     cluster = clusters.find(options.name, options.data_dir)

@@ -7,7 +7,7 @@ that has some; most clusters have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from pybernetes.api.resource_v1 import (
     AllocationResult,
@@ -21,43 +21,26 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
 from pybernetes.control_plane.scheduler.claims import ClaimWork, claim_name, is_reserved_for
 from pybernetes.control_plane.scheduler.facts import PodFacts
+from pybernetes.control_plane.scheduler.watched import WatchedObjects
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
-from pybernetes.machinery.meta import Object
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
 _ATTEMPTS = 5
-
-O = TypeVar("O", bound=Object)  # noqa: E741 - an object kind
 
 
 class ClaimsNotReserved(Exception):
     """The devices of a Pod could not be had; the text tells why."""
 
 
-class ClaimInformers:
+class ClaimInformers(WatchedObjects):
     """Implements `devices.Objects`; `event(name, old, new)` hears what may help waiting Pods."""
 
     def __init__(self, informers: InformerFactory, event: Callable[[str, Any, Any], None]) -> None:
-        self._informers = informers
-        self._event = event
+        super().__init__(informers, event)
         self.all_claims = self._watch(ResourceClaim)
         self._slices = self._watch(ResourceSlice)
         self._classes = self._watch(DeviceClass)
-
-    def _watch(self, kind: type[O]) -> Informer[O]:
-        informer = self._informers.informer(kind)
-        name = kind.__name__
-        informer.on(
-            added=lambda new: self._event(name, None, new),
-            updated=lambda old, new: self._event(name, old, new),
-            deleted=lambda old: self._event(name + "/removed", old, None),
-        )
-        return informer
-
-    async def synced(self) -> None:
-        """Wait for all first lists."""
-        await self._informers.synced()
 
     def claim(self, namespace: str, name: str) -> ResourceClaim | None:
         return self.all_claims.get(namespace, name)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from pybernetes.api.core_v1 import PersistentVolume, PersistentVolumeClaim
 from pybernetes.api.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 from pybernetes.client.factory import InformerFactory
-from pybernetes.client.informer import Informer
-from pybernetes.machinery.meta import Object
-
-O = TypeVar("O", bound=Object)  # noqa: E741 - an object kind
+from pybernetes.control_plane.scheduler.watched import WatchedObjects
 
 
-class StorageInformers:
+class StorageInformers(WatchedObjects):
     """Implements `storage.Objects`; `event(name, old, new)` hears what may help waiting Pods."""
 
     def __init__(self, informers: InformerFactory, event: Callable[[str, Any, Any], None]) -> None:
-        self._informers = informers
-        self._event = event
+        super().__init__(informers, event)
         self.claims = self._watch(PersistentVolumeClaim)
         self._volumes = self._watch(PersistentVolume)
         self._classes = self._watch(StorageClass)
@@ -27,20 +23,6 @@ class StorageInformers:
         self._drivers = self._watch(CSIDriver)
         self._capacities = self._watch(CSIStorageCapacity)
         self._attachments = self._watch(VolumeAttachment)
-
-    def _watch(self, kind: type[O]) -> Informer[O]:
-        informer = self._informers.informer(kind)
-        name = kind.__name__
-        informer.on(
-            added=lambda new: self._event(name, None, new),
-            updated=lambda old, new: self._event(name, old, new),
-            deleted=lambda old: self._event(name + "/removed", old, None),
-        )
-        return informer
-
-    async def synced(self) -> None:
-        """Wait for all first lists."""
-        await self._informers.synced()
 
     def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
         return self.claims.get(namespace, name)
