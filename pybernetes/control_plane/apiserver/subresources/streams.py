@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pybernetes.api.core_v1 import Pod
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes
@@ -199,8 +199,9 @@ class Proxy(Subresource):
         if not rest and call.method in ("GET", "HEAD") and not request.header(b"upgrade"):
             location = prefix + "/" + (f"?{request.query}" if request.query else "")
             return Result(301, raw=b"", media_type=b"text/html", headers=((b"Location", location.encode()),))
-        raw_rest = request.raw_path.partition(b"/proxy")[2] if b"%" in request.raw_path else quote(rest).encode()
-        target = (raw_rest or b"/") + (b"?" + request.raw_query if request.raw_query else b"")
+        # Goes on as it was sent. The prefix is counted off, for "/proxy" may begin a namespace's name as well.
+        raw_rest = request.raw_path.split(b"/", prefix.count("/") + 1)[prefix.count("/") + 1 :]
+        target = b"/" + b"".join(raw_rest) + (b"?" + request.raw_query if request.raw_query else b"")
         extra = (
             (b"X-Forwarded-Uri", path.encode()),
             (b"X-Forwarded-Host", request.header(b"host")),

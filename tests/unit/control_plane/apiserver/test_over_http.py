@@ -192,6 +192,13 @@ async def test_streams_to_a_kubelet() -> None:
         assert kubelet.heads[-1].startswith("GET /away?x=1 HTTP/1.1")
         status, _, body = await call("OPTIONS", "/api/v1/nodes/n/proxy/o%2Fp")
         assert status == 200 and kubelet.heads[-1].startswith("OPTIONS /o%2Fp HTTP/1.1")
+        # A name that begins as the subresource does, and characters that need no quoting.
+        node.metadata = ObjectMeta(name="proxy-1")
+        await client.resource(Node).create(node)
+        await call("GET", "/api/v1/nodes/proxy-1/proxy/a%2Fb@c:d")
+        assert kubelet.heads[-1].startswith("GET /a%2Fb@c:d HTTP/1.1")
+        await call("GET", "/api/v1/nodes/proxy-1/proxy/results/udp@name.svc")
+        assert kubelet.heads[-1].startswith("GET /results/udp@name.svc HTTP/1.1")
         backend.close()
         await backend.wait_closed()
         status, _, body = await call("GET", f"{NAMESPACE}/pods/p/log")
