@@ -81,7 +81,7 @@ def of_downward_api(
 
 
 def shared_with_group(files: Files, gid: int) -> Files:
-    """With an fsGroup its members may read what the owner may."""
+    """With an fsGroup its members and the owner may read every file, whatever its mode says."""
     if gid < 0:
         return files
-    return {path: file._replace(mode=file.mode | ((file.mode & 0o400) >> 3)) for path, file in files.items()}
+    return {path: file._replace(mode=file.mode | 0o440) for path, file in files.items()}

@@ -34,3 +34,8 @@ def fs_group(pod: Pod) -> int:
     """The group that owns volumes of this pod; -1 for none."""
     context = pod.spec.security_context
     return context.fs_group if context and context.fs_group is not None else -1
+
+
+def root_mode(gid: int, *, tmpfs: bool) -> int:
+    """Permission bits of a volume's directory: everybody's, of a group if it has one; a tmpfs is sticky as /tmp is."""
+    return 0o777 | (0o2000 if gid >= 0 else 0) | (0o1000 if tmpfs else 0)

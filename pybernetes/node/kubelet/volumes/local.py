@@ -11,7 +11,7 @@ from pybernetes.machinery import quantity
 from pybernetes.machinery.errors import StatusError
 from pybernetes.node.kubelet import qos
 from pybernetes.node.kubelet.volumes import mounts
-from pybernetes.node.kubelet.volumes.context import Context, VolumeError, fs_group
+from pybernetes.node.kubelet.volumes.context import Context, VolumeError, fs_group, root_mode
 
 
 async def empty_dir(context: Context, pod: Pod, volume: Volume) -> Path:
@@ -46,9 +46,7 @@ def _make_empty_dir(path: Path, tmpfs: bool, size: int, gid: int) -> None:
         return  # in use already: its owner and mode are the pod's affair
     if gid >= 0:
         os.chown(path, -1, gid)
-        os.chmod(path, 0o2777)
-    else:
-        os.chmod(path, 0o777)
+    os.chmod(path, root_mode(gid, tmpfs=tmpfs))
 
 
 _CHECKS = {

@@ -18,7 +18,7 @@ from pybernetes.node.kubelet.volumes.content import (
     of_secret,
     shared_with_group,
 )
-from pybernetes.node.kubelet.volumes.context import Context, VolumeError, fs_group
+from pybernetes.node.kubelet.volumes.context import Context, VolumeError, fs_group, root_mode
 
 PLUGINS = {"config_map": "configmap", "secret": "secret", "downward_api": "downward-api", "projected": "projected"}
 #: Tokens of this lifetime are asked for when a projection names none, seconds.
@@ -51,9 +51,9 @@ def _write(directory: Path, files: Files, gid: int, owner: int, tmpfs: bool) -> 
     directory.mkdir(parents=True, exist_ok=True)
     if tmpfs and not os.path.ismount(directory):
         mounts.mount("tmpfs", directory, "tmpfs")
-    directory.chmod(0o777 if gid < 0 else 0o2775)
     if gid >= 0:
         os.chown(directory, -1, gid)
+    directory.chmod(root_mode(gid, tmpfs=tmpfs))
     if owner >= 0:
         files = {path: f if f.uid != TOKEN_OWNER else f._replace(uid=owner) for path, f in files.items()}
     else:

@@ -26,6 +26,8 @@ from pybernetes.node.kubelet.security import container_context, forbidden_sysctl
 from pybernetes.node.kubelet.server_auth import caller_of_certificate, subresource_of
 from pybernetes.node.kubelet.volumes import atomic
 from pybernetes.node.kubelet.volumes.atomic import File
+from pybernetes.node.kubelet.volumes.content import shared_with_group
+from pybernetes.node.kubelet.volumes.context import root_mode
 from pybernetes.node.kubelet.worker import status_patch
 from tests.unit.node.kubelet.world import pod
 
@@ -213,6 +215,16 @@ def test_atomic_writer(tmp_path: Path) -> None:
     for path in ("../x", "/x", "", "a/../../x", "..x"):
         with pytest.raises(ValueError, match="invalid path"):
             atomic.write(volume, {path: File(b"", 0o644)})
+
+
+def test_modes_of_volumes() -> None:
+    assert [root_mode(-1, tmpfs=False), root_mode(5, tmpfs=False)] == [0o777, 0o2777]
+    assert [root_mode(-1, tmpfs=True), root_mode(5, tmpfs=True)] == [0o1777, 0o3777]
+    files = {"a": File(b"", 0o400), "b": File(b"", 0o644), "c": File(b"", 0)}
+    assert shared_with_group(files, -1) == files
+    assert {name: file.mode for name, file in shared_with_group(files, 5).items()} == {
+        "a": 0o440, "b": 0o644, "c": 0o440
+    }  # fmt: skip
 
 
 def test_sub_paths_stay_inside(tmp_path: Path) -> None:
