@@ -35,7 +35,7 @@ from pybernetes.node.kubelet.host import Host, offload, write_file
 from pybernetes.node.kubelet.images import ImageTrouble
 from pybernetes.node.kubelet.observe import read_run
 from pybernetes.node.kubelet.resize import resources_of
-from pybernetes.node.kubelet.restarts import AnyContainer, find_container, next_back_off, spec_hash
+from pybernetes.node.kubelet.restarts import AnyContainer, back_off, find_container, next_back_off, spec_hash
 from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Kill, Op, PodState, Run, Sandbox
 from pybernetes.node.kubelet.volumes.context import VolumeError
 
@@ -195,7 +195,7 @@ class Executor:
         await self._fit_cgroup(pod)
         last = state.latest(container.name)
         if last is not None and last.state == EXITED:
-            entry = state.back_off.get(container.name)
+            entry = back_off(state, container, last)
             state.back_off[container.name] = next_back_off(entry, last.finished_at, clock.timestamp())
         sandbox = self._sandbox_config or self.sandbox_config(box.attempt)
         try:

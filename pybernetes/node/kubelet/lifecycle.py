@@ -21,13 +21,13 @@ from pybernetes.node.kubelet.resize import PENDING, differs, needs_restart, reso
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
     back_off_until,
+    changed,
     ephemeral_containers,
     find_container,
     init_containers,
     is_sidecar,
     restarts,
     sidecars,
-    spec_hash,
 )
 from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Ending, Kill, PodState, Run
 
@@ -242,12 +242,12 @@ class _Decider:
             return
         for ephemeral in ephemeral_containers(self.pod):
             if state.latest(ephemeral.name) is None:
-                self._start(ephemeral.name)
+                self._start(ephemeral)
         if any(key.startswith("start/") and not self._is_ephemeral(key[6:]) for key in state.ops):
             return  # one at a time: the order of containers is a promise
         if self._init_phase():
             for container in self.pod.spec.containers:
-                if self._needs_start(container) and self._start(container.name):
+                if self._needs_start(container) and self._start(container):
                     return
 
     def _is_ephemeral(self, name: str) -> bool:
@@ -260,25 +260,25 @@ class _Decider:
         if initialized(self.pod, self.state):
             for sidecar in sidecars(self.pod):
                 run = self._run_here(sidecar.name)
-                if (run is None or run.state != RUNNING) and self._start(sidecar.name):
+                if (run is None or run.state != RUNNING) and self._start(sidecar):
                     return False
             return True
         for init in init_containers(self.pod):
             run = self._run_here(init.name)
             if is_sidecar(init):
                 if run is None or run.state != RUNNING:
-                    self._start(init.name)
+                    self._start(init)
                     return False
                 if not is_started(init, run):
                     return False
             elif run is None or run.state == CREATED:
-                self._start(init.name)
+                self._start(init)
                 return False
             elif run.state == RUNNING:
                 return False
             elif run.exit_code != 0:
                 if restarts(self.pod, init, run, init=True):
-                    self._start(init.name)
+                    self._start(init)
                 return False
         return True
 
@@ -296,9 +296,10 @@ class _Decider:
             return False
         return restarts(self.pod, container, run)
 
-    def _start(self, name: str) -> bool:
+    def _start(self, container: AnyContainer) -> bool:
         """Start a container unless it has to wait; whether it was asked for."""
-        if until := back_off_until(self.state, name, self.now):
+        name = container.name
+        if until := back_off_until(self.state, container, self.now):
             self._wake(until)
             run = self.state.latest(name)
             if run and self.state.told.get(name, ("", 0.0))[0] != run.id:
@@ -315,7 +316,7 @@ class _Decider:
             name = container.name
             usual = self.pod.spec.termination_grace_period_seconds
             grace = DEFAULT_GRACE if usual is None else float(usual)
-            if run.spec_hash and run.spec_hash != spec_hash(container):
+            if changed(container, run):
                 self._kill(run, grace, f"Container {name} definition changed, will be restarted")
             elif run.healthy is False:
                 own = container.liveness_probe.termination_grace_period_seconds if container.liveness_probe else None

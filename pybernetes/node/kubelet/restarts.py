@@ -1,7 +1,7 @@
 """Whether and when an exited container starts again: restart policies, restart rules, back-off. Pure.
 
 The first restart comes at once; after that the pause is 10 s, doubling to 300 s, counted from the exit. A container
-that ran for ten minutes without trouble has its pause forgotten.
+that ran for ten minutes without trouble has its pause forgotten, and so has one with another image.
 """
 
 from __future__ import annotations
@@ -49,9 +49,14 @@ def spec_hash(container: AnyContainer) -> str:
     return hashlib.sha256(f"{container.name}\0{container.image or ''}".encode()).hexdigest()[:8]
 
 
+def changed(container: AnyContainer, run: Run) -> bool:
+    """Whether a run is of what the container was before its definition changed."""
+    return bool(run.spec_hash) and run.spec_hash != spec_hash(container)
+
+
 def restarts(pod: Pod, container: Container, run: Run, *, init: bool = False) -> bool:
     """Whether this exited run is to be followed by another one."""
-    if run.kill is not None and (run.kill.restart or (run.spec_hash and run.spec_hash != spec_hash(container))):
+    if run.kill is not None and (run.kill.restart or changed(container, run)):
         return True
     for rule in container.restart_policy_rules or ():
         codes = rule.exit_codes
@@ -65,15 +70,20 @@ def restarts(pod: Pod, container: Container, run: Run, *, init: bool = False) ->
     return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
 
 
-def back_off_until(state: PodState, name: str, now: float) -> float:
+def back_off_until(state: PodState, container: AnyContainer, now: float) -> float:
     """When the container may start again; 0 when that is now."""
-    entry, run = state.back_off.get(name), state.latest(name)
-    if entry is None or run is None or run.state != EXITED:
+    run = state.latest(container.name)
+    if run is None or run.state != EXITED or (entry := back_off(state, container, run)) is None:
         return 0.0
     if run.finished_at - entry.updated > 2 * MAX_BACK_OFF:
         return 0.0
     until = run.finished_at + entry.delay
     return until if until > now else 0.0
+
+
+def back_off(state: PodState, container: AnyContainer, run: Run) -> BackOff | None:
+    """The entry that counts after this run: what another definition did is not held against a new one."""
+    return None if changed(container, run) else state.back_off.get(container.name)
 
 
 def next_back_off(entry: BackOff | None, finished_at: float, now: float) -> BackOff:

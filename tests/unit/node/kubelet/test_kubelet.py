@@ -507,6 +507,21 @@ async def test_changed_image_restarts(tmp_path: Path) -> None:
         assert ("Killing", "Container main definition changed, will be restarted") in await world.events("p")
 
 
+async def test_another_image_does_not_wait_for_what_the_first_one_did(tmp_path: Path) -> None:
+    def pause(p: Pod) -> str:
+        state = p.status.container_statuses[0].state if p.status.container_statuses else None
+        return (state.waiting.message or "") if state and state.waiting else ""
+
+    async with World(tmp_path) as world:
+        await world.create(pod("p", {"name": "main", "command": ["false"]}))
+        await world.until("p", lambda p: "back-off 2m40s" in pause(p), 600)
+        before = clock.timestamp()
+        body = {"spec": {"containers": [{"name": "main", "image": "busybox:2"}]}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic")
+        await world.until("p", lambda p: "back-off 10s" in pause(p), 60)
+        assert clock.timestamp() - before < 10
+
+
 async def test_static_pod_and_its_mirror(tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     manifests.mkdir()
