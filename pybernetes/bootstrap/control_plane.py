@@ -21,6 +21,7 @@ from pybernetes.bootstrap import apiserver_flags, cloud, elected, ingress, renew
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
+from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import APIServer
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
@@ -240,6 +241,8 @@ def configure(cluster: Cluster) -> Config:
         node_dns=state.dns,
         pki=pki,
         service_cidrs=(state.service_cidr,),
+        # Pods fetch the keys there: the name must be one that the cluster's DNS has and the certificate is for.
+        service_accounts=service_accounts.Config(issuer=f"https://kubernetes.default.svc.{state.domain}"),
     )
     server = apiserver_flags.apply(server, state.apiserver_flags)
     controllers = ControllerManagerConfig(
