@@ -33,6 +33,8 @@ def default_pod(pod: Pod) -> None:
     """Defaults of a Pod: those of its spec, then what only Pods get."""
     spec = pod.spec
     default_pod_spec(spec)
+    if (spec.termination_grace_period_seconds or 0) < 0:  # once allowed, and always meant as "at once"
+        spec.termination_grace_period_seconds = 1
     for container in spec.containers:
         _requests_from_limits(container)
     for container in spec.init_containers or ():

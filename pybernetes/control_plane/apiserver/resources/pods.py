@@ -50,6 +50,7 @@ class PodStrategy(Strategy):
         pod.metadata.owner_references = before.metadata.owner_references
         if not pod.status.qos_class:
             pod.status.qos_class = before.status.qos_class
+        keep_generations(pod.status, before.status)
         settle_ips(pod.status, before.status)
 
     def graceful(self, obj: AnyObject, options: DeleteOptions) -> bool:
@@ -61,6 +62,14 @@ class PodStrategy(Strategy):
             period = 0
         options.grace_period_seconds = 1 if period < 0 else period
         return True
+
+
+def keep_generations(status: PodStatus, before: PodStatus) -> None:
+    """Keep what was observed already, for clients that do not know the field."""
+    status.observed_generation = status.observed_generation or before.observed_generation
+    known = {condition.type: condition.observed_generation for condition in before.conditions or ()}
+    for condition in status.conditions or ():
+        condition.observed_generation = condition.observed_generation or known.get(condition.type)
 
 
 def settle_ips(status: PodStatus, before: PodStatus) -> None:

@@ -281,6 +281,11 @@ def test_resize_changes_cpu_and_memory_only_and_keeps_the_class() -> None:
     assert any("QOS" in str(e) for e in validate_pod_resize(guaranteed, small))
 
 
+def test_a_negative_grace_period_is_one_second() -> None:
+    assert pod(terminationGracePeriodSeconds=-1).spec.termination_grace_period_seconds == 1
+    assert pod(terminationGracePeriodSeconds=0).spec.termination_grace_period_seconds == 0
+
+
 def test_resize_does_not_rename_or_reorder_containers() -> None:
     old, new = (pod(containers=[*container(name=one), *container(name=two)]) for one, two in ("ab", "ba"))
     assert ", ".join(str(e) for e in validate_pod_resize(new, old)) == (
