@@ -160,6 +160,8 @@ class _Answer:
         if self._rewrite is not None:
             self._whole = self._rewrite(headers)
         self.stream = self._request.stream(status, headers)
+        # The parser does not know the question, and would wait for the body that such an answer announces.
+        self._done = self._request.method == "HEAD"
 
     def on_body(self, body: bytes) -> None:
         if self._whole is not None:

@@ -132,6 +132,9 @@ class Kubelet:
         if "Upgrade: SPDY/3.1" in head:
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nhello ")
             writer.write((await reader.readexactly(5)).upper())
+        elif head.startswith("HEAD "):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n")
+            await reader.read()  # says nothing more, and leaves the connection open
         elif "/page" in head:
             page = b'<a href="/next">x</a><img src="other.png">'
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
@@ -192,6 +195,8 @@ async def test_streams_to_a_kubelet() -> None:
         assert kubelet.heads[-1].startswith("GET /away?x=1 HTTP/1.1")
         status, _, body = await call("OPTIONS", "/api/v1/nodes/n/proxy/o%2Fp")
         assert status == 200 and kubelet.heads[-1].startswith("OPTIONS /o%2Fp HTTP/1.1")
+        status, _, body = await call("HEAD", "/api/v1/nodes/n/proxy/file")
+        assert (status, body) == (200, b"") and kubelet.heads[-1].startswith("HEAD /file HTTP/1.1")
         # A name that begins as the subresource does, and characters that need no quoting.
         node.metadata = ObjectMeta(name="proxy-1")
         await client.resource(Node).create(node)
