@@ -15,7 +15,7 @@ from pybernetes.api.core_v1.pod import Pod, PodSpec
 from pybernetes.api.core_v1.pod_status import ContainerStatus
 from pybernetes.api.core_v1.pod_validation import MAX_INT32, pod_spec, tolerations
 from pybernetes.api.core_v1.volume_validation import SOURCES
-from pybernetes.machinery import field, names
+from pybernetes.machinery import field, names, quantity
 from pybernetes.machinery.field import FieldError, Path
 from pybernetes.machinery.text import quote, show
 
@@ -287,10 +287,10 @@ def qos_class(pod: Pod) -> str:
         limits = (resources.limits if resources else None) or {}
         requests = (resources.requests if resources else None) or {}
         for name in ("cpu", "memory"):
-            limit = limits.get(name, "0")
-            request = requests.get(name, limit)
-            some = some or request != "0" or limit != "0"
-            if limit == "0" or request != limit:
+            limit = quantity.parse(limits.get(name, "0")).nano
+            request = quantity.parse(requests[name]).nano if name in requests else limit
+            some = some or request > 0 or limit > 0
+            if limit <= 0 or request != limit:
                 guaranteed = False
     return "Guaranteed" if guaranteed and some else "Burstable" if some else "BestEffort"
 

@@ -11,6 +11,7 @@ from pybernetes.api import kinds, rules
 from pybernetes.api.core_v1 import Pod
 from pybernetes.api.core_v1.pod_defaults import pull_policy
 from pybernetes.api.core_v1.pod_update_validation import (
+    qos_class,
     validate_pod_ephemeral_containers_update,
     validate_pod_resize,
 )
@@ -279,6 +280,20 @@ def test_resize_changes_cpu_and_memory_only_and_keeps_the_class() -> None:
     assert validate_pod_resize(large, small) == []
     guaranteed = pod(containers=container(resources={"limits": {"cpu": "1", "memory": "1Gi"}}))
     assert any("QOS" in str(e) for e in validate_pod_resize(guaranteed, small))
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits", "kind"),
+    [
+        ({"cpu": "0.5", "memory": "64Mi"}, {"cpu": "500m", "memory": "65536Ki"}, "Guaranteed"),
+        ({"cpu": "0.4", "memory": "64Mi"}, {"cpu": "500m", "memory": "64Mi"}, "Burstable"),
+        ({"cpu": "0", "memory": "64Mi"}, {"cpu": "1", "memory": "64Mi"}, "Burstable"),
+        ({}, {"cpu": "1"}, "Burstable"),
+        ({"cpu": "0m"}, {"memory": "0Mi"}, "BestEffort"),
+    ],
+)
+def test_quality_of_service_compares_amounts(requests: dict[str, str], limits: dict[str, str], kind: str) -> None:
+    assert qos_class(pod(containers=container(resources={"requests": requests, "limits": limits}))) == kind
 
 
 def test_a_negative_grace_period_is_one_second() -> None:
