@@ -91,24 +91,24 @@ class DeploymentController(Controller):
             self.events.event(deployment, "Warning", "SelectingAll", message)
             status = codec.copy(deployment.status)
             status.observed_generation = deployment.metadata.generation
-            await self._write_status(cached, status)
+            await self._write_status(cached, deployment, status)
             return None
         sets = await self._claims.claim(deployment, labels.from_struct(selector))
         if deployment.metadata.deletion_timestamp is not None:
             new = plan.find_new(deployment, sets)
-            await self._write_status(cached, plan.count(deployment, new, sets, clock.rfc3339()))
+            await self._write_status(cached, deployment, plan.count(deployment, new, sets, clock.rfc3339()))
             return None
         self._note_pause(deployment)
         try:
             new, old = await self._step(deployment, cached, sets)
         except _Failed as failed:
-            await self._write_status(cached, deployment.status, deployment.metadata.resource_version)
+            await self._write_status(cached, deployment, deployment.status)
             raise failed.error from None
         if deployment.spec.paused or plan.is_scaling(deployment, sets):
             status = plan.count(deployment, new, [*old, *([new] if new else [])], clock.rfc3339())
         else:
             status = self._rollout_status(deployment, new, old)
-        await self._write_status(cached, status, deployment.metadata.resource_version)
+        await self._write_status(cached, deployment, status)
         return self._next_look(deployment, status)
 
     # One step
@@ -374,12 +374,15 @@ class DeploymentController(Controller):
         remaining = self._deadline_in(deployment, status)
         return None if remaining is None else RequeueAfter(remaining + 1.0)
 
-    async def _write_status(self, cached: Deployment, status: DeploymentStatus, version: str = "") -> None:
+    async def _write_status(self, cached: Deployment, deployment: Deployment, status: DeploymentStatus) -> None:
+        """Write it unless it is what the cache has. `deployment` has the annotations that belong to its version.
+
+        The annotations of `cached` would not do: a status written with them takes back the revision just noted.
+        """
         if _normal(status) == _normal(cached.status):
             return
-        changed = codec.copy(cached)
+        changed = codec.copy(deployment)
         changed.status = status
-        changed.metadata.resource_version = version or cached.metadata.resource_version
         await self.deployments.caught_up(await self._deployments.update_status(changed))
 
 
