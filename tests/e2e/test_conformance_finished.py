@@ -400,12 +400,13 @@ for _medium in ("", "Memory"):
     for _user in (0, 1001):
         for _mode in ("644", "666", "777"):
             _kind = "tmpfs" if _medium else "disk"
+            _root = "mode=1777" if _medium else "mode=777"  # as the kernel makes a tmpfs
             _kind_line = "/d tmpfs" if _medium else "mode=777"
             case(
                 f"empty-{_kind}-{_mode}-{_user}",
                 f"stat -c mode=%a /d; grep ' /d ' /proc/mounts; umask 0; echo content > /d/f; chmod {_mode} /d/f; "
                 "stat -c file=%a:%u /d/f; cat /d/f",
-                prints("mode=777", _kind_line, f"file={_mode}:{_user}", "content"),
+                prints(_root, _kind_line, f"file={_mode}:{_user}", "content"),
                 container=MOUNT_D,
                 volumes=[{"name": "d", "emptyDir": {"medium": _medium}}],
                 securityContext={"runAsUser": _user},
