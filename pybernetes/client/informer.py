@@ -222,6 +222,7 @@ class Informer(Generic[T]):
         listed = False
         while True:
             started = clock.monotonic()
+            known = listed
             try:
                 if not listed:
                     await self._list()
@@ -233,7 +234,9 @@ class Informer(Generic[T]):
             except StatusError as error:
                 if error.code == 410:  # our revision is no longer known: begin anew
                     listed = False
-                    if self.relists > 1:
+                    if known:  # the server is there: what it was away for has been waited for already
+                        backoff.reset()
+                    else:
                         await backoff.wait()
                     continue
                 (log.info if error.code in (403, 404, 429, 503) else log.warning)(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -153,6 +155,39 @@ async def test_a_broken_watch_is_resumed_and_misses_nothing() -> None:
             created = await maps.create(config_map("a"))
             assert await informer.caught_up(created)
             assert informer.relists == 1
+
+
+class Moody:
+    """A resource whose watches fail with these errors, one after the other, before they work."""
+
+    def __init__(self, resource: Any, failures: list[Exception]) -> None:
+        self.kind = resource.kind
+        self.calls: list[tuple[str, float]] = []
+        self._resource, self._failures = resource, failures
+
+    async def list(self, **scope: Any) -> Any:
+        self.calls.append(("list", clock.monotonic()))
+        return await self._resource.list(**scope)
+
+    async def watch_batches(self, **scope: Any) -> Any:
+        self.calls.append(("watch", clock.monotonic()))
+        if self._failures:
+            raise self._failures.pop(0)
+        return await self._resource.watch_batches(**scope)
+
+
+async def test_an_expired_watch_is_listed_anew_at_once_however_long_the_server_was_away() -> None:
+    async with server() as client:
+        away, expired = [Unavailable("away")] * 12, [errors.expired("too old")] * 3
+        maps = Moody(client.resource(ConfigMap), [*away, *expired])
+        async with Nursery("test") as nursery:
+            nursery.start(Informer[Any](maps).run(), "informer")  # type: ignore[arg-type]
+            await clock.sleep(200)
+        assert [name for name, _ in maps.calls] == ["list", *["watch"] * 13, *["list", "watch"] * 3]
+        gaps = [after[1] - before[1] for before, after in pairwise(maps.calls)]
+        assert max(gaps[:13]) >= 5, "an outage is waited for with growing delays"
+        assert gaps[13] == 0, "the server is there"
+        assert 0.1 <= gaps[15] < 0.2 <= gaps[17] < 0.4, "what expires right after a list is tried less and less often"
 
 
 async def test_ten_thousand_objects_are_taken_over_at_once() -> None:
