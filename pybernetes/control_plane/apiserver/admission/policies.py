@@ -275,11 +275,13 @@ class MutatingAdmissionPolicy(_Policies):
         return super().handles(attributes) and attributes.operation in ("CREATE", "UPDATE", "CONNECT")
 
     async def admit(self, attributes: Attributes) -> None:
+        from pybernetes.control_plane.apiserver.admission.webhooks import shown
+
         if attributes.obj is None:
             return
         asked = attributes.asked_by(self.name)
         if attributes.again:
-            asked.enter(lambda: self._shown(attributes))
+            asked.enter(lambda: shown(self._core, attributes))
         for policy, binding, hit in self._bound(attributes):
             key = (policy.metadata.name, binding.metadata.name)
             if asked.skips(key, attributes.again):
@@ -287,13 +289,7 @@ class MutatingAdmissionPolicy(_Policies):
             changed = self._mutate(attributes, policy, binding, hit)
             asked.note(key, policy.spec.reinvocation_policy == "IfNeeded", changed)
             attributes.mutated = attributes.mutated or changed
-        asked.leave(lambda: self._shown(attributes))
-
-    def _shown(self, attributes: Attributes) -> Any:
-        from pybernetes.control_plane.apiserver.admission.webhooks import wire_of
-
-        kind = attributes.resource.kind
-        return wire_of(self._core, attributes, attributes.obj, Hit(kind.group, kind.version, kind.resource, kind.kind))
+        asked.leave(lambda: shown(self._core, attributes))
 
     def _mutate(self, attributes: Attributes, policy: Any, binding: Any, hit: Hit) -> bool:
         from pybernetes.control_plane.apiserver.admission.webhooks import read_back, wire_of

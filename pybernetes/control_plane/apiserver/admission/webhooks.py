@@ -184,6 +184,12 @@ def _user(user: Any) -> dict[str, Any]:
     return out
 
 
+def shown(core: Core, attributes: Attributes) -> Any:
+    """The object as it is now, in the version of the request; None without one."""
+    kind = attributes.resource.kind
+    return wire_of(core, attributes, attributes.obj, Hit(kind.group, kind.version, kind.resource, kind.kind))
+
+
 def wire_of(core: Core, attributes: Attributes, obj: Any, hit: Hit) -> dict[str, Any] | None:
     """An object in wire form, in the version that the rule asked for."""
     if obj is None:
@@ -210,7 +216,7 @@ class MutatingAdmissionWebhook(_Webhooks):
     async def admit(self, attributes: Attributes) -> None:
         asked = attributes.asked_by(self.name)
         if attributes.again:
-            asked.enter(lambda: self._shown(attributes))
+            asked.enter(lambda: shown(self._core, attributes))
         for configuration, hook, hit in self._matching(attributes):
             key = (configuration, hook.name)
             if asked.skips(key, attributes.again):
@@ -218,11 +224,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             changed = await self._apply(attributes, hook, hit)
             asked.note(key, cast(MutatingWebhook, hook).reinvocation_policy == "IfNeeded", changed)
             attributes.mutated = attributes.mutated or changed
-        asked.leave(lambda: self._shown(attributes))
-
-    def _shown(self, attributes: Attributes) -> Any:
-        kind = attributes.resource.kind
-        return wire_of(self._core, attributes, attributes.obj, Hit(kind.group, kind.version, kind.resource, kind.kind))
+        asked.leave(lambda: shown(self._core, attributes))
 
     async def _apply(self, attributes: Attributes, hook: Hook, hit: Hit) -> bool:
         """Ask and apply the patch; whether anything changed."""

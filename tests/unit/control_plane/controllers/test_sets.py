@@ -61,12 +61,18 @@ async def test_pods_start_in_order_with_their_identity() -> None:
         await world.until(Pod, "db-2", lambda p: True)
 
 
+async def three_ready(world: World) -> list[str]:
+    """Bring up "db"; returns the names of its Pods that are gone, which grows."""
+    await world.create(stateful())
+    await world.until(StatefulSet, "db", lambda s: s.status.ready_replicas == 3)
+    gone: list[str] = []
+    world.informers.informer(Pod).on(deleted=lambda pod: gone.append(pod.metadata.name))
+    return gone
+
+
 async def test_scaling_down_takes_the_last_first() -> None:
     async with World("statefulset-controller") as world:
-        await world.create(stateful())
-        await world.until(StatefulSet, "db", lambda s: s.status.ready_replicas == 3)
-        gone: list[str] = []
-        world.informers.informer(Pod).on(deleted=lambda pod: gone.append(pod.metadata.name))
+        gone = await three_ready(world)
         await world.client.resource(StatefulSet).patch("db", "default", {"spec": {"replicas": 1}})
         await world.until(StatefulSet, "db", lambda s: s.status.replicas == 1)
         assert gone == ["db-2", "db-1"]
@@ -74,10 +80,7 @@ async def test_scaling_down_takes_the_last_first() -> None:
 
 async def test_scaling_down_waits_while_lower_pods_ail() -> None:
     async with World("statefulset-controller") as world:
-        await world.create(stateful())
-        await world.until(StatefulSet, "db", lambda s: s.status.ready_replicas == 3)
-        gone: list[str] = []
-        world.informers.informer(Pod).on(deleted=lambda pod: gone.append(pod.metadata.name))
+        gone = await three_ready(world)
 
         async def set_ready(ready: bool, *pods: str) -> None:
             for name in pods:

@@ -102,14 +102,20 @@ async def test_limit_ranges_fill_in_and_bound() -> None:
         assert "maximum cpu usage per Container is 500m, but limit is 2" in text
 
 
+async def unused_quota(client: Client, resource: str) -> Any:
+    """A quota "q" of one, as its controller would have left it; returns the quotas."""
+    quotas = client.dynamic("v1", "ResourceQuota")
+    quota = await create(client, "v1", "ResourceQuota", "q", "default", spec={"hard": {resource: "1"}})
+    quota["status"] = {"hard": {resource: "1"}, "used": {resource: "0"}}
+    await quotas.update_status(quota)
+    return quotas
+
+
 async def test_quota_reserves_and_refuses() -> None:
     async with running() as server:
         client = client_of(server)
         await default_account(client)
-        quotas = client.dynamic("v1", "ResourceQuota")
-        quota = await create(client, "v1", "ResourceQuota", "q", "default", spec={"hard": {"pods": "1"}})
-        quota["status"] = {"hard": {"pods": "1"}, "used": {"pods": "0"}}
-        await quotas.update_status(quota)
+        quotas = await unused_quota(client, "pods")
         await pod(client)
         assert (await quotas.get("q", "default"))["status"]["used"] == {"pods": "1"}
         assert await refused(pod(client, "p2")) == (
@@ -121,10 +127,7 @@ async def test_quota_of_a_resize() -> None:
     async with running() as server:
         client = client_of(server)
         await default_account(client)
-        quotas = client.dynamic("v1", "ResourceQuota")
-        quota = await create(client, "v1", "ResourceQuota", "q", "default", spec={"hard": {"requests.cpu": "1"}})
-        quota["status"] = {"hard": {"requests.cpu": "1"}, "used": {"requests.cpu": "0"}}
-        await quotas.update_status(quota)
+        quotas = await unused_quota(client, "requests.cpu")
 
         def asking(cpu: str) -> list[dict[str, Any]]:
             return [{"name": "c", "image": "x:1", "resources": {"requests": {"cpu": cpu}}}]
