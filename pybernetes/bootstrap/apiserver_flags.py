@@ -41,6 +41,7 @@ _FLAGS: tuple[tuple[str, type, str, str], ...] = (
     ("authentication-token-webhook-config-file", Path, "FILE", "kubeconfig of a server that is sent TokenReviews"),
     ("authentication-token-webhook-cache-ttl", float, "SECONDS", "how long its answers hold (default: 120)"),
     ("requestheader-allowed-names", str, "NAMES", "common names of front proxies, by comma"),
+    ("authorization-config", Path, "FILE", "AuthorizationConfiguration: who decides, in order, with any webhooks"),
     ("authorization-mode", str, "MODES", "by comma, of Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny"),
     ("authorization-webhook-config-file", Path, "FILE", "kubeconfig of a server that is sent SubjectAccessReviews"),
     ("authorization-webhook-cache-authorized-ttl", float, "SECONDS", "how long a yes holds (default: 300)"),
@@ -146,14 +147,18 @@ def _truth(text: str) -> bool:
 def _authorization(values: Values) -> AuthorizationConfig:
     from pybernetes.control_plane.apiserver.authorization import configuration
 
-    config = configuration.Config(
-        modes=tuple(values.get("authorization-mode", "Node,RBAC").split(",")),
-        webhook=_path(values, "authorization-webhook-config-file"),
-        authorized_ttl=values.get("authorization-webhook-cache-authorized-ttl", 300.0),
-        unauthorized_ttl=values.get("authorization-webhook-cache-unauthorized-ttl", 30.0),
-    )
-    configuration.check(config)
-    return config
+    if (document := _path(values, "authorization-config")) is not None:
+        if any(name != "authorization-config" and name.startswith("authorization-") for name in values):
+            raise ValueError("--authorization-config goes with no other --authorization-* flag")
+        return configuration.load(document.read_text())
+    hook = None
+    if (kubeconfig := _path(values, "authorization-webhook-config-file")) is not None:
+        hook = configuration.Webhook(
+            kubeconfig,
+            values.get("authorization-webhook-cache-authorized-ttl", 300.0),
+            values.get("authorization-webhook-cache-unauthorized-ttl", 30.0),
+        )
+    return configuration.of_flags(values.get("authorization-mode", "Node,RBAC").split(","), hook)
 
 
 def _audit(values: Values) -> AuditConfig:

@@ -19,7 +19,7 @@ from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.authentication.waiting import Remembering, TokenWebhook, WaitingAuthenticator
 from pybernetes.control_plane.apiserver.authorization.attributes import Authorizer, of_request
 from pybernetes.control_plane.apiserver.authorization.configuration import Config as AuthorizationConfig
-from pybernetes.control_plane.apiserver.authorization.configuration import check
+from pybernetes.control_plane.apiserver.authorization.configuration import Webhook
 from pybernetes.control_plane.apiserver.authorization.node import NodeAuthorizer
 from pybernetes.control_plane.apiserver.authorization.rbac import RBAC
 from pybernetes.control_plane.apiserver.authorization.union import Always, Masters, Union
@@ -49,7 +49,6 @@ class Access:
         self._core = core
         self.rbac = RBAC()
         self.node = NodeAuthorizer(self.get)
-        hook = _access_webhook(authorization)
         made: dict[str, Authorizer] = {
             "Node": self.node,
             "RBAC": self.rbac,
@@ -57,9 +56,10 @@ class Access:
             "AlwaysDeny": Always(False),
         }
         #: For steps and reviews, which can wait for a webhook.
-        self.authorizer = Union([Masters(), *(made.get(mode) or hook for mode in authorization.modes)])  # type: ignore[list-item]
+        deciding = [_access_webhook(e) if isinstance(e, Webhook) else made[e] for e in authorization.authorizers]
+        self.authorizer = Union([Masters(), *deciding])
         self._authorize = self.authorizer.authorize
-        self._hook = hook
+        self._hooks = [each for each in deciding if isinstance(each, AccessWebhook)]
         requests: list[Any] = []
         tokens: list[Any] = []
         self.issuer: TokenIssuer | None = None
@@ -87,10 +87,10 @@ class Access:
             waiting=[Remembering(each) for each in _waiting(authentication)],
         )
         core.authorizer = self.authorizer
-        if hook is not None:
-            known = Remembered(hook)
+        if self._hooks:
             core.patient_authorizer = self.authorizer
-            core.authorizer = Union([Masters(), *(made.get(mode) or known for mode in authorization.modes)])
+            known = [Remembered(each) if isinstance(each, AccessWebhook) else each for each in deciding]
+            core.authorizer = Union([Masters(), *known])
         core.rbac = self.rbac
         core.authenticator = self.authentication
         core.token_issuer = self.issuer
@@ -171,8 +171,8 @@ class Access:
     async def close(self) -> None:
         """Close what was asked through."""
         await self.authentication.close()
-        if self._hook is not None:
-            await self._hook.close()
+        for hook in self._hooks:
+            await hook.close()
 
 
 async def _set_user(call: Call, found: Awaitable[User]) -> None:
@@ -192,13 +192,10 @@ def _waiting(config: AuthenticationConfig) -> list[WaitingAuthenticator]:
     return found
 
 
-def _access_webhook(config: AuthorizationConfig) -> AccessWebhook | None:
-    check(config)
-    if config.webhook is None:
-        return None
+def _access_webhook(config: Webhook) -> AccessWebhook:
     from pybernetes.control_plane.apiserver.remote_hook import RemoteHook
 
-    return AccessWebhook(RemoteHook(config.webhook), config.authorized_ttl, config.unauthorized_ttl)
+    return AccessWebhook(RemoteHook(config.kubeconfig, config.timeout), config)
 
 
 def _authorities(path: Path) -> frozenset[bytes]:

@@ -47,7 +47,7 @@ def test_users_and_modes(tmp_path: Path) -> None:
     assert found.static_tokens["secret"].groups == ("a", "b") and not found.anonymous
     assert found.authentication.jwt[0].issuer.audiences == ["us"]
     assert found.authentication.algorithms == ("ES256", "RS256") and found.authentication.proxy_names == ()
-    assert found.authorization.modes == ("RBAC",)
+    assert found.authorization.authorizers == ("RBAC",)
 
 
 def test_a_configuration_file(tmp_path: Path) -> None:
@@ -60,6 +60,13 @@ def test_a_configuration_file(tmp_path: Path) -> None:
     assert found.anonymous and found.authentication.anonymous_paths == ("/livez",)
     with pytest.raises(ClusterError, match="goes with neither"):
         configured(f"--authentication-config={path}", "--anonymous-auth=true")
+    path.write_text(
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthorizationConfiguration, "
+        "authorizers: [{type: RBAC, name: r}]}"
+    )
+    assert configured(f"--authorization-config={path}").authorization.authorizers == ("RBAC",)
+    with pytest.raises(ClusterError, match="goes with no other"):
+        configured(f"--authorization-config={path}", "--authorization-mode=RBAC")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +75,7 @@ def test_a_configuration_file(tmp_path: Path) -> None:
         (["--audit-policy-file=/nowhere"], "is not a file"),
         (["--audit-log-path=-"], "--audit-policy-file is missing"),
         (["--authorization-mode=ABAC"], "ABAC is not supported"),
+        (["--authorization-config=/dev/null"], "is not a file"),
         (["--anonymous-auth=maybe"], "neither true nor false"),
         (["--oidc-client-id=us"], "go together"),
     ],

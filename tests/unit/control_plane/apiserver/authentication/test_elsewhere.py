@@ -171,7 +171,7 @@ def test_an_access_webhook(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with answering(tmp_path, answer) as hook:
-            rules = authorization.Config(modes=("Webhook", "RBAC"), webhook=hook)
+            rules = authorization.Config((authorization.Webhook(hook), "RBAC"))
             users = {"anna": User("anna", "u1", ("g",)), "boss": User("boss"), "poor": User("poor")}
             async with running(authorization=rules, static_tokens=users, listen=True) as server:
                 _, port = await server.ready.wait()
@@ -213,12 +213,12 @@ def test_an_access_webhook(tmp_path: Path) -> None:
 )
 def test_modes_that_cannot_be(modes: tuple[str, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        authorization.check(authorization.Config(modes=modes))
+        authorization.of_flags(modes, None)
 
 
 async def test_everything_and_nothing() -> None:
     nobody = User("nobody")
-    async with running(authorization=authorization.Config(modes=("AlwaysAllow",))) as server:
+    async with running(authorization=authorization.Config(("AlwaysAllow",))) as server:
         await (
             client_of(server, nobody)
             .resource(SubjectAccessReview)
@@ -228,6 +228,6 @@ async def test_everything_and_nothing() -> None:
                 )
             )
         )
-    async with running(authorization=authorization.Config(modes=("AlwaysDeny",))) as server:
+    async with running(authorization=authorization.Config(("AlwaysDeny",))) as server:
         with pytest.raises(errors.StatusError, match=r"Everything is forbidden\."):
             await client_of(server, nobody).resource(TokenReview).create(TokenReview(spec=TokenReviewSpec(token="x")))

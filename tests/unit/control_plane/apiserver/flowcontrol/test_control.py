@@ -77,7 +77,7 @@ def test_a_full_level_queues_and_refuses(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with answering(tmp_path, lambda review: {"status": {"allowed": True}}) as hook:
-            rules = authorization.Config(modes=("Webhook",), webhook=hook, authorized_ttl=0)
+            rules = authorization.Config((authorization.Webhook(hook, authorized_ttl=0),))
             async with running(authorization=rules, static_tokens={"anna": ANNA}, listen=True) as server:
                 _, port = await server.ready.wait()
                 client = client_of(server)
@@ -85,7 +85,7 @@ def test_a_full_level_queues_and_refuses(tmp_path: Path) -> None:
                     level(queues=1, handSize=1, queueLengthLimit=1)
                 )
                 await client.resource(FlowSchema).create(codec.from_dict(FlowSchema, SCHEMA))
-                webhook = server.access._hook
+                webhook = server.access._hooks[0]
                 gate, seen = asyncio.Event(), []
                 real = webhook._hook.post
 
