@@ -204,6 +204,7 @@ ROWS: dict[str, Callable[[], None]] = {
     "idle": idle,
     "pod-start": pod_start,
     "scheduler": module("scheduler"),
+    "fleet": module("fleet"),
     "store": module("store"),
     "proxy": module("proxy"),
     "traffic": module("traffic"),

@@ -1,9 +1,10 @@
 """The scheduler's speed: plans alone, and end to end through an API server in the same process (memory store).
 
-    python benchmarks/scheduler.py [plan] [cluster] [--nodes 5000] [--pods 10000] [--kind basic|spread|anti]
+    python -m benchmarks.scheduler [plan] [cluster] [preemption] [--nodes 5000] [--pods 10000] [--kind KIND]
 
 `plan` measures microseconds per Pod of planning and assuming; `cluster` Pods bound per second from the moment the
-scheduler starts on a backlog, events and watches included.
+scheduler starts on a backlog, events and watches included. `preemption` is scheduler_perf's: every node is full of
+four unimportant Pods, and each important one needs the place of three; they go at once, as no kubelet is there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import argparse
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -30,6 +34,8 @@ from pybernetes.api.core_v1 import (
     ServiceAccount,
     TopologySpreadConstraint,
 )
+from pybernetes.client.client import Client
+from pybernetes.control_plane.apiserver.server import APIServer, Config
 from pybernetes.machinery import codec
 from pybernetes.machinery.meta import LabelSelector, ObjectMeta
 
@@ -100,15 +106,52 @@ def plan(nodes: int, pods: int, kind: str) -> None:
 
 async def cluster(nodes: int, pods: int, kind: str, seconds: float) -> None:
     """A backlog, then the scheduler."""
-    from pybernetes.bootstrap.control_plane import ADMIN, SCHEDULER
-    from pybernetes.client.client import Client
-    from pybernetes.control_plane.apiserver.server import APIServer, Config
-    from pybernetes.control_plane.scheduler import Config as SchedulerConfig
-    from pybernetes.control_plane.scheduler import Scheduler
+    async with serving(nodes) as (server, client):
+        started = time.perf_counter()
+        for i in range(pods):
+            await create(client, pod(i, kind))
+        print(f"  {pods} Pods created: {pods / (time.perf_counter() - started):.0f}/s")
+        await drain(server, kind, pods, seconds)
+
+
+async def preemption(pods: int, seconds: float) -> None:
+    """As many full nodes as important Pods."""
+    from pybernetes.api.scheduling_v1 import PriorityClass
+
+    async with serving(pods) as (server, client):
+        await client.resource(PriorityClass).create(PriorityClass(metadata=ObjectMeta(name="high"), value=10))
+        for i in range(pods):
+            for j in range(4):
+                await create(client, sized(f"low-{i}-{j}", "900m", node_name=f"node-{i}"))
+            await create(client, sized(f"high-{i}", "3", priority_class_name="high"))
+        await drain(server, "preemption", pods, seconds)
+        left = len((await client.resource(Pod).list("default")).items)
+        print(f"  {5 * pods - left} Pods had to go for them, {3 * pods} at least")
+
+
+def sized(name: str, cpu: str, **spec: Any) -> Pod:
+    """A Pod that asks for CPU alone and ends at once."""
+    containers = [Container(name="pause", image="pause:3.10", resources=ResourceRequirements(requests={"cpu": cpu}))]
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace="default"),
+        spec=PodSpec(containers=containers, termination_grace_period_seconds=0, **spec),
+    )
+
+
+async def create(client: Client, fresh: Pod) -> None:
+    """Have the API server make it, with its own idea of status and uid."""
+    fresh.metadata.uid = ""
+    await client.resource(Pod).create(msgspec.structs.replace(fresh, status=PodStatus()))
+
+
+@asynccontextmanager
+async def serving(nodes: int) -> AsyncIterator[tuple[APIServer, Client]]:
+    """An API server that has nodes."""
+    from pybernetes.bootstrap.control_plane import ADMIN
 
     server = APIServer(Config(store="memory:", listen=False))
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server.run(), name="apiserver")
+        running = group.create_task(server.run(), name="apiserver")
         await server.ready.wait()
         client = Client(server.transport(ADMIN))
         metadata = ObjectMeta(name="default", namespace="default")
@@ -117,30 +160,34 @@ async def cluster(nodes: int, pods: int, kind: str, seconds: float) -> None:
             created = codec.copy(await client.resource(Node).create(node(i)))
             created.spec.taints = None  # admission takes new nodes for not ready
             await client.resource(Node).update(created)
-        started = time.perf_counter()
-        for i in range(pods):
-            fresh = pod(i, kind)
-            fresh.metadata.uid = ""
-            await client.resource(Pod).create(msgspec.structs.replace(fresh, status=PodStatus()))
-        print(f"  {pods} Pods created: {pods / (time.perf_counter() - started):.0f}/s")
-        scheduler = Scheduler(SchedulerConfig(), Client(server.transport(SCHEDULER)))
+        yield server, client
+        running.cancel()
+
+
+async def drain(server: APIServer, what: str, pods: int, seconds: float) -> None:
+    """Start the scheduler and wait until it has bound that many."""
+    from pybernetes.bootstrap.control_plane import SCHEDULER
+    from pybernetes.control_plane.scheduler import Config as SchedulerConfig
+    from pybernetes.control_plane.scheduler import Scheduler
+
+    scheduler = Scheduler(SchedulerConfig(), Client(server.transport(SCHEDULER)))
+    async with asyncio.TaskGroup() as group:
         started = time.perf_counter()
         running = group.create_task(scheduler.run(), name="scheduler")
         while scheduler.bound < pods and time.perf_counter() - started < seconds:
             await clock.sleep(0.05)
         elapsed = time.perf_counter() - started
         print(
-            f"  cluster {kind}: {scheduler.bound} bound in {elapsed:.2f} s, {scheduler.bound / elapsed:.0f} Pods/s, "
+            f"  cluster {what}: {scheduler.bound} bound in {elapsed:.2f} s, {scheduler.bound / elapsed:.0f} Pods/s, "
             f"{scheduler.events.dropped} Events dropped"
         )
         running.cancel()
-        serving.cancel()
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=["plan", "cluster"])
+    parser.add_argument("what", nargs="*", default=["plan", "cluster", "preemption"])
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=10000)
     parser.add_argument("--kind", action="append", choices=["basic", "spread", "anti"])
@@ -159,6 +206,10 @@ def main() -> None:
             import uvloop
 
             uvloop.run(cluster(options.nodes, options.pods, kind, options.seconds))
+    if "preemption" in options.what:
+        import uvloop
+
+        uvloop.run(preemption(min(options.pods, 1000), options.seconds))
     if options.profile:
         import pstats
 

@@ -254,6 +254,11 @@ class Nodes:
                 nodes.add(~entry)
         return pods - nodes, nodes
 
+    def forget_since(self, position: int) -> None:
+        """All that was changed since then has been changed back."""
+        if position >= self.log_start:
+            del self.log[position - self.log_start :]
+
     def _note(self, entry: int) -> None:
         log = self.log
         log.append(entry)

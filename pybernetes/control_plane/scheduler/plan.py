@@ -197,6 +197,13 @@ class Trial:
             elif (state := plugin.prepare(pod, planner.snapshot)) is not None:
                 self._steps.append((plugin, state))
 
+    def is_local(self) -> bool:
+        """Whether the answers depend on the Pod's class, the node and the Pods there alone."""
+        try:
+            return all(state is not None or p.prepare(self._pod, self._snapshot) is None for p, state in self._steps)
+        except Refused:
+            return False
+
     def refusal(self, row: int, guests: Sequence[PodFacts] = (), *, again: bool = False) -> Why | None:
         """None when the Pod fits, with `guests` placed there too. `again`: only Pods have changed since a call that
         found it to fit."""
@@ -298,10 +305,14 @@ class Planner:
         pod, points, rows, narrow = weighed.pod, weighed.points, weighed.rows, weighed.narrow
         nodes = self.snapshot.nodes
         crowded: dict[int, Why] = weighed.crowded
+        trial: Trial | None = None
         while (found := self._best(pod, points, rows)) is not None:
             at = found if narrow is None else int(narrow[found])
             guests = self.nominations.ahead_of(pod, nodes.names[at])
-            why = self.refusal_with(pod, at, guests) if guests else None
+            why = None
+            if guests:
+                trial = trial or self.trial(pod)
+                why = trial.refusal(at, guests)
             if why is None:
                 return self._chosen(pod, at, weighed.wide)
             points[found] = _NOWHERE
@@ -311,10 +322,6 @@ class Planner:
     def trial(self, pod: PodFacts) -> Trial:
         """For asking about single nodes while Pods on them come and go."""
         return Trial(self, pod)
-
-    def refusal_with(self, pod: PodFacts, row: int, guests: Sequence[PodFacts]) -> Why | None:
-        """Why the Pod does not fit one node while `guests` are there too; None when it fits."""
-        return self.trial(pod).refusal(row, guests)
 
     # Choosing
 
@@ -354,7 +361,8 @@ class Planner:
 
     # Answers
 
-    def _key(self, pod: PodFacts) -> Any:
+    def key(self, pod: PodFacts) -> Any:
+        """Equal for Pods that get the same answers of all plugins that look at single nodes."""
         if not self._own:
             return pod.pod_class.local
         return (pod.pod_class.local, *(p.depends_on(pod.pod) for p in self._own))
@@ -369,7 +377,7 @@ class Planner:
     def _current(self, pod: PodFacts) -> _Answers:
         """The class's answers, brought up to date."""
         nodes = self.snapshot.nodes
-        key = self._key(pod)
+        key = self.key(pod)
         answers = self._answers.get(key)
         if answers is None or answers.capacity != nodes.capacity or not self._valid(answers, pod):
             answers = self._prepare(pod)

@@ -5,6 +5,9 @@ those that a PodDisruptionBudget protects first, then by priority and age. What 
 the one is chosen whose victims matter least. Tried on the snapshot itself, which is as before afterwards.
 
 As upstream a tenth of the nodes (at least 100) is tried, from a random one on: enough to find a good one.
+
+A Deployment of important Pods asks the same of the same nodes a thousand times, so what was found out about a node is
+kept (`Memory`) until the node or its Pods change, for Pods that care for nothing but the node.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from pybernetes.api.policy_v1 import PodDisruptionBudget
 from pybernetes.control_plane.scheduler.facts import PodFacts
@@ -44,12 +48,55 @@ class Outcome:
     keeps: bool = False
 
 
+#: A candidate, or the reasons why there is none on a node.
+Found: TypeAlias = Candidate | Sequence[str]
+
+_KINDS = 64
+
+
+class Memory:
+    """What trials found, by kind of Pod and row, as long as it holds."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[Any, _Kind] = {}
+
+    def recall(self, planner: Planner, pod: PodFacts, trial: Trial, budgets: Sequence[PodDisruptionBudget]) -> _Kind:
+        """What is known for such Pods; to be added to. Nothing is kept where other nodes' Pods have a say."""
+        nodes = planner.snapshot.nodes
+        if not trial.is_local():
+            return _Kind(())
+        key = (planner.key(pod), pod.priority)
+        versions = [budget.metadata.resource_version for budget in budgets]
+        kind = self._kinds.get(key)
+        changed = nodes.changed_since(kind.position) if kind is not None else None
+        if kind is None or changed is None or kind.versions != versions:
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            kind = self._kinds[key] = _Kind(versions)
+        else:
+            for row in (*changed[0], *changed[1]):
+                kind.found.pop(row, None)
+        kind.position = nodes.log_end
+        return kind
+
+
+class _Kind:
+    __slots__ = ("found", "position", "versions")
+
+    def __init__(self, versions: Sequence[str]) -> None:
+        self.versions = versions  #: of the budgets
+        self.position = 0  #: in the log of the nodes
+        #: Row -> what else it depends on (who was to be there besides, starts of Pods), and what was found.
+        self.found: dict[int, tuple[Any, Found]] = {}
+
+
 def preempt(
     planner: Planner,
     pod: PodFacts,
     refusal: Refusal,
     budgets: Sequence[PodDisruptionBudget],
     rng: random.Random,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Find victims for a Pod that fits nowhere. The snapshot is unchanged afterwards."""
     if ineligible := _ineligible(planner, pod, refusal):
@@ -63,12 +110,21 @@ def preempt(
     candidates: list[Candidate] = []
     protected = False
     trial = planner.trial(pod)
+    known = (memory or Memory()).recall(planner, pod, trial, budgets).found
     start = int(rng.random() * len(rows)) if rows else 0
     if nobody and rows:
         reasons[NO_VICTIMS] += len(rows)
     for i in range(0 if nobody else len(rows)):
         row = rows[(start + i) % len(rows)]
-        found = _try_node(planner, trial, pod, row, budgets)
+        node = planner.snapshot.nodes.names[row]
+        guests = planner.nominations.ahead_of(pod, node)
+        state = [guest.uid for guest in guests], planner.snapshot.starts.get(node)
+        before = known.get(row)
+        if before is not None and before[0] == state:
+            found = before[1]
+        else:
+            found = _try_node(planner, trial, pod, row, guests, budgets)
+            known[row] = state, found
         if isinstance(found, Candidate):
             candidates.append(found)
             protected = protected or not found.violations
@@ -110,15 +166,20 @@ def _importance(pod: PodFacts) -> tuple[int, str]:
 
 
 def _try_node(
-    planner: Planner, trial: Trial, pod: PodFacts, row: int, budgets: Sequence[PodDisruptionBudget]
-) -> Candidate | Sequence[str]:
-    """A candidate, or the reasons why there is none on this node."""
+    planner: Planner,
+    trial: Trial,
+    pod: PodFacts,
+    row: int,
+    guests: Sequence[PodFacts],
+    budgets: Sequence[PodDisruptionBudget],
+) -> Found:
+    """Take the others away and put them back; the nodes' log does not tell of it."""
     snapshot = planner.snapshot
     node = snapshot.nodes.names[row]
     lower = [other for other in snapshot.pods_on(node) if other.priority < pod.priority]
     if not lower:
         return [NO_VICTIMS]
-    guests = planner.nominations.ahead_of(pod, node)
+    position = snapshot.nodes.log_end
     for other in lower:
         snapshot.remove(other.uid)
     victims: list[PodFacts] = []
@@ -140,6 +201,7 @@ def _try_node(
         for other in lower:
             if not snapshot.node_of(other.uid):
                 snapshot.place(other, node)
+        snapshot.nodes.forget_since(position)
     victims.sort(key=_importance)
     return Candidate(node, victims, violations)
 

@@ -34,6 +34,8 @@ class Snapshot:
         self.on_node: dict[str, dict[str, PodFacts]] = {}
         #: priority -> how many placed Pods have it.
         self.priorities: dict[int, int] = {}
+        #: By node name, how often one of its Pods has started: it counts the same, but is worth more as it gets older.
+        self.starts: dict[str, int] = {}
 
     # Nodes
 
@@ -54,6 +56,7 @@ class Snapshot:
         for pod in self.on_node.get(name, {}).values():
             self._account(pod, row, -1)
         self.nodes.remove(name)
+        self.starts.pop(name, None)
 
     # Pods
 
@@ -66,6 +69,8 @@ class Snapshot:
         if known is not None:
             before, where = known
             if where == node_name and _same(before, pod):
+                if before.started != pod.started:
+                    self.starts[node_name] = self.starts.get(node_name, 0) + 1
                 self.placed[pod.uid] = (pod, node_name)
                 self.on_node[node_name][pod.uid] = pod
                 return

@@ -14,7 +14,7 @@ from pybernetes.control_plane.scheduler import extenders
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.plan import Nominations, Placement, Planner, Profile
 from pybernetes.control_plane.scheduler.plugins.base import Plugin
-from pybernetes.control_plane.scheduler.preemption import Outcome, preempt
+from pybernetes.control_plane.scheduler.preemption import Memory, Outcome, preempt
 from pybernetes.control_plane.scheduler.queue import SchedulingQueue, Waker
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
@@ -35,6 +35,7 @@ class World:
         self.assumed: dict[str, str] = {}
         #: PodDisruptionBudgets there are, for preemption.
         self.budgets: Callable[[], Sequence[PodDisruptionBudget]] = lambda: ()
+        self._trials = {name: Memory() for name in self.planners}
         self._wake = wake
 
     def plugins(self) -> list[Plugin]:
@@ -60,7 +61,8 @@ class World:
         planner, refusal = self.planner_of(placement.pod), placement.refusal
         if refusal is None or not refusal.total or not planner.profile.preempts:
             return None
-        return preempt(planner, placement.pod, refusal, self.budgets(), clock.rng)
+        memory = self._trials[planner.profile.name]
+        return preempt(planner, placement.pod, refusal, self.budgets(), clock.rng, memory)
 
     def nominate(self, placement: Placement, outcome: Outcome) -> None:
         """Note in a refused placement what becomes of it."""

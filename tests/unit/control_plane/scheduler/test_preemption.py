@@ -16,6 +16,8 @@ from pybernetes.api.core_v1 import (
     NodeSelectorTerm,
     NodeStatus,
     Pod,
+    PodAffinityTerm,
+    PodAntiAffinity,
     PodCondition,
     PodSpec,
     PodStatus,
@@ -24,7 +26,7 @@ from pybernetes.api.core_v1 import (
 from pybernetes.api.policy_v1 import PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.plan import Planner
-from pybernetes.control_plane.scheduler.preemption import Outcome, preempt
+from pybernetes.control_plane.scheduler.preemption import Memory, Outcome, preempt
 from pybernetes.control_plane.scheduler.profiles import default_profile
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 from pybernetes.machinery.meta import LabelSelector, ObjectMeta
@@ -37,6 +39,7 @@ class Cluster:
         self.snapshot = Snapshot()
         self.planner = Planner(self.snapshot, default_profile("default-scheduler"), random.Random(1))
         self.budgets: list[PodDisruptionBudget] = []
+        self.memory = Memory()  # whatever it has seen, it must find what one without it finds
         for i in range(nodes):
             allocatable = {"cpu": "10", "memory": "10Gi", "pods": "10"}
             node = Node(metadata=ObjectMeta(name=f"n{i}"), status=NodeStatus(allocatable=allocatable))
@@ -61,7 +64,10 @@ class Cluster:
         assert placement.refusal is not None, placement.node
         before = {uid: node for uid, (_, node) in self.snapshot.placed.items()}
         requested = self.snapshot.nodes.requested.copy()
+        end = self.snapshot.nodes.log_end
         outcome = preempt(self.planner, pod, placement.refusal, self.budgets, random.Random(2))
+        assert self.snapshot.nodes.log_end == end
+        assert preempt(self.planner, pod, placement.refusal, self.budgets, random.Random(2), self.memory) == outcome
         assert {uid: node for uid, (_, node) in self.snapshot.placed.items()} == before
         assert (self.snapshot.nodes.requested == requested).all()
         return outcome
@@ -112,22 +118,23 @@ def test_the_node_whose_victims_started_last() -> None:
     assert c.victims(c.pod("new", 100, 10))[0] == "n1"
 
 
+def budget(app: str, allowed: int) -> PodDisruptionBudget:
+    return PodDisruptionBudget(
+        metadata=ObjectMeta(name="b", namespace="ns"),
+        spec=PodDisruptionBudgetSpec(selector=LabelSelector(match_labels={"app": app})),
+        status=PodDisruptionBudgetStatus(disruptions_allowed=allowed),
+    )
+
+
 def test_budgets_are_broken_only_when_there_is_no_other_way() -> None:
     c = Cluster(2)
     c.place("n0", c.pod("guarded", 1, 10, app="guarded"))
     c.place("n1", c.pod("free", 50, 10))
-    selector = LabelSelector(match_labels={"app": "guarded"})
-    c.budgets = [
-        PodDisruptionBudget(
-            metadata=ObjectMeta(name="b", namespace="ns"),
-            spec=PodDisruptionBudgetSpec(selector=selector),
-            status=PodDisruptionBudgetStatus(disruptions_allowed=0),
-        )
-    ]
+    c.budgets = [budget("guarded", 0)]
     assert c.victims(c.pod("new", 100, 10)) == ("n1", ["free"])
     c.snapshot.remove_node("n1")
     assert c.victims(c.pod("new", 100, 10)) == ("n0", ["guarded"])
-    c.budgets[0].status.disruptions_allowed = 1
+    c.budgets[0].status.disruptions_allowed, c.budgets[0].metadata.resource_version = 1, "2"
     candidate = c.preempt(c.pod("new", 100, 10)).candidate
     assert candidate is not None and candidate.violations == 0
 
@@ -250,3 +257,53 @@ def test_nodes_that_come_and_go_keep_their_pods() -> None:
     assert c.planner.plan(c.pod("d", 0, 3)).node == ""
     c.snapshot.remove("early")
     assert c.planner.plan(c.pod("e", 0, 3)).node == "later"
+
+
+def test_what_is_remembered_is_what_would_be_found() -> None:
+    """Pods, starts, nominations, budgets, nodes and neighbours change between the trials of equal Pods."""
+    chance = random.Random(5)
+    c = Cluster(6)
+    names = iter(range(10_000))
+    placed: list[PodFacts] = []
+    outcomes = set()
+    for _ in range(300):
+        node = f"n{chance.randrange(6)}"
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                # All start at different times, else it would not matter who goes.
+                started = f"2026-01-01T{next(names):06}Z"
+                pod = c.pod(
+                    f"p{next(names)}", chance.randrange(3), chance.randrange(1, 7), started, app=chance.choice("ab")
+                )
+                c.place(node, pod)
+                placed.append(pod)
+            case 3 if placed:
+                c.snapshot.remove(placed.pop(chance.randrange(len(placed))).uid)
+            case 4 if placed:
+                started = f"2026-01-01T{next(names):06}Z"
+                i = chance.randrange(len(placed))
+                old = placed[i]
+                cpu = old.pod_class.requests["cpu"] // 1000
+                placed[i] = c.pod(old.name, old.priority, cpu, started, **old.group.labels)
+                c.place(c.snapshot.node_of(old.uid), placed[i])
+            case 5:
+                c.planner.nominations.set(c.pod(f"waits-{chance.randrange(3)}", 20, chance.randrange(1, 9)), node)
+            case 6:
+                c.budgets = [budget(chance.choice("ab"), chance.randrange(2))] if chance.random() < 0.7 else []
+                for known in c.budgets:
+                    known.metadata.resource_version = str(next(names))
+            case 7 if chance.random() < 0.3:
+                alone = c.pod(f"alone-{next(names)}", 2, 1, f"2026-01-01T{next(names):06}Z", app="a").pod
+                term = PodAffinityTerm(
+                    label_selector=LabelSelector(match_labels={"app": "new"}), topology_key="kubernetes.io/hostname"
+                )
+                alone.spec.affinity = Affinity(
+                    pod_anti_affinity=PodAntiAffinity(required_during_scheduling_ignored_during_execution=[term])
+                )
+                placed.append(c.snapshot.facts(alone))
+                c.place(node, placed[-1])
+        new = c.pod(f"new-{next(names)}", 10, chance.choice([5, 8]), app="new")
+        if c.planner.plan(new).refusal is not None:
+            outcome = c.preempt(new)
+            outcomes.add((outcome.candidate.node, len(outcome.candidate.victims)) if outcome.candidate else ())
+    assert len(outcomes) > 8, outcomes
