@@ -175,21 +175,23 @@ def test_session_affinity(net: World, kind: str) -> None:
         if kind == "NodePort":
             places.append((net.node_address, spec["ports"][0]["nodePort"]))
 
+        refused: list[str] = []
+
         def servers(host: str, port: int) -> set[str]:
             responses, errors = net.dial("client", host, port, tries=15)
+            refused.extend(error for error in errors if error == "ConnectionRefusedError")
             return set() if errors else {*responses}
 
-        def kept(host: str, port: int) -> bool:
-            return len(servers(host, port)) == 1 and servers(host, port) == servers(host, port)
-
         for host, port in places:
-            until(lambda host=host, port=port: kept(host, port))
-        net.patch("services", "affinity", {"spec": {"sessionAffinity": "None"}})
+            until(lambda host=host, port=port: len(servers(host, port)) == 1)
+        refused.clear()
+        for wanted in ("None", "ClientIP"):
+            net.patch("services", "affinity", {"spec": {"sessionAffinity": wanted}})
+            for host, port in places:
+                until(lambda host=host, port=port, wanted=wanted: (len(servers(host, port)) == 1) == (wanted != "None"))
         for host, port in places:
-            until(lambda host=host, port=port: len(servers(host, port)) > 1)
-        net.patch("services", "affinity", {"spec": {"sessionAffinity": "ClientIP"}})
-        for host, port in places:
-            until(lambda host=host, port=port: kept(host, port))
+            assert len({*servers(host, port), *servers(host, port)}) == 1
+        assert not refused
 
 
 @pytest.mark.parametrize("split", ["ports", "addresses"])

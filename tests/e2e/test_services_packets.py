@@ -201,6 +201,9 @@ class Judged:
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         self._backend.update({key: self.translated(value) for key, value in changed.items()})
 
+    def settle(self) -> None:
+        self._backend.settle()
+
     def intact(self) -> bool:
         return self._backend.intact()
 
@@ -451,6 +454,9 @@ def test_changes_by_difference_end_where_a_fresh_start_does(proxy: Judged) -> No
             changed[f"default/s{key}"] = NOTHING if chance.random() < 0.2 else new
         proxy.update(changed)
         state.update(changed)
+        if chance.random() < 0.5:
+            proxy.settle()
+    proxy.settle()
     listed = elements if proxy.name == "nftables" else lambda: chains(proxy.family)
     by_difference = listed()
     other = Judged(proxy.name, proxy.family)

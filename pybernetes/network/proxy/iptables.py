@@ -107,6 +107,9 @@ class Iptables:
             log.warning("%s; programming everything anew", error)
             self.replace(self._rules)
 
+    def settle(self) -> None:
+        """Nothing: a packet sees a table as it was or as it is."""
+
     def intact(self) -> bool:
         """Whether packets still find our chains."""
         for table in _TABLES:

@@ -4,6 +4,12 @@ Each Service owns the elements that its rules make; a change of a Service delete
 is new. A place (address and port) that two Services claim belongs to the first until it goes; what they share
 (addresses of endpoints) is counted. When the kernel refuses a transaction, because somebody else changed the table,
 everything is programmed anew.
+
+A transaction is atomic for a lookup, not for a packet: the kernel reads the generation of the rules when a packet
+comes, and that of the elements at each lookup. A packet under way would find an endpoint that is gone, or be sent to a
+chain that has no rules yet, and go on untranslated, to a node port that nobody listens at (one in 300 changes met such
+a packet, at 20,000 connections a second). So chains are made one transaction before something leads to them, and what
+only such a packet can ask for outlives the change, until `settle()` or the next one.
 """
 
 from __future__ import annotations
@@ -141,6 +147,9 @@ class Nftables:
         self._contested: dict[bytes, set[str]] = {}
         self._counts: Counter[Element] = Counter()
         self._chains: Counter[Pick | Stick] = Counter()
+        #: In the table for packets under way, and nowhere else.
+        self._late: dict[Element, None] = {}
+        self._idle: dict[Pick | Stick, None] = {}
 
     @property
     def netlink(self) -> Netlink:
@@ -152,17 +161,25 @@ class Nftables:
         """Make the table anew, with these Services and nothing else."""
         rules = {**rules}
         self._rules, self._fragments, self._chains = {}, {}, Counter()
+        self._late, self._idle = {}, {}
         self._programmed, self._owners, self._contested, self._counts = {}, {}, {}, Counter()
-        messages = [*self.layout.begin(), *self.layout.fixed(), *self._difference(rules)]
-        self.netlink.transact(messages)
+        chains, elements = self._difference(rules)
+        self.netlink.transact([*self.layout.begin(), *self.layout.fixed(), *chains, *elements])
 
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         """Program changed Services (`NOTHING`: gone), by their namespace/name."""
-        messages = self._difference(changed)
-        if not messages:
+        self._commit(self._difference(changed), changed)
+
+    def settle(self) -> None:
+        """What packets under way might still have needed goes."""
+        self._commit(self._messages(Counter(), {}), {})
+
+    def _commit(self, transactions: tuple[list[Message], list[Message]], changed: Mapping[str, ServiceRules]) -> None:
+        if not any(transactions):
             return
         try:
-            self.netlink.transact(messages)
+            for messages in transactions:
+                self.netlink.transact(messages)
             if any(port.affinity_seconds for rules in changed.values() for port in rules.ports):
                 self._forget_clients(changed)
         except NetlinkError as error:
@@ -187,8 +204,8 @@ class Nftables:
             self._netlink.close()
             self._netlink = None
 
-    def _difference(self, changed: Mapping[str, ServiceRules]) -> list[Message]:
-        """Take over the changes into the books; returns the messages that bring the table to the same state."""
+    def _difference(self, changed: Mapping[str, ServiceRules]) -> tuple[list[Message], list[Message]]:
+        """Take over the changes into the books; returns the transactions that bring the table to the same state."""
         programmed, before = self._programmed, dict[Element, object]()
         claimants = dict.fromkeys(changed)
         used: Counter[Pick | Stick] = Counter()
@@ -239,27 +256,35 @@ class Nftables:
                         programmed[element] = value
         return self._messages(used, before)
 
-    def _messages(self, used: Counter[Pick | Stick], before: dict[Element, object]) -> list[Message]:
+    def _messages(
+        self, used: Counter[Pick | Stick], before: dict[Element, object]
+    ) -> tuple[list[Message], list[Message]]:
         deleted: dict[str, list[tuple[bytes, Value]]] = {}
         added: dict[str, list[tuple[bytes, Value]]] = {}
+        for name, key in self._late:
+            deleted.setdefault(name, []).append((key, None))
+        self._late = {}
         for element, was in before.items():
             name, key = element
             now = self._programmed.get(element, _ABSENT)
             if now == was:
                 continue
-            if was is not _ABSENT:
+            if was is not _ABSENT and now is _ABSENT and self._asked_for_late(element):
+                self._late[element] = None
+            elif was is not _ABSENT:
                 deleted.setdefault(name, []).append((key, None))
             if now is not _ABSENT:
                 added.setdefault(name, []).append((key, cast(Value, now)))
+        chains: list[Message] = []
         found: list[Message] = []
-        idle = []
+        idle, self._idle = self._idle, {}
         for chain, difference in used.items():
             had = self._chains[chain]
             self._chains[chain] = had + difference
-            if not had and difference:
-                found += self.layout.chain(chain)
+            if not had and difference and idle.pop(chain, _ABSENT) is _ABSENT:
+                chains += self.layout.chain(chain)
             elif had and not had + difference:
-                idle.append(chain)
+                self._idle[chain] = None
             if not had + difference:
                 del self._chains[chain]
         for name, entries in deleted.items():
@@ -267,7 +292,14 @@ class Nftables:
         for name, entries in added.items():
             found += self.layout.elements(NEWSETELEM, name, entries)
         found += map(self.layout.without, idle)
-        return found
+        return chains, found
+
+    def _asked_for_late(self, element: Element) -> bool:
+        """Whether a packet that has looked something else up may still ask for an element, and no other packet."""
+        name, key = element
+        if name in (f"{INSIDE}services", f"{OUTSIDE}services"):
+            return (f"{ANY}services", key) in self._programmed
+        return name.endswith(("endpoints", "sticky"))
 
     def _forget_clients(self, changed: Mapping[str, ServiceRules]) -> None:
         """Remembered endpoints that are none any more: their clients must be free to go elsewhere."""

@@ -50,6 +50,9 @@ class Backend(Protocol):
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         """Changed Services, by namespace/name; one without ports is gone."""
 
+    def settle(self) -> None:
+        """A moment after an update: what packets on their way through the rules might still have needed goes."""
+
     def intact(self) -> bool:
         """Whether what was programmed is still there."""
 
@@ -181,12 +184,14 @@ class Proxy:
                     await self._replace()
                 backoff.reset()
                 self._status.updated = clock.rfc3339()
+                await clock.sleep(self.config.interval)
+                for state in self._states:
+                    state.backend.settle()
             except OSError as error:
                 log.error("programming the rules failed: %s", error)
                 everything = True
                 await backoff.wait()
                 continue
-            await clock.sleep(self.config.interval)
             try:
                 async with asyncio.timeout(self.config.check_interval):
                     await self._wake.wait()
