@@ -15,6 +15,7 @@ from typing import assert_never
 import msgspec
 
 from pybernetes.aio import clock
+from pybernetes.aio.tasks import Nursery
 from pybernetes.api.core_v1 import ConfigMap, Pod, Secret
 from pybernetes.machinery.errors import StatusError
 from pybernetes.node.cri import AlreadyExists, CRIError, Unsupported
@@ -35,7 +36,14 @@ from pybernetes.node.kubelet.host import Host, offload, write_file
 from pybernetes.node.kubelet.images import ImageTrouble
 from pybernetes.node.kubelet.observe import read_run
 from pybernetes.node.kubelet.resize import resources_of
-from pybernetes.node.kubelet.restarts import AnyContainer, back_off, find_container, next_back_off, spec_hash
+from pybernetes.node.kubelet.restarts import (
+    AnyContainer,
+    back_off,
+    find_container,
+    init_containers,
+    next_back_off,
+    spec_hash,
+)
 from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Kill, Op, PodState, Run, Sandbox
 from pybernetes.node.kubelet.volumes.context import VolumeError
 
@@ -131,11 +139,14 @@ class Executor:
         self._limits = pod_limits(pod)
         handler = await self._runtime_handler(pod)
         try:
-            try:
-                sandbox_id = await host.runtime.run_pod_sandbox(config, handler)
-            except AlreadyExists:  # left by a failed attempt: the next number is free
-                config = self.sandbox_config(attempt + 1)
-                sandbox_id = await host.runtime.run_pod_sandbox(config, handler)
+            async with Nursery("sandbox") as meanwhile:
+                first = next(iter(init_containers(pod)), pod.spec.containers[0])
+                meanwhile.start(host.images.glimpse(pod, first.image or ""), "image")
+                try:
+                    sandbox_id = await host.runtime.run_pod_sandbox(config, handler)
+                except AlreadyExists:  # left by a failed attempt: the next number is free
+                    config = self.sandbox_config(attempt + 1)
+                    sandbox_id = await host.runtime.run_pod_sandbox(config, handler)
             status = await host.runtime.pod_sandbox_status(sandbox_id)
         except CRIError as error:
             text = f"Failed to create pod sandbox: {error.message}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from pybernetes.node.kubelet.restarts import INITIAL_BACK_OFF, MAX_BACK_OFF
 
 #: How long ErrImagePull is shown before ImagePullBackOff, seconds.
 SHOWN = 2.0
+#: For how long the sight of an image counts, seconds: no image that is new here is removed as quickly.
+GLIMPSE = 5.0
 
 Tell = Callable[[str, str, str], None]
 
@@ -44,6 +47,7 @@ class Images:
         self._slots = asyncio.Semaphore(parallel)
         self._back_off: dict[tuple[str, str], tuple[float, float, str]] = {}  # (uid, image): delay, until, last error
         self._flying: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._glimpsed: dict[tuple[str, str], tuple[float, t.Image]] = {}  # (uid, image): when it was seen, and it
         #: When an image was last seen in use, for garbage collection.
         self.used_at: dict[str, float] = {}
 
@@ -62,7 +66,9 @@ class Images:
             tell("Warning", "InspectFailed", message)
             raise ImageTrouble("InvalidImageName", message, now + 300) from None
         try:
-            present = await self._runtime.image_status(image)
+            seen, present = self._glimpsed.pop((pod.metadata.uid, image), (0.0, None))
+            if present is None or now - seen > GLIMPSE:
+                present = await self._runtime.image_status(image)
         except Unavailable:
             raise
         except CRIError as error:
@@ -90,10 +96,17 @@ class Images:
         self.used_at[found.id] = clock.timestamp()
         return found
 
+    async def glimpse(self, pod: Pod, image: str) -> None:
+        """Look for an image while there is time, so that `ensure` need not ask if it is there."""
+        with contextlib.suppress(CRIError):
+            if found := await self._runtime.image_status(image):
+                self._glimpsed[pod.metadata.uid, image] = clock.timestamp(), found
+
     def forget(self, uid: str) -> None:
         """The pod is gone."""
-        for key in [key for key in self._back_off if key[0] == uid]:
-            del self._back_off[key]
+        for table in (self._back_off, self._glimpsed):
+            for key in [key for key in table if key[0] == uid]:
+                del table[key]
 
     def _check_back_off(self, pod: Pod, image: str, now: float, tell: Tell) -> None:
         entry = self._back_off.get((pod.metadata.uid, image))

@@ -2,7 +2,8 @@
 
 The loop never waits for an operation: operations are tasks, and each wakes the loop when it ends. So a shorter grace
 period, a deletion or an exit are acted upon at once, whatever else is under way. The status is an operation as well:
-one write is in flight at most, and what changes meanwhile goes with the next.
+one write is in flight at most, and what changes meanwhile goes with the next. While a pod is only on its way up,
+changes are gathered for a moment: writing each would take processor time from the containers that are being started.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from pybernetes.node.kubelet.volumes.context import VolumeError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
+#: How long changes of a pending pod's status are gathered before they are written, seconds.
+GATHERING = 0.1
 
 
 class PodWorker:
@@ -52,6 +55,8 @@ class PodWorker:
         #: Outcomes of probes: (container, kind of probe, result) -> how many.
         self.probed: Counter[tuple[str, str, str]] = Counter()
         self._written: PodStatus | None = None
+        #: Since when the status differs from what is written; 0: it does not.
+        self._differs_since = 0.0
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._nursery: Nursery | None = None
@@ -318,6 +323,7 @@ class PodWorker:
         if self._written is None:
             self._written = target.status
         if self._written == self.status or _same(self._written, self.status):
+            self._differs_since = 0.0
             if final and not state.final_written:
                 state.final_written = True
                 self._wake.set()
@@ -326,6 +332,12 @@ class PodWorker:
         if trouble is not None and trouble.retry_at > clock.timestamp():
             asyncio.get_running_loop().call_later(trouble.retry_at - clock.timestamp() + 0.001, self._wake.set)
             return
+        if self.status.phase == self._written.phase == statuses.PENDING:
+            self._differs_since = self._differs_since or clock.timestamp()
+            if (left := self._differs_since + GATHERING - clock.timestamp()) > 0:
+                asyncio.get_running_loop().call_later(left + 0.001, self._wake.set)
+                return
+        self._differs_since = 0.0
         self._begin("status", self._write_status(target, self.status, final))
 
     async def _write_status(self, target: Pod, status: PodStatus, final: bool) -> None:

@@ -42,6 +42,33 @@ async def test_pod_runs_and_is_deleted(tmp_path: Path) -> None:
         assert reasons == ["Pulled", "Created", "Started", "Killing"]
 
 
+async def test_on_its_way_up_changes_are_gathered_for_a_moment(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("web"))
+        await world.until("web", ready)
+        assert [p.status.phase for p in world.seen] == ["Pending", "Running"]
+        began = clock.monotonic()
+        await world.create(pod("waits", {"name": "main", "envFrom": [{"configMapRef": {"name": "none"}}]}))
+        await world.until("waits", lambda p: p.status.container_statuses)
+        assert clock.monotonic() - began < 0.2
+
+
+async def test_an_image_seen_while_the_sandbox_starts_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(tmp_path) as world:
+        asked, status = [], world.runtime.image_status
+
+        async def image_status(image: str) -> t.Image | None:
+            asked.append(image)
+            return await status(image)
+
+        monkeypatch.setattr(world.runtime, "image_status", image_status)
+        await world.create(pod("web", {"name": "one"}, {"name": "two"}))
+        await world.until("web", ready)
+        assert asked == ["busybox:1", "busybox:1"]
+
+
 async def test_a_pod_declared_not_ready_says_again_that_it_is(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.create(pod("web"))
