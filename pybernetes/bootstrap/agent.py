@@ -147,6 +147,7 @@ class Agent:
             data_dir=directory / "kubelet",
             log_dir=directory / "logs",
             manifest_dir=directory / "manifests",
+            volume_dir=cluster.node_volumes(node),
             cluster_dns=(cluster.state.dns_address,),
             cluster_domain=cluster.state.domain,
             address=address,

@@ -201,6 +201,10 @@ class Cluster:
     def node_directory(self, node: str) -> Path:
         return self.directory / "nodes" / node
 
+    def node_volumes(self, node: str) -> Path:
+        """Where volumes of the StorageClass `standard` are on a node."""
+        return self.node_directory(node) / "volumes"
+
     def node_kubeconfigs(self, node: str) -> Path:
         """Where kubelet.conf and kube-proxy.conf of a node are."""
         return self.directory if self.state.node(node).index == 0 else self.node_directory(node)

@@ -7,8 +7,6 @@ Each has its own identity and passes the same authorisation as over the network.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
 import socket
 import uuid
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import apiserver_flags, cloud, elected, ingress, renewal
+from pybernetes.bootstrap import apiserver_flags, cloud, elected, ingress, node_volumes, renewal
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
 from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
@@ -200,33 +198,6 @@ def _is_fake(node: Node) -> bool:
     return (node.metadata.labels or {}).get("type") == "fake"
 
 
-def node_volumes(cluster: Cluster) -> local_path.Config:
-    """Volumes below the directories of this machine's nodes; those of fake nodes are nowhere."""
-
-    def directory(node: str) -> str:
-        if node.startswith("fake-"):
-            return f"{_NOWHERE}/{node}"
-        current = find("", str(cluster.directory))  # nodes come and go while we run
-        if current is None or node not in {known.name for known in current.state.nodes}:
-            raise LookupError(f"node {node} is not on the machine of the control plane")
-        return str(cluster.node_directory(node) / "volumes")
-
-    def make(path: str) -> None:
-        if not path.startswith(_NOWHERE):
-            Path(path).mkdir(parents=True, exist_ok=True)
-            Path(path).chmod(0o777)
-
-    def remove(path: str) -> None:
-        if not path.startswith(_NOWHERE):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(path)
-
-    return local_path.Config(directory, make, remove)
-
-
-_NOWHERE = "/nowhere"
-
-
 def configure(cluster: Cluster) -> Config:
     """The configuration of the control plane of a cluster on this machine."""
     state, pki = cluster.state, cluster.pki
@@ -250,7 +221,7 @@ def configure(cluster: Cluster) -> Config:
         certificates=certificates.Config(sign=signer(pki)),
         node_ipam=node_ranges(cluster),
         node_lifecycle=node_lifecycle.Config(grace_period=state.node_grace),
-        local_path=node_volumes(cluster),
+        local_path=node_volumes.config(cluster),
     )
     return Config(
         apiserver=server,

@@ -94,7 +94,7 @@ class LocalCluster:
                     controllers=options.controllers,
                     root_ca=(pki / "ca.crt").read_text() if pki else _PLACEHOLDER_CA,
                     certificates=signing.Config(sign=signer(pki)) if pki else None,
-                    local_path=local_path.Config(lambda node: f"/{node}", lambda path: None, lambda path: None),
+                    local_path=local_path.pretended(),
                 ),
                 scheduler=options.scheduler,
                 fake_nodes=options.nodes,

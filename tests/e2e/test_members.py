@@ -34,6 +34,32 @@ spec:
 """
 
 
+KEEPER = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: keeper}
+spec:
+  serviceName: keeper
+  selector: {matchLabels: {app: keeper}}
+  template:
+    metadata: {labels: {app: keeper}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      nodeSelector: {kubernetes.io/hostname: w1}
+      securityContext: {runAsUser: 1000}
+      containers:
+      - name: keeper
+        image: busybox:latest
+        imagePullPolicy: IfNotPresent
+        command: [sh, -c, "echo written by $(id -u) >> /data/kept; exec sleep 3600"]
+        readinessProbe: {exec: {command: [test, -s, /data/kept]}, periodSeconds: 1}
+        volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+
+
 DOORS = """
 apiVersion: v1
 kind: Service
@@ -172,6 +198,24 @@ def test_join_and_pods_on_every_machine(members: Members, tmp_path: Path) -> Non
             "exec", pod["metadata"]["name"], "--", "nslookup", "kubernetes.default.svc.cluster.local"
         )
         assert "10.96.0.1" in looked
+
+
+def test_a_volume_of_the_standard_class_is_on_the_member_where_its_pod_runs(members: Members) -> None:
+    control_plane, worker = members.control_plane, members.others[0]
+    control_plane.kubectl("apply", "-f", "-", stdin=KEEPER)
+    control_plane.kubectl("rollout", "status", "statefulset/keeper", "--timeout=90s")
+    (volume,) = control_plane.get("pv")["items"]
+    path = volume["spec"]["hostPath"]["path"]
+    terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert terms[0]["matchExpressions"][0]["values"] == ["w1"]
+    assert worker.run("cat", f"{path}/kept").stdout == "written by 1000\n"
+    assert control_plane.run("test", "-e", path, check=False).returncode == 1
+    control_plane.kubectl("delete", "pod", "keeper-0")  # the next one finds what it wrote
+    control_plane.kubectl("rollout", "status", "statefulset/keeper", "--timeout=90s")
+    assert worker.run("cat", f"{path}/kept").stdout == "written by 1000\n" * 2
+    control_plane.kubectl("delete", "statefulset/keeper", "pvc/data-keeper-0")
+    control_plane.kubectl("wait", "--for=delete", f"pv/{volume['metadata']['name']}", "--timeout=60s")
+    assert worker.run("test", "-e", path, check=False).returncode == 1
 
 
 @pytest.mark.skipif(binary() is None, reason="haproxy is not installed")

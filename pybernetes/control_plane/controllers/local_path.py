@@ -1,19 +1,20 @@
 """The built-in provisioner of the StorageClass `standard`: a directory on the node that the scheduler chose.
 
 The volume is a hostPath tied to its node by affinity, named after the claim, so that a repeated attempt finds what an
-earlier one has made. What touches the disk is injected (`Config.make`, `Config.remove`): who assembles the cluster
-knows which nodes are on this machine. Removal computes the path anew and never trusts the one in the volume, for who
-may write volumes must not be able to delete the machine's files. Sizes are not enforced, so growing is only noted.
+earlier one has made. What touches the disk is injected (`Config`): who assembles the cluster knows how the disks of
+its nodes can be reached. Whoever removes compares the path in the volume with the one that the name leads to, for who
+may write volumes must not be able to delete a machine's files; and what was on a node that is gone is gone with it.
+Sizes are not enforced, so growing is only noted.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pybernetes.api.core_v1 import (
     HostPathVolumeSource,
+    Node,
     NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
@@ -41,11 +42,23 @@ _VOLUME = "volume/"  # prefix of a volume's key; a claim's key is namespace/name
 
 @dataclass(frozen=True)
 class Config:
-    """Where volumes are on the disk. `make` and `remove` run in a thread and raise OSError."""
+    """The disks of the nodes. Both raise OSError, or LookupError for what does not exist or was not made here."""
 
-    directory: Callable[[str], str]  #: node -> the directory of its volumes; LookupError for a node that has none
-    make: Callable[[str], None]  #: create this directory, writable for everybody
-    remove: Callable[[str], None]  #: delete this directory and all in it
+    make: Callable[[str, str], Awaitable[str]]  #: node, volume -> the path of its directory, writable for everybody
+    remove: Callable[[str, str, str], Awaitable[None]]  #: node, volume, the path it names: delete the directory
+
+
+def pretended(root: str = "") -> Config:
+    """Disks of nodes that only play running Pods."""
+
+    async def make(node: str, name: str) -> str:
+        return f"{root}/{node}/{name}"
+
+    async def remove(node: str, name: str, path: str) -> None:
+        if path != await make(node, name):
+            raise LookupError(f"the volume's path is not {await make(node, name)}: it was not made here")
+
+    return Config(make, remove)
 
 
 def standard_class() -> StorageClass:
@@ -168,8 +181,7 @@ class LocalPathProvisioner(Controller):
             self._failed(claim, one, problem)
             return
         try:
-            path = f"{self._config.directory(node)}/pvc-{claim.metadata.uid}"
-            await asyncio.to_thread(self._config.make, path)
+            path = await self._config.make(node, f"pvc-{claim.metadata.uid}")
         except (LookupError, OSError) as error:
             self._failed(claim, one, str(error))
             raise
@@ -216,10 +228,9 @@ class LocalPathProvisioner(Controller):
             return
         name = volume.metadata.name
         try:
-            path = f"{self._config.directory(node_of(volume))}/{name}"
-            if volume.spec.host_path is None or volume.spec.host_path.path != path:
-                raise LookupError(f"the volume's path is not {path}: it was not made here")
-            await asyncio.to_thread(self._config.remove, path)
+            if await self._exists(node_of(volume)):
+                path = volume.spec.host_path.path if volume.spec.host_path else ""
+                await self._config.remove(node_of(volume), name, path)
         except (LookupError, OSError) as error:
             self.events.event(volume, "Warning", "VolumeFailedDelete", str(error))
             raise
@@ -228,3 +239,12 @@ class LocalPathProvisioner(Controller):
         except StatusError as error:
             if error.code != 404:
                 raise
+
+    async def _exists(self, node: str) -> bool:
+        try:
+            await self.client.resource(Node).get(node)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            return False
+        return True

@@ -22,6 +22,8 @@ class Config:
     log_dir: Path = Path("/var/log/pods")
     #: Directory of static pod manifests; None: no static pods.
     manifest_dir: Path | None = None
+    #: Where volumes of the built-in StorageClass are made when the provisioner asks; None: it may not.
+    volume_dir: Path | None = None
     #: Labels and taints (`key=value:Effect`) given to the node when it registers.
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[str, ...] = ()

@@ -14,10 +14,12 @@ from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.machinery.meta import Status
 from pybernetes.node.cri import CRIError, Unsupported
 from pybernetes.node.kubelet import logs, stats, streaming
+from pybernetes.node.kubelet.host import offload
 from pybernetes.node.kubelet.http_server import HTTPServer, Refusal, Request, Response
 from pybernetes.node.kubelet.restarts import find_container
 from pybernetes.node.kubelet.server_auth import Gate
 from pybernetes.node.kubelet.state import EXITED, RUNNING, Run
+from pybernetes.node.kubelet.volumes import provisioned
 from pybernetes.node.kubelet.worker import PodWorker
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ class Server:
                     return await self._port_forward(request, namespace, pod)
                 case "run", [namespace, pod, container] | [namespace, pod, _, container]:
                     return await self._run_command(request, namespace, pod, container)
+                case provisioned.PATH, [name]:
+                    return await self._volume(request, name)
                 case "pods", []:
                     return self._pods(running_only=False)
                 case "runningpods", []:
@@ -208,6 +212,24 @@ class Server:
         if result.exit_code:
             raise Refusal(500, f"command '{' '.join(command)}' exited with {result.exit_code}")
         return Response(body=result.stdout + result.stderr)
+
+    # --- disks ---
+
+    async def _volume(self, request: Request, name: str) -> Response:
+        """Make or remove a volume of the built-in StorageClass."""
+        config = self._kubelet.config
+        if config.volume_dir is None or request.method not in ("PUT", "DELETE"):
+            raise Refusal(405, "method not allowed")
+        try:
+            if request.method == "DELETE":
+                await offload(config, provisioned.remove, config.volume_dir, name, request.arg("path"))
+                return Response()
+            path = await offload(config, provisioned.make, config.volume_dir, name)
+        except LookupError as error:
+            raise Refusal(409, str(error)) from None
+        except OSError as error:
+            raise Refusal(500, str(error)) from None
+        return Response(body=msgspec.json.encode(provisioned.Made(path)), content_type=JSON)
 
     # --- what there is ---
 

@@ -296,6 +296,8 @@ pybernetes:ingress
     read                 core                   nodes,secrets,services
     read                 discovery.k8s.io       endpointslices
     events
+pybernetes:node-volumes
+    update,delete        core                   nodes/proxy
 system:cloud-controller-manager
     read                 core                   nodes,services
     delete,patch         core                   nodes
@@ -310,6 +312,7 @@ OWN_BINDINGS = """
 pybernetes:ingress               pybernetes:ingress  u:pybernetes:ingress
 system:cloud-controller-manager  system:cloud-controller-manager  u:system:cloud-controller-manager
 pybernetes:network-client        pybernetes:network-client  g:system:nodes
+pybernetes:node-volumes          pybernetes:node-volumes  u:system:kube-controller-manager
 pybernetes:node-serving-approver  system:certificates.k8s.io:kubelet-serving-approver  u:system:kube-controller-manager
 pybernetes:node-client-approver   system:certificates.k8s.io:kube-apiserver-client-approver \
 u:system:kube-controller-manager
