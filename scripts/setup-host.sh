@@ -19,6 +19,8 @@ if [[ ${CI:-} || ${WITH_TEST_TOOLS:-} ]]; then
   need etcd etcd-server
   need tmux tmux
   need wrk wrk
+  need faketime faketime
+  need systemd-analyze systemd
 fi
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -ne 0 ]]; then

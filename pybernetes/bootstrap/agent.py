@@ -8,6 +8,7 @@ first report says whether runtime and network are there.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pybernetes.network.dns import server as dns
 from pybernetes.node.containerd.content import import_archive
 from pybernetes.node.containerd.process import Containerd
 from pybernetes.node.cri.client import CRIClient
+from pybernetes.node.kubelet import sandboxes
 from pybernetes.node.kubelet.config import Config as KubeletConfig
 from pybernetes.node.kubelet.kubelet import Kubelet
 
@@ -73,7 +75,9 @@ class Agent:
                 if identity is not None:
                     identity.follow_servers(informers)
                 group.create_task(informers.run(), name="network-informers")
-                network = overlay.NodeNetwork(node_host.network_config(cluster, node), informers.client, informers)
+                network = overlay.NodeNetwork(
+                    node_host.network_config(cluster, node), informers.client, informers, self._moved(runtime)
+                )
                 group.create_task(network.run(), name="pod-network")
                 archives = await asyncio.to_thread(node_host.sandbox_archives, cluster)
                 await containerd.ready.wait()
@@ -97,6 +101,15 @@ class Agent:
             await transport.close()
             await network_transport.close()
             await runtime.close()
+
+    def _moved(self, runtime: CRIClient) -> Callable[[str], Awaitable[None]]:
+        """What follows when the node has got another Pod range."""
+
+        async def moved(cidr: str) -> None:
+            self.config.cluster.remember_range(self.config.node, cidr)
+            await sandboxes.renew_outside(runtime, cidr)
+
+        return moved
 
     async def _ingress(self, config: ingress.Config) -> None:
         transport = self._transport("ingress.conf")

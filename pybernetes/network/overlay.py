@@ -21,7 +21,7 @@ import contextlib
 import hashlib
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pybernetes.aio.backoff import Backoff
@@ -190,7 +190,8 @@ class Overlay:
         device = self.config.vxlan_link
         for found in await self._in.ip_json("-details", "link", "show", "dev", device):
             data = found.get("linkinfo", {}).get("info_data", {})
-            if (data.get("id"), data.get("local")) == (identifier(self.config.cluster), self.config.node_address):
+            known = data.get("id"), data.get("local"), found.get("address")
+            if known == (identifier(self.config.cluster), self.config.node_address, mac(self.config.pod_cidr)):
                 return
             await self._in.ip([f"link del {device}"])
         await self._in.ip(vxlan_commands(self.config, link))
@@ -216,36 +217,62 @@ class NodeNetwork:
     """Sets up a node's Pod network and follows the other nodes. `run()` until cancelled; the network stays after it.
 
     `ready` carries the node's Pod range once Pods may start: at once where the range is known, else when the Node has
-    one. Entries for other nodes come as soon as those are known. The caller runs the `informers`.
+    one. Entries for other nodes come as soon as those are known. A Node that was deleted and registered anew may have
+    another range: the network follows, then `moved` is called with that range, for Pods keep their old addresses.
+    The caller runs the `informers`.
     """
 
-    def __init__(self, config: Config, client: Client, informers: InformerFactory) -> None:
+    def __init__(
+        self,
+        config: Config,
+        client: Client,
+        informers: InformerFactory,
+        moved: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self.config = config
         self.ready: Ready[str] = Ready()
         # Nodes that only play running Pods have no addresses, but there may be thousands.
         self._nodes: Informer[Node] = informers.informer(Node, label_selector="type!=fake")
         self._wake = asyncio.Event()
+        self._moved = moved
 
     async def run(self) -> None:
         """See the class."""
         self._nodes.on(self._changed, self._updated, self._changed)
         config = await self._complete()
-        overlay = Overlay(config)
-        backoff = Backoff(0.1, 10.0)
-        while True:
-            try:
-                await overlay.setup()
-                break
-            except NetworkError as error:  # after a start of the machine its address may be late
-                log.error("the Pod network could not be set up: %s", error)
-                await backoff.wait()
+        overlay = await self._set_up(config)
         self.ready.set(config.pod_cidr)
         if config.mode == "none" or not config.node_address:
             await asyncio.get_running_loop().create_future()
         await self._nodes.synced()
-        backoff.reset()
+        while True:
+            config = await self._follow(overlay)
+            log.warning("the node's Pod range is %s now, and was %s", config.pod_cidr, overlay.config.pod_cidr)
+            overlay = await self._set_up(config)
+            if self._moved is not None:
+                await self._moved(config.pod_cidr)
+
+    async def _set_up(self, config: Config) -> Overlay:
+        overlay, backoff = Overlay(config), Backoff(0.1, 10.0)
+        while True:
+            try:
+                await overlay.setup()
+                return overlay
+            except NetworkError as error:  # after a start of the machine its address may be late
+                log.error("the Pod network could not be set up: %s", error)
+                await backoff.wait()
+
+    async def _follow(self, overlay: Overlay) -> Config:
+        """Keep the entries for the other nodes until this one has another range; the configuration with that."""
+        config, backoff = overlay.config, Backoff(0.1, 10.0)
         while True:
             self._wake.clear()
+            node = self._nodes.get("", config.node)
+            if node is not None and (cidr := pod_cidr(node)) and cidr != config.pod_cidr:
+                try:
+                    return replace(config, pod_cidr=cidr)
+                except ValueError as error:
+                    log.error("the node's Pod range stays %s: %s", config.pod_cidr, error)
             others = peers(self._nodes.list(), config.node)
             try:
                 await overlay.connect(others)

@@ -8,6 +8,7 @@ a write that got no answer was made.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from pybernetes.store.errors import StoreError, StoreUnavailable
 from pybernetes.store.etcd_wire import CALLS, MESSAGES
+
+log = logging.getLogger(__name__)
 
 #: What says that the connection, not the request, is to blame.
 BROKEN = (StreamTerminatedError, ProtocolError, OSError, asyncio.TimeoutError)
@@ -85,8 +88,7 @@ class Endpoints:
                 if self._channel._connected:
                     return self._channel
                 self.drop(self._channel)
-            if self._tls is not None and self._context is None:
-                self._context = self._tls.context()
+            self._load()
             reasons = []
             for _ in self.addresses:
                 host, port = self.addresses[self._next % len(self.addresses)]
@@ -102,6 +104,17 @@ class Endpoints:
                 self._channel = channel
                 return channel
             raise StoreUnavailable("no etcd endpoint can be reached: " + "; ".join(reasons))
+
+    def _load(self) -> None:
+        """The TLS files as they are now, for a renewed certificate must not need a restart. Raises StoreError."""
+        if self._tls is None:
+            return
+        try:
+            self._context = self._tls.context()
+        except StoreError as error:  # certificate and key may be in the course of being replaced
+            if self._context is None:
+                raise
+            log.warning("the TLS files of before go on serving: %s", error)
 
     async def _authenticate(self, channel: Channel) -> None:
         """Exchange user and password for a token. Raises StoreError when etcd does not take them."""

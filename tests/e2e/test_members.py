@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +146,17 @@ def test_an_expired_token(members: Members) -> None:
     assert f"no token with the id '{token_id}'" in refused(host, *short, before=members.before[host.name])
 
 
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.parametrize(("shift", "words"), [("+1d", "ahead of"), ("-1d", "behind")])
+def test_a_clock_off_by_a_day(members: Members, shift: str, words: str) -> None:
+    host = members.others[0]
+    command = ["faketime", "-f", shift, sys.executable, "-m", "pybernetes", *members.line]
+    done = host.run(*command, check=False)
+    assert done.returncode == 1, done.stdout
+    assert f"the clock of this machine is 24.0 hours {words} that of the API server" in done.stderr
+    assert changed(host, members.before[host.name]) == {}
+
+
 def test_a_taken_port(members: Members) -> None:
     host = members.others[0]
     script = (
@@ -246,6 +260,39 @@ def test_every_certificate_of_the_nodes_came_through_the_api(members: Members) -
     bootstrapped = [name for signer, name in asked if signer == "kube-apiserver-client-kubelet"]
     assert bootstrapped and all(name.startswith("system:bootstrap:") for name in bootstrapped)
     assert all(any(c["type"] == "Approved" for c in r["status"]["conditions"]) for r in requests)
+
+
+def test_a_node_that_is_registered_anew_with_another_range_moves_there(members: Members) -> None:
+    control_plane = members.control_plane
+    node = control_plane.get("node", "w2")
+    for unwanted in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
+        node["metadata"].pop(unwanted, None)
+    node["spec"] = {"podCIDR": "10.244.77.0/24", "podCIDRs": ["10.244.77.0/24"]}
+
+    def replaced() -> bool:  # its kubelet may be sooner
+        control_plane.kubectl("delete", "node", "w2")
+        control_plane.kubectl("create", "-f", "-", stdin=json.dumps(node), check=False)
+        return bool(control_plane.get("node", "w2")["spec"]["podCIDR"] == "10.244.77.0/24")
+
+    assert any(replaced() for _ in range(10))
+    control_plane.kubectl("wait", "--for=condition=Ready", "node/w2", "--timeout=60s")
+    where = "--field-selector=spec.nodeName=w2"
+
+    def moved() -> bool:
+        pods = control_plane.get("pods", "-l", "app=everywhere", where)["items"]
+        addresses = [pod["status"].get("podIP", "") for pod in pods]
+        return len(addresses) == 1 and addresses[0].startswith("10.244.77.")
+
+    deadline = time.monotonic() + 120
+    while not moved():
+        assert time.monotonic() < deadline, control_plane.get("pods", "-l", "app=everywhere", where)
+    control_plane.kubectl("rollout", "status", "ds/everywhere", "--timeout=90s")
+    pods = {pod["spec"]["nodeName"]: pod for pod in control_plane.get("pods", "-l", "app=everywhere")["items"]}
+    for one, other in (("w1", "w2"), ("w2", "w1")):
+        url = f"http://{pods[other]['status']['podIP']}:8080/"
+        name = pods[one]["metadata"]["name"]
+        fetch = f"for i in $(seq 30); do wget -qO- {url} && break; sleep 1; done"
+        assert control_plane.kubectl("exec", name, "--", "sh", "-c", fetch).startswith("everywhere-")
 
 
 def test_a_ready_node_of_the_same_name_is_not_replaced(members: Members) -> None:

@@ -7,7 +7,9 @@ import contextlib
 import email.utils
 import http.server
 import json
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +226,19 @@ def test_units(tmp_path: Path) -> None:
     assert "After=network-online.target pybernetes-default-control-plane.service" in text
     assert '"-m" "pybernetes" "agent" "--data-dir" "/a b/100%%" "--node" "cp1"' in text
     assert "KillMode=process" in text and "Restart=always" in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    cluster = clusters.Cluster(tmp_path / "a b", state())
+    for part in ("control-plane", "agent"):
+        arguments = [part, "--data-dir", str(cluster.directory)]
+        (tmp_path / units.name(cluster, part)).write_text(units.render(cluster, part, arguments))
+    files = sorted(map(str, tmp_path.glob("*.service")))
+    assert len(files) == 2
+    command = ["systemd-analyze", "verify", "--man=no", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_plan_of_an_upgrade() -> None:

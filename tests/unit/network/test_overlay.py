@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,13 +148,16 @@ class Kernel:
 
 @contextlib.asynccontextmanager
 async def following(
-    monkeypatch: pytest.MonkeyPatch, kernel: Kernel, settings: Config
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: Kernel,
+    settings: Config,
+    moved: Callable[[str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Client, NodeNetwork]]:
     monkeypatch.setattr(overlay, "Overlay", kernel)
     async with running() as server:
         client = client_of(server)
         informers = InformerFactory(client)
-        network = NodeNetwork(settings, client, informers)
+        network = NodeNetwork(settings, client, informers, moved)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(informers.run(), name="informers"), loop.create_task(network.run(), name="network")]
         try:
@@ -218,3 +221,25 @@ async def test_entries_that_somebody_removed_come_back(monkeypatch: pytest.Monke
         before = kernel.checks
         await clock.sleep(600)
         assert before + 9 <= kernel.checks <= before + 11
+
+
+async def test_a_node_that_was_registered_anew_has_the_range_that_its_new_object_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel, told = Kernel(), asyncio.Queue[str]()
+    async with following(monkeypatch, kernel, config("vxlan"), told.put) as (client, network):
+        await add(client, node("one", ["10.244.1.0/24"], "192.0.2.1"))
+        await add(client, node("two", ["10.244.2.0/24"], "192.0.2.2"))
+        await network.ready.wait()
+        await client.resource(Node).delete("one")
+        await clock.sleep(5)
+        assert kernel.config is not None and kernel.config.pod_cidr == "10.244.1.0/24", "without a Node it stays"
+        await add(client, node("one", ["10.244.9.0/24"], "192.0.2.1"))
+        assert await told.get() == "10.244.9.0/24"
+        assert kernel.config.pod_cidr == "10.244.9.0/24"
+        await clock.sleep(1)
+        assert kernel.others == [TWO]
+        patch = {"metadata": {"labels": {"some": "thing"}}}
+        await client.resource(Node).patch("one", "", patch)
+        await clock.sleep(60)
+        assert told.empty()

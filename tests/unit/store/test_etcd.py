@@ -173,6 +173,34 @@ async def test_tls_with_client_certificate(tmp_path: Path) -> None:
         await missing.start()
 
 
+async def test_a_renewed_client_certificate_is_used_at_the_next_connection(tmp_path: Path) -> None:
+    old, new, used = (tmp_path / name for name in ("old", "new", "used"))
+    for directory in (old, new, used):
+        directory.mkdir()
+    before, after = certificates(old), certificates(new)
+    files = tuple(used / file.name for file in before)
+
+    def put(found: tuple[Path, Path, Path]) -> None:
+        for source, target in zip(found, files, strict=True):
+            target.write_bytes(source.read_bytes())
+
+    put(before)
+    with EtcdServer(tmp_path, tls=before) as server:
+        store = EtcdStore([server.address], tls=TLS(*map(str, files)), stamp=stamp)
+        await store.start()
+        first = await store.create("/a", b"1")
+        files[1].write_bytes(after[1].read_bytes())  # the certificate is replaced, its key not yet
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        assert (await store.get("/a")) == first, "those of before go on serving"
+        put(after)
+        await asyncio.to_thread(server.stop)
+        server.tls = after
+        await asyncio.to_thread(server.start)
+        assert (await store.get("/a")) == first
+        await store.close()
+
+
 def test_versions_that_order_progress() -> None:
     assert [v for v in ("3.4.23", "3.4.31", "3.5.12", "3.5.13", "3.6.0-rc.1", "4.0") if orders_progress(v)] == [
         "3.4.31",

@@ -1,0 +1,48 @@
+"""Pods whose address went out of use: their sandboxes are stopped, and the kubelet makes new ones with new addresses.
+
+A Pod's address is given once, when its sandbox is made. When the node's Pod range has changed, nobody routes the old
+addresses to this node any more, and the range may be another node's already.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+
+from pybernetes.aio import clock
+from pybernetes.aio.backoff import Backoff
+from pybernetes.node.cri import ContainerRuntime, CRIError
+from pybernetes.node.cri import types as t
+
+log = logging.getLogger(__name__)
+
+#: The runtime sees its new network configuration a moment after it was written: look again then, seconds.
+SETTLED = 2.0
+
+
+async def renew_outside(runtime: ContainerRuntime, cidr: str) -> None:
+    """Stop every sandbox with an address of its own that is not in the range. Returns when none is left."""
+    backoff = Backoff(0.5, 10.0)
+    looked = False
+    while True:
+        try:
+            found = await _stop_outside(runtime, cidr)
+        except CRIError as error:
+            log.warning("Pods outside of %s are not all stopped: %s", cidr, error)
+            await backoff.wait()
+            continue
+        if not found and looked:
+            return
+        looked = True
+        await clock.sleep(SETTLED)
+
+
+async def _stop_outside(runtime: ContainerRuntime, cidr: str) -> int:
+    range_, stopped = ipaddress.ip_network(cidr), 0
+    for box in await runtime.list_pod_sandboxes(state=t.PodSandboxState.READY):
+        status = await runtime.pod_sandbox_status(box.id)  # of the host's network: without address
+        if status.ips and not any(ipaddress.ip_address(ip) in range_ for ip in status.ips):
+            log.info("%s/%s has an address outside of %s", box.metadata.namespace, box.metadata.name, cidr)
+            await runtime.stop_pod_sandbox(box.id)
+            stopped += 1
+    return stopped
