@@ -192,6 +192,7 @@ class Executor:
             )
             volume_images = await self._volume_images(pod, container, say)
         except ImageTrouble as error:
+            say("Warning", "Failed", f"Error: {error.reason}")
             raise OperationError(error.reason, error.message, error.retry_at) from None
         try:
             config = await self._configure(pod, container, image, command.restart_count, box, volume_images)

@@ -1,11 +1,10 @@
-"""Leftovers and limits: directories and cgroups of pods that are gone, logs that grow, images nobody uses, pressure.
+"""Leftovers: directories and cgroups of pods that are gone, logs that grow, images nobody uses, pressure.
 
 All of it is slow work with a long pause; none of it is on a pod's path to running or to being gone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Pod
-from pybernetes.machinery import quantity
 from pybernetes.node.cri import CRIError
 from pybernetes.node.kubelet import qos
 from pybernetes.node.kubelet.host import Host, offload
@@ -48,7 +46,6 @@ class Housekeeping:
                 await offload(self._host.config, self._remove_orphans, set(self._workers()))
                 await self._host.volumes.images.keep(set(self._workers()))
                 await self._rotate_logs()
-                await self._enforce_limits()
                 await self._relieve()
                 await self._collect_images()
             except (CRIError, OSError) as error:
@@ -131,34 +128,6 @@ class Housekeeping:
         self._host.events.event(victim.pod, "Warning", "Evicted", text)
         victim.end(Ending("Evicted", text, grace=0.0, disruption="TerminationByKubelet"))
 
-    async def _enforce_limits(self) -> None:
-        """Evict pods that use more local storage than their volumes or containers may."""
-        for worker in [*self._workers().values()]:
-            if worker.is_over or worker.state.ending is not None or worker.static:
-                continue
-            if text := await offload(self._host.config, self._excess, worker):
-                self._host.events.event(worker.pod, "Warning", "Evicted", text)
-                worker.end(Ending("Evicted", text, grace=0.0, disruption="TerminationByKubelet"))
-
-    def _excess(self, worker: PodWorker) -> str:
-        """What a pod uses too much of; "" when all is well. Container writable layers are not counted, logs are."""
-        pod, paths = worker.pod, self._host.paths
-        mounted = self._host.volumes.of(pod.metadata.uid).paths
-        for volume in pod.spec.volumes or ():
-            source = volume.empty_dir
-            if source is None or source.medium or not source.size_limit or volume.name not in mounted:
-                continue
-            limit = quantity.value(source.size_limit)
-            if limit and disk_usage(mounted[volume.name]) > limit:
-                return f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{source.size_limit}". '
-        metadata = pod.metadata
-        for container in pod.spec.containers:
-            bound = qos.limits(container).get("ephemeral-storage")
-            logs = paths.pod_logs(metadata.namespace, metadata.name, metadata.uid) / container.name
-            if bound and disk_usage(logs) > quantity.value(bound):
-                return f'Container {container.name} exceeded its local ephemeral storage limit "{bound}". '
-        return ""
-
     async def _usage(self, resource: str) -> dict[str, int]:
         if resource != "memory":
             return {}
@@ -167,16 +136,6 @@ class Housekeeping:
             uid = stats.attributes.labels.get("io.kubernetes.pod.uid", "")
             found[uid] = found.get(uid, 0) + ((stats.memory.working_set_bytes or 0) if stats.memory else 0)
         return found
-
-
-def disk_usage(root: Path) -> int:
-    """Bytes that the files below a directory occupy on disk."""
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-    return total
 
 
 def eviction_rank(pod: Pod, resource: str, used: int) -> tuple[bool, int, int]:

@@ -113,7 +113,6 @@ class Images:
         if entry is not None and now < entry[1]:
             message = f'Back-off pulling image "{image}"'
             tell("Normal", "BackOff", message)
-            tell("Warning", "Failed", "Error: ImagePullBackOff")
             raise ImageTrouble("ImagePullBackOff", f"{message}: ErrImagePull: {entry[2]}", entry[1])
 
     async def _pull(self, pod: Pod, image: str, reference: Reference, secrets: Sequence[Secret], tell: Tell) -> None:
@@ -146,7 +145,6 @@ class Images:
         delay = min(old[0] * 2, MAX_BACK_OFF) if old else INITIAL_BACK_OFF
         self._back_off[pod.metadata.uid, image] = (delay, now + delay, last.message)
         tell("Warning", "Failed", f'Failed to pull image "{image}": {last.message}')
-        tell("Warning", "Failed", "Error: ErrImagePull")
         raise ImageTrouble("ErrImagePull", last.message, now + SHOWN)
 
     async def _pull_once(self, image: str, auth: t.AuthConfig | None) -> float:

@@ -34,6 +34,7 @@ from pybernetes.node.kubelet.node_status import NodeKeeper
 from pybernetes.node.kubelet.references import Watches
 from pybernetes.node.kubelet.state import PodState
 from pybernetes.node.kubelet.static_pods import StaticPods
+from pybernetes.node.kubelet.storage_limits import StorageLimits
 from pybernetes.node.kubelet.volumes.context import Context
 from pybernetes.node.kubelet.volumes.images import ImageMounts
 from pybernetes.node.kubelet.volumes.manager import Volumes
@@ -92,6 +93,7 @@ class Kubelet:
         self.node = NodeKeeper(config, client, runtime, self.facts, self.events)
         self.statics = StaticPods(config, client, self._static_changed, self._static_removed)
         self.housekeeping = Housekeeping(self.host, lambda: self.workers, self.node)
+        self.storage_limits = StorageLimits(self.host, lambda: self.workers)
 
     async def run(self) -> None:
         """Run until cancelled. Containers go on running when it ends."""
@@ -113,6 +115,7 @@ class Kubelet:
             await self.statics.scanned.wait()
             self._drop_orphans()
             nursery.start(self.housekeeping.run(), "housekeeping")
+            nursery.start(self.storage_limits.run(), "storage-limits")
             self.ready.set(server)
             await keeper
 

@@ -8,7 +8,6 @@ leaves them alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from pybernetes.aio.clock import format_rfc3339
 from pybernetes.api.core_v1 import (
@@ -77,9 +76,9 @@ def make(
     status.init_container_statuses = init or None
     status.container_statuses = main or None
     status.ephemeral_container_statuses = extra or None
-    if state.ending:
+    if state.ending and over:  # not before: the reason of a failure comes with the failure
         status.reason, status.message = state.ending.reason or None, state.ending.message or None
-        if over and previous.phase != SUCCEEDED:
+        if previous.phase != SUCCEEDED:
             status.phase = FAILED
     ips = _addresses(pod, state, host_ips)
     if ips:
@@ -199,8 +198,8 @@ class _Statuses:
             whose = f"container={container.name} pod={full_name(self.pod)}"
             message = f"back-off {duration(int(pause))} restarting failed {whose}"
             status.last_state, status.state = status.state, _waiting("CrashLoopBackOff", message)
-        elif self.state.terminating_since is None and not restarts(self.pod, container, replace(run, kill=None)):
-            # Ended by us only to be started anew: by its policy it would seem to have ended for good.
+        elif self.state.terminating_since is None and run.kill is not None:
+            # Ended by us only to be started anew: nobody is to take that for an end of its own.
             status.last_state, status.state = status.state, _waiting("ContainerCreating")
 
     def _state(self, run: Run) -> ContainerState:

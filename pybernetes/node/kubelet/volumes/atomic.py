@@ -57,6 +57,7 @@ def write(directory: Path, files: Mapping[str, File], gid: int = -1) -> bool:
     if gid >= 0:
         for folder in [fresh, *(p for p in fresh.rglob("*") if p.is_dir())]:
             os.chown(folder, -1, gid)
+            os.chmod(folder, 0o2755)
     temporary = directory / _NEW
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(stamp)

@@ -270,6 +270,8 @@ async def test_images(tmp_path: Path) -> None:
         )
         await world.create(pod("bad", {"name": "main", "image": "NOT/Valid::x"}))
         found = await world.until("bad", lambda p: reason_of(p, "main") == "InvalidImageName")
+        for name, reason in (("never", "ErrImageNeverPull"), ("bad", "InvalidImageName"), ("none", "ImagePullBackOff")):
+            assert ("Failed", f"Error: {reason}") in await world.events(name)
         await world.create(pod("pull", {"name": "main", "image": "other:2"}))
         await world.until("pull", ready)
         reasons = [reason for reason, _ in await world.events("pull")]
@@ -381,6 +383,8 @@ async def test_liveness_probe_restarts(tmp_path: Path) -> None:
         events = await world.events("p")
         assert ("Unhealthy", "Liveness probe failed: sick") in events
         assert ("Killing", "Container main failed liveness probe, will be restarted") in events
+        states = [p.status.container_statuses[0].state for p in world.seen if p.status.container_statuses]
+        assert not [state for state in states if state.terminated]  # nobody is to think that it ended by itself
 
 
 async def test_a_probe_may_warn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
