@@ -51,6 +51,7 @@ class NodeLifecycleController(Controller):
         super().__init__(client, informers, events)
         self._config = config
         self._health: dict[str, _Health] = {}
+        self._census = plan.Census()
         self._zones: dict[str, str] = {}  # zone -> state
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -71,20 +72,22 @@ class NodeLifecycleController(Controller):
         self._health[name] = _Health(clock.monotonic(), _heartbeat(node), "")
         self.events.event(node, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
         self.queue.add(name)
+        self._census.put(node)
         self._assess_zones()
 
     def _node_updated(self, old: Node, new: Node) -> None:
         health = self._health[new.metadata.name]
         if (heartbeat := _heartbeat(new)) != health.heartbeat:
             health.heartbeat, health.seen = heartbeat, clock.monotonic()
-        if plan.ready_status(old) != plan.ready_status(new) or plan.zone(old) != plan.zone(new):
-            self._assess_zones()
+        self._census.put(new)
+        self._assess_zones()
         if old.spec != new.spec or old.status.conditions != new.status.conditions:
             self.queue.add(new.metadata.name)
 
     def _node_deleted(self, node: Node) -> None:
         name = node.metadata.name
         self._health.pop(name, None)
+        self._census.remove(name)
         message = f"Node {name} event: Removing Node {name} from Controller"
         self.events.event(node, "Normal", "RemovingNode", message)
         self._assess_zones()
@@ -102,7 +105,7 @@ class NodeLifecycleController(Controller):
 
     def _assess_zones(self) -> None:
         """Zones that changed state have other rates, and their nodes are looked at again."""
-        states = plan.zone_states(self.nodes.list(), self._config.rates)
+        states = self._census.states(self._config.rates)
         if states == self._zones:
             return
         for name in {z for z in (*states, *self._zones) if states.get(z) != self._zones.get(z)}:
@@ -166,8 +169,8 @@ class NodeLifecycleController(Controller):
 
     def _bucket(self, zone: str) -> TokenBucket | None:
         if zone not in self._buckets:
-            size = sum(plan.zone(node) == zone for node in self.nodes.list())
-            rate = plan.zone_rate(self._zones.get(zone, "Normal"), size, self._config.rates)
+            state = self._zones.get(zone, "Normal")
+            rate = plan.zone_rate(state, self._census.size(zone), self._config.rates)
             if rate == 0:
                 return None
             self._buckets[zone] = TokenBucket(rate, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pybernetes.api.core_v1 import Node, NodeCondition, Taint
@@ -118,20 +118,47 @@ def zone(node: Node) -> str:
     return f"{region}:\0:{name}" if region or name else ""
 
 
-def zone_states(nodes: Iterable[Node], rates: Rates) -> dict[str, str]:
-    """Each zone as `Normal`, `PartialDisruption` or `FullDisruption`."""
-    counts: dict[str, list[int]] = {}
-    for node in nodes:
-        counts.setdefault(zone(node), [0, 0])[ready_status(node) != "True"] += 1
-    states = {}
-    for name, (healthy, unhealthy) in counts.items():
-        if healthy == 0 and unhealthy > 0:
-            states[name] = "FullDisruption"
-        elif unhealthy > 2 and unhealthy / (healthy + unhealthy) >= rates.unhealthy_threshold:
-            states[name] = "PartialDisruption"
-        else:
-            states[name] = "Normal"
-    return states
+class Census:
+    """How many nodes of each zone are ready, kept as they come, change and go: counting all of them for each that comes
+    would take a large cluster minutes to begin."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, bool]] = {}  # node -> zone, ready
+        self._counts: dict[str, list[int]] = {}  # zone -> not ready, ready
+
+    def put(self, node: Node) -> None:
+        """A node came or changed."""
+        now = zone(node), ready_status(node) == "True"
+        if self._known.get(node.metadata.name) != now:
+            self.remove(node.metadata.name)
+            self._known[node.metadata.name] = now
+            self._counts.setdefault(now[0], [0, 0])[now[1]] += 1
+
+    def remove(self, name: str) -> None:
+        """A node is gone."""
+        known = self._known.pop(name, None)
+        if known is None:
+            return
+        counts = self._counts[known[0]]
+        counts[known[1]] -= 1
+        if not any(counts):
+            del self._counts[known[0]]
+
+    def size(self, zone: str) -> int:
+        """Nodes of a zone."""
+        return sum(self._counts.get(zone, ()))
+
+    def states(self, rates: Rates) -> dict[str, str]:
+        """Each zone as `Normal`, `PartialDisruption` or `FullDisruption`."""
+        states = {}
+        for name, (unhealthy, healthy) in self._counts.items():
+            if healthy == 0 and unhealthy > 0:
+                states[name] = "FullDisruption"
+            elif unhealthy > 2 and unhealthy / (healthy + unhealthy) >= rates.unhealthy_threshold:
+                states[name] = "PartialDisruption"
+            else:
+                states[name] = "Normal"
+        return states
 
 
 def zone_rate(state: str, size: int, rates: Rates) -> float:

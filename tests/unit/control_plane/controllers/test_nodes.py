@@ -144,14 +144,33 @@ def toleration() -> Any:
 
 
 def test_zones() -> None:
-    def of(zone: str, ready: str) -> Node:
-        n = node("x")
+    census, rates = plan.Census(), plan.Rates()
+    names = iter("abcdefghij")
+
+    def put(zone: str, ready: str, name: str = "") -> None:
+        n = node(name or next(names))
         n.metadata.labels = {"topology.kubernetes.io/zone": zone}
         n.status.conditions = [codec.from_dict(type_of_condition(), {"type": "Ready", "status": ready})]
-        return n
+        census.put(n)
 
-    nodes = [of("a", "True"), *[of("a", "Unknown")] * 3, of("b", "False"), of("c", "True"), of("c", "False")]
-    states = plan.zone_states(nodes, plan.Rates())
+    put("a", "True")
+    for _ in range(3):
+        put("a", "Unknown")
+    put("b", "False", "only-b")
+    put("c", "True", "moves")
+    put("c", "False")
+    states = census.states(rates)
     assert [states[f":\0:{z}"] for z in "abc"] == ["PartialDisruption", "FullDisruption", "Normal"]
+    assert (census.size(":\0:a"), census.size("nowhere")) == (4, 0)
+    put("b", "True", "only-b")
+    put("b", "True", "moves")
+    put("b", "True", "moves")
+    states = census.states(rates)
+    assert [states[f":\0:{z}"] for z in "abc"] == ["PartialDisruption", "Normal", "FullDisruption"]
+    assert census.size(":\0:b") == 2
+    census.remove("only-b")
+    census.remove("moves")
+    census.remove("never was")
+    assert set(census.states(rates)) == {":\0:a", ":\0:c"}
     assert plan.zone_rate("PartialDisruption", 100, plan.Rates()) == 0.01
     assert plan.zone_rate("PartialDisruption", 10, plan.Rates()) == 0.0
