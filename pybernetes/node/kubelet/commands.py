@@ -133,6 +133,13 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Give the pod as a whole the resources of its spec."""
+
+    key: str = "resize"
+
+
+@dataclass(frozen=True, slots=True)
 class TearDown:
     """Unmount and remove the volumes. All containers have ended."""
 
@@ -163,6 +170,7 @@ Operation = (
     | RemoveContainer
     | StopSandbox
     | ResizeContainer
+    | ResizePod
     | TearDown
     | DeleteObject
     | CleanUp

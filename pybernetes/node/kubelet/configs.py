@@ -199,8 +199,11 @@ def signal_number(name: str) -> int:
 def container_resources(
     pod: Pod, container: AnyContainer, node_memory: int, *, cgroup_v2: bool = False
 ) -> t.LinuxContainerResources:
-    """CPU and memory limits of a container, for creation and for resizes."""
-    requests, limits = qos.requests(container), qos.limits(container)
+    """CPU and memory limits of a container, for creation and for resizes. Without own ones the pod's count."""
+    whole = (pod.spec.resources.limits if pod.spec.resources else None) or {}
+    requests = qos.requests(container)
+    limits: dict[str, str] = {name: whole[name] for name in ("cpu", "memory") if name in whole}
+    limits.update(qos.limits(container))
     cpu = requests.get("cpu") or limits.get("cpu") or "0"
     memory = quantity.value(limits["memory"]) if "memory" in limits else 0
     unified = {"memory.oom.group": "1"} if cgroup_v2 else {}

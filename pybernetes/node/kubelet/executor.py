@@ -21,7 +21,7 @@ from pybernetes.machinery.errors import StatusError
 from pybernetes.node.cri import AlreadyExists, CRIError, Unsupported
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
-from pybernetes.node.kubelet import handlers, hosts, mounts
+from pybernetes.node.kubelet import handlers, hosts, mounts, qos
 from pybernetes.node.kubelet.cgroups import pod_limits
 from pybernetes.node.kubelet.configs import (
     POD_UID,
@@ -99,6 +99,8 @@ class Executor:
                 await self._stop_sandbox(command)
             case do.ResizeContainer():
                 await self._resize(command)
+            case do.ResizePod():
+                await self._resize_pod()
             case do.TearDown():
                 await self._tear_down()
             case do.DeleteObject():
@@ -125,6 +127,7 @@ class Executor:
         try:
             name = hosts.hostname(pod, host.config.cluster_domain)
         except ValueError as error:
+            self.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", "")
             raise OperationError("CreatePodSandboxError", str(error)) from None
         resolver = hosts.resolver(pod, host.resolver(), host.config.cluster_dns, host.config.cluster_domain)
         return sandbox_config(pod, host.config, host.paths, attempt, name, resolver, host.cgroups.path(pod))
@@ -137,6 +140,7 @@ class Executor:
         config = self.sandbox_config(attempt)
         await offload(host.config, self._prepare, pod, config.log_directory)
         self._limits = pod_limits(pod)
+        state.resources = resources_of(pod.spec) if pod.spec.resources else None
         handler = await self._runtime_handler(pod)
         try:
             async with Nursery("sandbox") as meanwhile:
@@ -447,17 +451,31 @@ class Executor:
         container = find_container(pod, command.name)
         if run is None or container is None:
             return
-        resources = container_resources(pod, container, self.host.facts.memory, cgroup_v2=self.host.cgroups.v2)
-        wanted = resources_of(container)
-        if "cpu" not in wanted.get("limits", {}):
-            resources = msgspec.structs.replace(resources, cpu_quota=-1)
+        resources = self._resources(pod, container)
         if limit := resources.memory_limit_in_bytes:
             await self._check_memory(run, limit)
         # A container's limit may never be above its pod's: more goes to the pod first, less to the container.
         await self._fit_cgroup(pod)
         await self.host.runtime.update_container_resources(run.id, resources)
         await offload(self.host.config, self.host.cgroups.update, pod)
-        run.resources = wanted
+        run.resources = resources_of(container)
+
+    def _resources(self, pod: Pod, container: AnyContainer) -> t.LinuxContainerResources:
+        """What a running container is to have: where there is no limit, the old one goes."""
+        found = container_resources(pod, container, self.host.facts.memory, cgroup_v2=self.host.cgroups.v2)
+        return found if found.cpu_quota else msgspec.structs.replace(found, cpu_quota=-1)
+
+    async def _resize_pod(self) -> None:
+        """The pod's cgroup first, then the containers that are limited only by it."""
+        pod, state = self.pod(), self.state
+        wanted = resources_of(pod.spec)
+        await self._fit_cgroup(pod)
+        for run in state.running():
+            container = find_container(pod, run.name)
+            if container is not None and any(name not in qos.limits(container) for name in wanted.get("limits", {})):
+                await self.host.runtime.update_container_resources(run.id, self._resources(pod, container))
+        await offload(self.host.config, self.host.cgroups.update, pod)  # a lower limit is taken only now
+        state.resources = wanted
 
     async def _fit_cgroup(self, pod: Pod) -> None:
         """Bring the limits of the pod's cgroup in line with the pod, if they may not be."""

@@ -394,6 +394,8 @@ class FakeNodes:
                 container, resized = find_container(fake.pod, name), state.find(id)
                 if container is not None and resized is not None:
                     resized.resources = resources_of(container)
+            case do.ResizePod():
+                state.resources = resources_of(fake.pod.spec)
             case do.TearDown():
                 state.torn_down = True
             case do.DeleteObject():

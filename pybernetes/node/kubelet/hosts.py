@@ -25,8 +25,8 @@ class Resolver(NamedTuple):
 
 
 def pod_domain(pod: Pod, cluster_domain: str) -> str:
-    """`SUBDOMAIN.NAMESPACE.svc.DOMAIN` of a pod with a subdomain, else ""."""
-    subdomain = pod.spec.subdomain
+    """`SUBDOMAIN.NAMESPACE.svc.DOMAIN` of a pod with a subdomain, else ""; an overridden hostname is the whole name."""
+    subdomain = "" if pod.spec.hostname_override else pod.spec.subdomain
     return f"{subdomain}.{pod.metadata.namespace}.svc.{cluster_domain}" if subdomain else ""
 
 
@@ -41,7 +41,7 @@ def hostname(pod: Pod, cluster_domain: str) -> str:
         full = f"{name}.{domain}"
         if len(full) > MAX_HOSTNAME:
             raise ValueError(
-                f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+                f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
                 f"({MAX_HOSTNAME} characters is the max, {len(full)} characters requested)"
             )
         return full

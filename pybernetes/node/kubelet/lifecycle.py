@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pybernetes.api.core_v1 import Container, Pod
 from pybernetes.node.kubelet import commands as do
-from pybernetes.node.kubelet.resize import PENDING, differs, needs_restart, resources_of, wants_resize
+from pybernetes.node.kubelet.resize import PENDING, differs, needs_restart, resources_of, wants_pod_resize, wants_resize
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
     back_off_until,
@@ -308,7 +308,9 @@ class _Decider:
         return self._operate(do.StartContainer(name, self.state.next_count(name)), trouble=name)
 
     def _check_running(self) -> None:
-        """Containers that must be replaced, and those to be resized."""
+        """Containers that must be replaced, and those to be resized, like the pod around them."""
+        if PENDING not in self.state.resize and wants_pod_resize(self.pod, self.state):
+            self._operate(do.ResizePod())
         for container in (*self.pod.spec.containers, *init_containers(self.pod)):
             run = self.state.latest(container.name)
             if run is None or run.state != RUNNING or run.kill is not None:

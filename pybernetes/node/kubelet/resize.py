@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pybernetes.api.core_v1 import Container, Pod
+from pybernetes.api.core_v1 import Container, Pod, PodSpec, PodStatus
 from pybernetes.machinery import quantity
 from pybernetes.node.kubelet.restarts import AnyContainer
 from pybernetes.node.kubelet.state import RUNNING, PodState, Run
@@ -22,9 +22,9 @@ PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 Resources = dict[str, dict[str, str]]
 
 
-def resources_of(container: AnyContainer) -> Resources:
-    """`{"limits": {...}, "requests": {...}}` of a container, as in its spec."""
-    resources = container.resources
+def resources_of(owner: AnyContainer | PodSpec | PodStatus) -> Resources:
+    """`{"limits": {...}, "requests": {...}}` of a container, or of a pod as a whole, as in its spec."""
+    resources = owner.resources
     found: Resources = {}
     if resources and resources.limits:
         found["limits"] = {k: str(v) for k, v in resources.limits.items()}
@@ -50,6 +50,11 @@ def wants_resize(pod: Pod, container: AnyContainer, run: Run) -> bool:
     return run.resources is not None and bool(differs(run.resources, resources_of(container)))
 
 
+def wants_pod_resize(pod: Pod, state: PodState) -> bool:
+    """Whether the pod as a whole has other resources than its spec says."""
+    return state.resources is not None and bool(differs(state.resources, resources_of(pod.spec)))
+
+
 def needs_restart(container: Container, changed: set[str]) -> bool:
     """Whether the container's resize policy asks for a restart for one of these resources."""
     return any(
@@ -73,6 +78,10 @@ def progress(pod: Pod, state: PodState) -> Progress:
     if PENDING in state.resize:
         return Progress(PENDING, *state.resize[PENDING])
     found = NOTHING
+    if wants_pod_resize(pod, state):
+        if trouble := state.trouble.get("resize"):
+            return Progress(IN_PROGRESS, "Error", trouble.message)
+        found = Progress(IN_PROGRESS)
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
         run = state.latest(container.name)
         if run is None or not wants_resize(pod, container, run):
@@ -107,6 +116,8 @@ def _summary(pod: Pod, text: str, error: str = "") -> str:
         for name, group in groups.items()
         if group
     }
+    if pod.spec.resources:
+        shown["resources"] = pod.spec.resources
     shown["generation"] = pod.metadata.generation
     if error:
         shown["error"] = error

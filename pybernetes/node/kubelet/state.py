@@ -141,6 +141,8 @@ class PodState:
     counts: dict[str, int] = field(default_factory=dict)
     #: Container name -> id of the run whose restart back-off has been announced, and the pause in seconds.
     told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    #: Limits of the pod as a whole that are in force (as `Run.resources`); None: not known, or it has none of its own.
+    resources: dict[str, dict[str, str]] | None = None
     #: In-place resize: condition type -> (reason, message).
     resize: dict[str, tuple[str, str]] = field(default_factory=dict)
 

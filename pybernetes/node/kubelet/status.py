@@ -80,6 +80,10 @@ def make(
         status.reason, status.message = state.ending.reason or None, state.ending.message or None
         if previous.phase != SUCCEEDED:
             status.phase = FAILED
+    if state.resources is not None:
+        limits, requests = state.resources.get("limits"), state.resources.get("requests")
+        status.resources = ResourceRequirements(limits=limits, requests=requests)
+        status.allocated_resources = requests
     ips = _addresses(pod, state, host_ips)
     if ips:
         status.pod_ip = ips[0]

@@ -175,6 +175,8 @@ class PodWorker:
     def _adopt(self) -> None:
         """What only the API remembers: restart counts, and the pull of time on a pod that ran before us."""
         status = self.pod.status
+        if self.state.sandbox is not None and status.resources is not None:
+            self.state.resources = resize.resources_of(status)
         for known in (
             *(status.container_statuses or ()),
             *(status.init_container_statuses or ()),
@@ -223,8 +225,8 @@ class PodWorker:
                 return False
             case (
                 do.SetUpVolumes() | do.CreateSandbox() | do.StartContainer() | do.RunPreStop() | do.StopContainer()
-                | do.RemoveContainer() | do.StopSandbox() | do.ResizeContainer() | do.TearDown() | do.DeleteObject()
-                | do.CleanUp()
+                | do.RemoveContainer() | do.StopSandbox() | do.ResizeContainer() | do.ResizePod() | do.TearDown()
+                | do.DeleteObject() | do.CleanUp()
             ):  # fmt: skip
                 if (flying := self._tasks.pop(command.key, None)) is not None:  # replaced by a more urgent one
                     flying.cancel()
@@ -395,8 +397,6 @@ def _same(written: PodStatus, status: PodStatus) -> bool:
         nominated_node_name=written.nominated_node_name,
         resource_claim_statuses=written.resource_claim_statuses,
         resize=written.resize,
-        allocated_resources=written.allocated_resources,
-        resources=written.resources,
         extended_resource_claim_status=written.extended_resource_claim_status,
         node_allocatable_resource_claim_statuses=written.node_allocatable_resource_claim_statuses,
     )
@@ -409,7 +409,7 @@ def _same(written: PodStatus, status: PodStatus) -> bool:
 
 #: Fields of the status that others write.
 _FOREIGN = {
-    "nominatedNodeName", "resourceClaimStatuses", "resize", "allocatedResources", "resources",
+    "nominatedNodeName", "resourceClaimStatuses", "resize",
     "extendedResourceClaimStatus", "nodeAllocatableResourceClaimStatuses",
 }  # fmt: skip
 

@@ -148,6 +148,10 @@ def test_hosts_and_hostname() -> None:
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     )
     assert text.endswith("fe00::2\tip6-allrouters\n10.244.0.5\tweb\n")
+    override = pod("web", subdomain="s", hostname="h", hostnameOverride="other.example")
+    assert hosts.hosts_file(override, ["10.0.0.5"], "other.example", "cluster.local").endswith(
+        "\n10.0.0.5\tother.example\n"
+    )
     fqdn = pod("web", subdomain="s", setHostnameAsFQDN=True, hostname="h")
     assert hosts.hostname(fqdn, "cluster.local") == "h.s.default.svc.cluster.local"
     with pytest.raises(ValueError, match=r"FQDN .* is too long"):

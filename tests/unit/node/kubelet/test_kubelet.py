@@ -85,6 +85,18 @@ def count(found: Pod, *, init: bool = False) -> int:
     return group[0].restart_count if group else -1
 
 
+async def test_a_name_too_long_for_the_kernel(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        await world.create(pod("n" * 50, subdomain="sub", setHostnameAsFQDN=True))
+        await world.until("n" * 50, lambda p: p.status.container_statuses)
+        full = f"{'n' * 50}.sub.default.svc.cluster.local"
+        assert await world.events("n" * 50) == [(
+            "FailedCreatePodSandBox",
+            "Failed to create pod sandbox: failed to construct FQDN from pod hostname and cluster domain, "
+            f"FQDN {full} is too long (64 characters is the max, {len(full)} characters requested)",
+        )]  # fmt: skip
+
+
 async def test_crash_loop(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.create(pod("bad", {"name": "main", "command": ["false"]}))
@@ -692,6 +704,32 @@ async def test_resize_leaves_the_containers_where_they_are(tmp_path: Path) -> No
             await world.client.resource(Pod).patch("p", "default", body, type="json", subresource="resize")
         text = "spec.containers[{}].name: Forbidden: containers may not be renamed or reordered on resize"
         assert f"{text.format(0)}, {text.format(1)}" in str(refused.value)
+
+
+async def test_resize_of_the_pod_as_a_whole(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        whole = {"limits": {"cpu": "200m", "memory": "200Mi"}, "requests": {"cpu": "100m", "memory": "100Mi"}}
+        own = {"limits": {"cpu": "100m", "memory": "50Mi"}}
+        await world.create(pod("p", {"name": "bounded", "resources": own}, {"name": "free"}, resources=whole))
+        found = await world.until("p", ready)
+        assert found.status.resources.limits == whole["limits"]
+        assert found.status.allocated_resources == whole["requests"]
+        more = {"limits": {"cpu": "300m", "memory": "300Mi"}, "requests": {"cpu": "100m", "memory": "100Mi"}}
+        body = {"spec": {"resources": more}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+        found = await world.until("p", lambda p: p.status.resources.limits == more["limits"])
+        await world.until("p", lambda p: condition(p, "PodResizeInProgress") == ("", "", ""))
+        assert all(status.restart_count == 0 for status in found.status.container_statuses)
+        events = [reason for reason, _ in await world.events("p")]
+        assert events[-2:] == ["ResizeStarted", "ResizeCompleted"]
+        limits = {}
+        for container in await world.runtime.list_containers():
+            given = (await world.runtime.container_status(container.id)).resources.linux
+            limits[container.metadata.name] = given.memory_limit_in_bytes >> 20, given.cpu_quota
+        assert limits == {"bounded": (50, 10_000), "free": (300, 30_000)}
+        await world.stop_kubelet()
+        await world.start_kubelet()
+        assert world.kubelet.find("default", "p").state.resources == more
 
 
 async def test_ended_containers_tell_their_resources_too(tmp_path: Path) -> None:
