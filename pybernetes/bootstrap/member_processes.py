@@ -16,7 +16,8 @@ from pybernetes.bootstrap.cluster import Cluster, ClusterError
 
 def start_control_plane(cluster: Cluster, patience: float) -> None:
     """API server, controllers and scheduler; returns when the API is ready."""
-    machine_link.add(cluster)  # the API server listens on nothing of it, but Pods ask the DNS there
+    if cluster.state.member is not None:
+        machine_link.add(cluster)  # the API server listens on nothing of it, but Pods ask the DNS there
     arguments = ["control-plane", "--data-dir", str(cluster.directory)]
     if _by_systemd(cluster):
         units.start(cluster, "control-plane", arguments)
@@ -40,6 +41,11 @@ def start_agent(cluster: Cluster, node: str, patience: float) -> None:
             f"node {node}", arguments, pid_file=cluster.agent_pid(node), log=cluster.log(f"agent-{node}")
         )
         started.wait_ready(patience)
+
+
+def stop_control_plane(cluster: Cluster) -> bool:
+    """End it, to be started again; whether it ran. Of clusters of `up` as well."""
+    return units.pause(cluster, "control-plane") if _by_systemd(cluster) else processes.stop(cluster.control_plane_pid)
 
 
 def stop_units(cluster: Cluster) -> None:

@@ -60,6 +60,14 @@ def start(cluster: Cluster, part: str, arguments: list[str], directory: Path = D
     _systemctl("enable", "--now", path.name)
 
 
+def pause(cluster: Cluster, part: str) -> bool:
+    """Stop it and keep the unit, for `start`; whether it ran."""
+    unit = name(cluster, part)
+    ran = subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, timeout=60).returncode == 0
+    _systemctl("stop", unit)
+    return ran
+
+
 def stop(cluster: Cluster, part: str, directory: Path = DIRECTORY) -> None:
     """Stop it and take the unit away. Safe to repeat."""
     path = directory / name(cluster, part)

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from pybernetes.store.errors import StoreError
-from pybernetes.store.protocol import Entry, Store
+from pybernetes.store.protocol import Entry, Page, Store
 
 _PAGE, _WRITERS = 1000, 32
 #: An empty write: outside of what anybody reads, and of a form that any stamp can mark.
 _LIFT, _NOTHING = "/pybernetes/lift/", b'{"metadata":{"name":"lift"}}'
 
 
-async def copy_all(source: Store, target: Store) -> tuple[int, int]:
+class Source(Protocol):
+    """What can be copied: a store, or what is left of one."""
+
+    async def list(self, prefix: str, *, limit: int = 0, after: str = "", revision: int = 0) -> Page:
+        """See `Store`."""
+
+    async def current_revision(self) -> int:
+        """See `Store`."""
+
+
+async def copy_all(source: Source, target: Store) -> tuple[int, int]:
     """(objects copied, the target's revision). Raises StoreError when the target is not empty."""
     if (await target.list("", limit=1)).entries:
         raise StoreError("the store to copy into is not empty")
@@ -40,7 +51,7 @@ async def copy_all(source: Store, target: Store) -> tuple[int, int]:
     return count, await _lift(target, await source.current_revision())
 
 
-async def _all(source: Store) -> AsyncIterator[Entry]:
+async def _all(source: Source) -> AsyncIterator[Entry]:
     """Every entry, as of one revision."""
     after, revision = "", 0
     while True:

@@ -67,6 +67,11 @@ class EtcdStore:
         self._subscriptions: set[EtcdSubscription] = set()
         self._open = False
 
+    @property
+    def prefix(self) -> str:
+        """What stands before every key."""
+        return self._prefix
+
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -226,6 +231,13 @@ class EtcdStore:
             if not refusal.compacted:
                 raise await self._explain(refusal, revision) from None
         self._compacted = max(self._compacted, revision)
+
+    async def clear(self) -> int:
+        """Remove every key below the prefix, in one revision; how many there were."""
+        start, stop = self._bounds("")
+        removal = [{"request_delete_range": {"key": start, "range_end": stop}}]
+        answer = await self._call("txn", MESSAGES["TxnRequest"](success=removal), repeat=True)
+        return cast(int, answer.responses[0].response_delete_range.deleted)
 
     # -- to and from the wire -------------------------------------------------------------------------------------
 

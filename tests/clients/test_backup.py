@@ -50,9 +50,9 @@ class Machine:
 
 
 @contextmanager
-def machine(home: Path) -> Iterator[Machine]:
+def machine(home: Path, store: str = "sqlite") -> Iterator[Machine]:
     made = Machine(home)
-    made.pybernetes("up", "--nodes", "0", "--no-merge", "--api-port", str(free_ports(1)[0]))
+    made.pybernetes("up", "--nodes", "0", "--no-merge", "--store", store, "--api-port", str(free_ports(1)[0]))
     try:
         yield made
     finally:
@@ -97,6 +97,45 @@ async def test_backup_under_load_and_restore_elsewhere(tmp_path: Path) -> None:
             except StatusError as error:
                 assert error.code == 410
             assert int((await stored(transport))["m1000"]) > int(version)
+
+
+@pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
+async def test_backup_of_etcd_under_load_and_restore_there_into_an_empty_one_and_into_sqlite(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    with (
+        EtcdServer(tmp_path / "old") as old,
+        EtcdServer(tmp_path / "new") as new,
+        machine(tmp_path / "one", old.url) as one,
+        machine(tmp_path / "two", new.url) as two,
+        machine(tmp_path / "three") as three,
+    ):
+        async with one.transport() as transport:
+            await write(transport, 0, 50)
+            before = await stored(transport)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(write(transport, 50, 200), name="load")
+                group.create_task(asyncio.to_thread(one.pybernetes, "backup", str(file)), name="backup")
+            after = await stored(transport)
+            await write(transport, 5000, 5)  # lost by going back
+            version = max((await stored(transport)).values(), key=int)
+            await asyncio.to_thread(one.pybernetes, "restore", str(file))
+            names = (await again(transport)).keys()
+            assert before.keys() <= names <= after.keys(), "all as of one moment"
+            with pytest.raises(StatusError, match="too old") as caught:  # told to list anew
+                async for _ in Client(transport).resource(ConfigMap).watch("default", resource_version=version):
+                    pass
+            assert caught.value.code == 410
+        for other in (two, three):
+            await asyncio.to_thread(other.pybernetes, "restore", str(file), "--keys")
+            async with other.transport() as transport:
+                found = await stored(transport)
+                assert found.keys() == names
+                assert min(map(int, found.values())) > 1
+                await write(transport, 9000, 1)
+                newest = int((await stored(transport))["m9000"])
+                assert newest > max(map(int, after.values())), "revisions go on above those of before"
 
 
 @pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")

@@ -219,3 +219,27 @@ def test_a_snapshot_is_taken_under_load(trio: Trio, tmp_path: Path) -> None:
         writer.finish()
     assert (tmp_path / "etcd.backup").stat().st_size > 100_000
     assert (tmp_path / "etcd.backup.pki" / "ca.key").exists()
+
+
+def test_a_snapshot_is_restored_into_the_running_etcd_when_nobody_else_writes(trio: Trio, tmp_path: Path) -> None:
+    first, *others = trio.hosts
+    first.kubectl("create", "configmap", "before")
+    saved = str(tmp_path / "etcd.backup")
+    first.pybernetes("backup", saved)
+    first.kubectl("create", "configmap", "after")
+    newest = int(first.get("configmap", "after")["metadata"]["resourceVersion"])
+    refused = first.pybernetes("restore", saved, check=False)
+    assert refused.returncode == 1 and "somebody writes to this etcd" in refused.stderr
+    assert first.get("configmap", "after"), "nothing was touched, and the control plane runs"
+    for other in others:
+        kill_process(other, "control-plane")
+    told = first.pybernetes("restore", saved).stdout
+    assert "objects of" in told and "at revision" in told
+    for other in others:
+        other.pybernetes("up", "--no-merge")
+    names = first.kubectl("get", "configmap", "-o", "name").split()
+    assert "configmap/before" in names and "configmap/after" not in names
+    assert int(others[0].get("configmap", "before")["metadata"]["resourceVersion"]) > newest
+    first.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=120s")
+    first.kubectl("create", "deployment", "again", "--image=nothing.invalid/at-all")  # controllers and watches go on
+    trio.until(others[1], "a Pod of it", lambda: others[1].get("pods", "-l", "app=again")["items"], 120)

@@ -47,6 +47,7 @@ from pybernetes.control_plane.apiserver.renewed_tls import RenewedTLS
 from pybernetes.control_plane.apiserver.transport import LocalTransport
 from pybernetes.machinery import errors
 from pybernetes.store import Store, open_store
+from pybernetes.store.protocol import Seal
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class APIServer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.ready: Ready[tuple[str, int]] = Ready()
-        self.store = _store(config)
+        self.store = store_of(config)
         self.cache = WatchCache(self.store, window_limit=config.watch_window)
         self.registry = Registry()
         self.core = Core(self.cache, self.registry, Admission(()))
@@ -313,14 +314,22 @@ class APIServer:
         return config.host
 
 
-def _store(config: Config) -> Store:
+def store_of(config: Config) -> Store:
+    """The store as the API server uses it, not yet started: values bear their revision, and are sealed if they are."""
+    if not isinstance(config.store, str):
+        if config.encryption is not None:
+            raise ValueError("encryption needs the store's URL, not a store")
+        return config.store
+    return open_store(config.store, stamp=stamp, seal=seal_of(config))
+
+
+def seal_of(config: Config) -> Seal | None:
+    """What values are kept as; None: as they are."""
     if config.encryption is None:
-        return open_store(config.store, stamp=stamp) if isinstance(config.store, str) else config.store
+        return None
     from pybernetes.control_plane.apiserver.encryption import Encryption, load
 
-    if not isinstance(config.store, str):
-        raise ValueError("encryption needs the store's URL, not a store")
-    return open_store(config.store, stamp=stamp, seal=Encryption(load(config.encryption.read_text())))
+    return Encryption(load(config.encryption.read_text()))
 
 
 def _plug_in(server: APIServer) -> None:

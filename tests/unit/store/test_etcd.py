@@ -19,8 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pybernetes.aio import clock
 from pybernetes.store import Compacted, Event, StoreError, StoreUnavailable, open_store
+from pybernetes.store.copying import copy_all
 from pybernetes.store.etcd import EtcdStore, orders_progress
 from pybernetes.store.etcd_channel import TLS
+from pybernetes.store.etcd_snapshot import EtcdSnapshot
 from tests.suites.etcd_server import BINARY, EtcdServer, free_ports
 from tests.suites.store_contract import stamp, take
 
@@ -171,6 +173,58 @@ async def test_tls_with_client_certificate(tmp_path: Path) -> None:
     missing = EtcdStore([server.address], tls=TLS(cafile=str(tmp_path / "none.pem")))
     with pytest.raises(StoreError, match="TLS files"):
         await missing.start()
+
+
+async def test_what_a_snapshot_holds_is_what_the_store_held(server: EtcdServer, tmp_path: Path) -> None:
+    store = EtcdStore([server.address], prefix="/registry")
+    other = EtcdStore([server.address], prefix="/other")
+    await store.start()
+    await other.start()
+    await other.create("/not/ours", b"")
+    for number in range(3000):  # more than a page of any kind
+        made = await store.create(f"/a/{number}", b"%d" % number * 20)
+        if number % 3 == 1:
+            await store.update(made.key, b"updated", made.revision)
+        elif number % 3 == 2:
+            await store.delete(made.key, made.revision)
+    await store.compact(await store.current_revision() - 1000)
+    deleted = await store.create("/a/last", b"")
+    await store.delete("/a/last", deleted.revision)
+    await store.snapshot(tmp_path / "saved")
+    revision, entries = await store.current_revision(), (await store.list("")).entries
+    snapshot = EtcdSnapshot(tmp_path / "saved", "/registry")
+    assert await snapshot.current_revision() == revision
+    assert (await snapshot.list("")).entries == entries and len(entries) == 2000
+    page = await snapshot.list("/a/", limit=10, after=entries[4].key)
+    assert page.entries == entries[5:15] and page.remaining == 1985
+
+    target = EtcdStore([server.address], prefix="/again")
+    await target.start()
+    await target.create("/x", b"")
+    with pytest.raises(StoreError, match="not empty"):
+        await copy_all(snapshot, target)
+    assert await target.clear() == 1
+    count, now = await copy_all(snapshot, target)
+    assert count == 2000 and now > revision
+    assert [(e.key, e.value) for e in (await target.list("/a")).entries] == [(e.key, e.value) for e in entries]
+    for one in (store, other, target):
+        await one.close()
+
+
+async def test_a_damaged_snapshot_is_refused(server: EtcdServer, tmp_path: Path) -> None:
+    store = EtcdStore([server.address])
+    await store.start()
+    await store.create("/a", b"1")
+    await store.snapshot(tmp_path / "saved")
+    await store.close()
+    data = bytearray((tmp_path / "saved").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "saved").write_bytes(data)
+    with pytest.raises(StoreError, match="is damaged"):
+        EtcdSnapshot(tmp_path / "saved")
+    (tmp_path / "saved").write_bytes(data[:-100])
+    with pytest.raises(StoreError, match="no snapshot"):
+        EtcdSnapshot(tmp_path / "saved")
 
 
 async def test_a_renewed_client_certificate_is_used_at_the_next_connection(tmp_path: Path) -> None:
