@@ -184,6 +184,12 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     parser.add_argument(
         "--healthz-port", type=int, default=10256, help="port of /healthz; 0: none (default: %(default)s)"
     )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=10249,
+        help="port of /metrics and /proxyMode on 127.0.0.1; 0: none (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     from pybernetes.network.proxy import Config, Proxy
 
@@ -194,6 +200,7 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         pod_cidrs=tuple(options.cluster_cidr or ()),
         backend=options.proxy_mode,
         healthz_port=options.healthz_port,
+        status_port=options.metrics_port,
     )
     return OverHTTP(connection_of(options), lambda client: Proxy(config, client)), options
 

@@ -189,6 +189,14 @@ def routes(config: Config) -> list[str]:
 # --- the machine ----------------------------------------------------------------------------------------------------
 
 
+#: How long the kernel remembers connections, as upstream's proxy has it: one whose client does not close it for long
+#: (seconds), and one that is idle.
+CONNTRACK = {
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait": "3600",
+    "net.netfilter.nf_conntrack_tcp_timeout_established": "86400",
+}
+
+
 class PodNetwork:
     """Makes the network of one node's Pods, and takes it away."""
 
@@ -204,6 +212,8 @@ class PodNetwork:
         link = await self.link()
         # The rules come first: from here on nothing can leave.
         await self._in.nft(rules(config, await self.uplinks(), link))
+        # Only now: a kernel that follows no connection yet does not have these.
+        await sysctls.claim(self._in, self._owner, CONNTRACK, self._registry)
         if not await self._in.ip_json("link", "show", "dev", config.service_link):
             await self._in.ip([f"link add {config.service_link} type bridge"])
         await self._in.ip(routes(config))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.network.cni import Config, PodNetwork
+from pybernetes.network.cni import CONNTRACK, Config, PodNetwork
 from pybernetes.network.links import Namespace, NetworkError
 from pybernetes.network.sysctls import claim, release
 from pybernetes.node.containerd.removal import teardown
@@ -104,6 +104,7 @@ async def test_nothing_leaks_and_nothing_remains(world: None, tmp_path: Path) ->
     await pods.setup()
     assert pods.config.conflist.exists()
     assert snapshot()[3] == "1\n"
+    assert run("ip", "netns", "exec", NODE, "sysctl", "-n", *CONNTRACK).split() == [*CONNTRACK.values()]
     ping = ["ip", "netns", "exec", NODE, "busybox", "ping", "-c", "1", "-W", "1"]
     assert subprocess.run([*ping, "192.0.2.2"], capture_output=True).returncode == 0
     # The routes alone would do; take them away, as some other program might, and the rule still holds.

@@ -271,6 +271,9 @@ def test_the_proxy_tells_of_itself(net: World) -> None:
     assert "lastUpdated" in net.dial("host", "127.0.0.1", 10256, request="healthz")[0][0]
     mode = net.dial("host", "127.0.0.1", 10249, request="proxyMode")[0]
     assert mode in ([net.state["proxy_mode"]], ["nftables"])  # the port is that of the machine's first cluster
+    numbers = net.dial("host", "127.0.0.1", 10249, request="metrics")[0][0]
+    assert 'kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.001"} ' in numbers
+    assert 'kubeproxy_proxy_healthz_total{code="200"} ' in numbers
 
 
 def test_source_ranges(net: World) -> None:

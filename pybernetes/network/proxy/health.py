@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from pybernetes.aio import clock
+from pybernetes.network.proxy.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +64,23 @@ class HealthPorts:
 
 
 class Status:
-    """kube-proxy's own ports: whether it works, for load balancers, and which packet filter it uses, for the curious.
+    """kube-proxy's own ports: whether it works, for load balancers, and what it does, for the curious.
 
-    healthz: (addresses, port) of /healthz (is this node to get traffic?) and /livez; status: the same of /proxyMode and
-    /healthz, upstream's on loopback. Port 0: not served. One that is taken is another cluster's, and given up.
+    healthz: (addresses, port) of /healthz (is this node to get traffic?) and /livez; status: the same of /metrics (the
+    text of `page`), /proxyMode and /healthz, upstream's on loopback. Port 0: not served. One that is taken is another
+    cluster's, and given up.
     """
 
-    def __init__(self, mode: str, healthz: tuple[tuple[str, ...], int], status: tuple[tuple[str, ...], int]) -> None:
+    def __init__(
+        self,
+        mode: str,
+        metrics: Metrics,
+        page: Callable[[], str],
+        healthz: tuple[tuple[str, ...], int],
+        status: tuple[tuple[str, ...], int],
+    ) -> None:
         self._mode, self._places = mode, ((healthz, self._healthz), (status, self._status))
+        self._metrics, self._page = metrics, page
         #: When the rules were last known to be right, and whether the node stays.
         self.updated = ""
         self.eligible = True
@@ -95,9 +105,13 @@ class Status:
             return answered(404, "404 page not found\n", "text/plain; charset=utf-8")
         now = {"lastUpdated": self.updated, "currentTime": clock.rfc3339(), "nodeEligible": self.eligible}
         good = bool(self.updated) and (self.eligible or path == "/livez")
-        return answered(200 if good else 503, json.dumps(now), "application/json")
+        code = 200 if good else 503
+        (self._metrics.livez if path == "/livez" else self._metrics.healthz)[code] += 1
+        return answered(code, json.dumps(now), "application/json")
 
     def _status(self, path: str) -> bytes:
+        if path == "/metrics":
+            return answered(200, self._page(), "text/plain; version=0.0.4; charset=utf-8")
         texts = {"/healthz": "ok", "/proxyMode": self._mode}
         text = texts.get(path)
         return answered(404 if text is None else 200, text or "404 page not found\n", "text/plain; charset=utf-8")

@@ -7,9 +7,10 @@ part (`rules.py`) is asked again for the Services named and for nothing else; th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,12 +26,15 @@ from pybernetes.client.informer import Informer
 from pybernetes.network.proxy import conntrack
 from pybernetes.network.proxy.health import HealthPorts, Status
 from pybernetes.network.proxy.iptables import Iptables
+from pybernetes.network.proxy.metrics import Metrics
 from pybernetes.network.proxy.nftables import Nftables
 from pybernetes.network.proxy.rules import NOTHING, SERVICE_LABEL, NodeView, ServiceRules, answered_here, service_rules
 
 log = logging.getLogger(__name__)
 
 BY_SERVICE = "service"
+#: On slices: when what they tell of happened.
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 #: The node gets no new traffic: the autoscaler takes it away.
 LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
@@ -83,7 +87,7 @@ class Config:
     #: Services (namespace/name) without a selector that every node answers itself: the address that does so here.
     #: It takes the place of whatever the EndpointSlices say, so that each node asks its own cluster DNS.
     local: Mapping[str, str] = field(default_factory=dict)
-    #: Ports of its own health, on the node's addresses and loopback, and of its mode, on loopback; 0: none.
+    #: Ports of its own health, on the node's addresses and loopback, and of its mode and metrics, on loopback; 0: none.
     #: Upstream's are 10256 and 10249.
     healthz_port: int = 0
     status_port: int = 0
@@ -140,12 +144,16 @@ class Proxy:
         self._view = NodeView(config.node)
         self._health = HealthPorts(config.node_addresses)
         places = ((*config.node_addresses, "127.0.0.1"), config.healthz_port), (("127.0.0.1",), config.status_port)
-        self._status = Status(config.backend, *places)
+        self.metrics = Metrics(config.backend, config.families)
+        #: When the changes of endpoints that are to be programmed happened, by Service.
+        self._triggers: dict[str, list[float]] = {}
+        self._born = clock.timestamp()
+        self._status = Status(config.backend, self.metrics, self._page, *places)
 
     async def run(self) -> None:
         """See the class."""
         services = self._services.on(self._service, lambda _, new: self._service(new), self._service)
-        slices = self._slices.on(self._slice, self._slice_changed, self._slice)
+        slices = self._slices.on(lambda new: self._slice_changed(None, new), self._slice_changed, self._slice_gone)
         nodes = self._nodes.on(self._node, lambda _, new: self._node(new))
         try:
             async with asyncio.TaskGroup() as group:
@@ -171,6 +179,8 @@ class Proxy:
         everything = True
         while True:
             dirty, self._dirty = self._dirty, set()
+            triggers, self._triggers = self._triggers, {}
+            pending = self.metrics.services_pending, self.metrics.endpoints_pending
             self._wake.clear()
             try:
                 if everything:
@@ -184,12 +194,14 @@ class Proxy:
                     await self._replace()
                 backoff.reset()
                 self._status.updated = clock.rfc3339()
+                self._programmed(triggers, *pending)
                 await clock.sleep(self.config.interval)
                 for state in self._states:
                     state.backend.settle()
             except OSError as error:
                 log.error("programming the rules failed: %s", error)
                 everything = True
+                self._triggers = {**triggers, **self._triggers}
                 await backoff.wait()
                 continue
             try:
@@ -198,6 +210,32 @@ class Proxy:
             except TimeoutError:
                 pass
 
+    @contextlib.contextmanager
+    def _round(self, family: str, *, full: bool) -> Iterator[None]:
+        """Measure a transaction."""
+        numbers, start = self.metrics.families[family], clock.monotonic()
+        try:
+            yield
+        except OSError:
+            numbers.failures += 1
+            raise
+        numbers.round(clock.monotonic() - start, clock.timestamp(), full=full)
+
+    def _programmed(self, triggers: Mapping[str, list[float]], services: int, endpoints: int) -> None:
+        """So many changes, that happened at these times, are in the kernel."""
+        self.metrics.services_pending -= services
+        self.metrics.endpoints_pending -= endpoints
+        now = clock.timestamp()
+        for times in triggers.values():
+            for numbers in self.metrics.families.values():
+                for time in times:
+                    numbers.programming.observe(max(now - time, 0.0))
+
+    def _page(self) -> str:
+        return self.metrics.text(
+            {state.family: [port for item in state.rules.values() for port in item.ports] for state in self._states}
+        )
+
     def _intact(self) -> bool:
         return all(state.backend.intact() for state in self._states)
 
@@ -205,7 +243,8 @@ class Proxy:
         keys = {_key(service) for service in self._services.list()}
         for state in self._states:
             fresh = {key: rules for key in keys if (rules := self._rules(key, state.family)) is not NOTHING}
-            await asyncio.to_thread(state.backend.replace, fresh)
+            with self._round(state.family, full=True):
+                await asyncio.to_thread(state.backend.replace, fresh)
             await self._clean(state.rules, fresh)
             state.rules = fresh
         self._publish_health()
@@ -217,10 +256,11 @@ class Proxy:
             changed = {key: rules for key, rules in new.items() if rules != old[key]}
             if not changed:
                 continue
-            if state.backend.instant and len(changed) <= 50:
-                state.backend.update(changed)
-            else:
-                await asyncio.to_thread(state.backend.update, changed)
+            with self._round(state.family, full=False):
+                if state.backend.instant and len(changed) <= 50:
+                    state.backend.update(changed)
+                else:
+                    await asyncio.to_thread(state.backend.update, changed)
             for key, rules in changed.items():
                 if rules.ports:
                     state.rules[key] = rules
@@ -266,15 +306,27 @@ class Proxy:
         self._wake.set()
 
     def _service(self, service: Service) -> None:
+        self.metrics.changed(clock.timestamp(), endpoints=False)
         self._mark(_key(service))
 
     def _slice(self, slice_: EndpointSlice) -> None:
         for key in _service_of(slice_):
+            self.metrics.changed(clock.timestamp(), endpoints=True)
             self._mark(key)
 
-    def _slice_changed(self, old: EndpointSlice, new: EndpointSlice) -> None:
+    def _slice_gone(self, slice_: EndpointSlice) -> None:
+        for key in _service_of(slice_):
+            self._triggers.pop(key, None)
+        self._slice(slice_)
+
+    def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice) -> None:
         self._slice(new)
-        if _service_of(old) != _service_of(new):
+        for key in _service_of(new):
+            with contextlib.suppress(KeyError, ValueError):
+                time = clock.parse_rfc3339((new.metadata.annotations or {})[TRIGGER])
+                if time > self._born:
+                    self._triggers.setdefault(key, []).append(time)
+        if old is not None and _service_of(old) != _service_of(new):
             self._slice(old)
 
     def _node(self, node: Node) -> None:

@@ -152,3 +152,29 @@ async def test_the_zone_of_the_node_counts(monkeypatch: pytest.MonkeyPatch) -> N
         await client.resource(Node).create(node)
         await clock.sleep(1)
         assert notes.rules["default/a"].ports[0].inside == (("10.1.0.2", 8080),)
+
+
+async def test_what_was_done_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time from an endpoint's change to its rules is counted once; what happened before the proxy began is not."""
+    notes = Notes()
+    monkeypatch.setattr(component, "backend", lambda config, family: notes)
+    async with running() as server:
+        client = client_of(server)
+        proxy = Proxy(Config("c", "n1"), client)
+        task = asyncio.get_running_loop().create_task(proxy.run(), name="proxy")
+        await proxy.ready.wait()
+        for name, when in (("old", "2001-01-01T00:00:00Z"), ("new", clock.format_rfc3339(clock.timestamp() + 1))):
+            await client.resource(Service).create(web(name))
+            slice_ = endpoints(name, "10.1.0.1")
+            slice_.metadata.annotations = {component.TRIGGER: when}
+            await client.resource(EndpointSlice).create(slice_)
+        await clock.sleep(1)
+        page = proxy._page()
+        task.cancel()
+        await asyncio.wait([task])
+    family = 'ip_family="IPv4"'
+    assert f"kubeproxy_network_programming_duration_seconds_count{{{family}}} 1\n" in page
+    assert f"kubeproxy_sync_full_proxy_rules_duration_seconds_count{{{family}}} 1\n" in page
+    assert f"kubeproxy_sync_proxy_rules_service_changes_total{{{family}}} 3\n" in page
+    for kind in ("service", "endpoint"):
+        assert f"kubeproxy_sync_proxy_rules_{kind}_changes_pending{{{family}}} 0\n" in page

@@ -16,6 +16,7 @@ from pybernetes.api.discovery_v1 import (
 )
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.network.proxy import conntrack, health
+from pybernetes.network.proxy.metrics import Metrics
 from pybernetes.network.proxy.rules import NOTHING, NodeView, PortRules, ServiceRules, service_rules
 
 HERE = NodeView("n1", "z1")
@@ -141,10 +142,13 @@ def test_health_check_answers() -> None:
 
 
 def test_the_proxys_own_health() -> None:
-    status = health.Status("nftables", ((), 0), ((), 0))
+    numbers = Metrics("nftables", ["IPv4"])
+    status = health.Status("nftables", numbers, lambda: "kubeproxy_x 1\n", ((), 0), ((), 0))
     assert status._healthz("/healthz").startswith(b"HTTP/1.1 503 ")  # no rules yet
     status.updated = "2026-01-01T00:00:00Z"
     assert b'"nodeEligible": true' in status._healthz("/healthz")
     status.eligible = False
     assert [status._healthz(path)[9:12] for path in ("/healthz", "/livez", "/x")] == [b"503", b"200", b"404"]
     assert status._status("/proxyMode").endswith(b"\r\n\r\nnftables")
+    assert status._status("/metrics").endswith(b"\r\n\r\nkubeproxy_x 1\n")
+    assert numbers.healthz == {503: 2, 200: 1} and numbers.livez == {200: 1}
