@@ -20,6 +20,8 @@ class Config:
     data_dir: Path = Path("/var/lib/pybernetes/kubelet")
     #: Container logs, as `NAMESPACE_NAME_UID/CONTAINER/N.log`.
     log_dir: Path = Path("/var/log/pods")
+    #: What the kubelet's API shows as `/logs/`.
+    system_log_dir: Path = Path("/var/log")
     #: Directory of static pod manifests; None: no static pods.
     manifest_dir: Path | None = None
     #: Where volumes of the built-in StorageClass are made when the provisioner asks; None: it may not.

@@ -39,6 +39,7 @@ from pybernetes.node.kubelet.resize import resources_of
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
     back_off,
+    ephemeral_containers,
     find_container,
     init_containers,
     next_back_off,
@@ -420,8 +421,17 @@ class Executor:
     async def refresh(self, container_id: str) -> None:
         """Take over what the runtime says of a container."""
         run = self.state.find(container_id)
-        if run is not None:
-            await read_run(self.host.runtime, self.host.paths, self.pod(), run)
+        if run is None:
+            return
+        pod = self.pod()
+        changed = await read_run(self.host.runtime, self.host.paths, pod, run)
+        if changed and run.state == EXITED:
+            kind = "container"
+            if any(c.name == run.name for c in init_containers(pod)):
+                kind = "init_container"
+            elif any(c.name == run.name for c in ephemeral_containers(pod)):
+                kind = "ephemeral_container"
+            self.host.terminated[kind, run.exit_code] += 1
 
     async def _remove_container(self, command: do.RemoveContainer) -> None:
         await self.host.runtime.remove_container(command.id)

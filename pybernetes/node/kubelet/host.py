@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,8 @@ class Host:
     services_synced: Callable[[], Any]
     #: The object was found gone: the kubelet forgets the pod.
     lost: Callable[[str], None]
+    #: How many containers have ended: (their kind, exit code) -> number.
+    terminated: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def resolver(self) -> Resolver:
         """The node's own resolver configuration."""

@@ -67,6 +67,12 @@ def capacity(directory: Path) -> dict[str, str]:
     return found
 
 
+def boot_time() -> float:
+    """When the machine started, Unix seconds."""
+    lines = (line.split() for line in _read("/proc/stat").splitlines())
+    return next((float(words[1]) for words in lines if words[:1] == ["btime"]), 0.0)
+
+
 def system_info() -> dict[str, str]:
     """`nodeInfo`, but for the versions of runtime and kubelet."""
     machine_id = _read("/etc/machine-id").strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -13,7 +13,7 @@ from pybernetes.aio import clock, files
 from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.machinery.meta import Status
 from pybernetes.node.cri import CRIError, Unsupported
-from pybernetes.node.kubelet import logs, stats, streaming
+from pybernetes.node.kubelet import inspection, logs, stats, streaming
 from pybernetes.node.kubelet.host import offload
 from pybernetes.node.kubelet.http_server import HTTPServer, Refusal, Request, Response
 from pybernetes.node.kubelet.restarts import find_container
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+#: What /statusz names.
+PATHS = ("/configz", "/flagz", "/healthz", "/logs", "/metrics", "/pods", "/stats/summary")
 
 
 class Server:
@@ -37,6 +39,7 @@ class Server:
     def __init__(self, kubelet: Kubelet) -> None:
         self.ready: Ready[str] = Ready()
         self._kubelet = kubelet
+        self._started = clock.timestamp()
         self._gate = Gate(kubelet.client, kubelet.config.node_name)
 
     async def run(self) -> None:
@@ -109,6 +112,17 @@ class Server:
                     return self._pods(running_only=True)
                 case "configz", []:
                     return self._config()
+                case "logs", below:
+                    slash = "/" if request.path.endswith("/") and below else ""
+                    path = "/".join(below) + slash
+                    if not below and not request.path.endswith("/"):
+                        return Response(301, headers={"Location": "/logs/"})
+                    root = self._kubelet.config.system_log_dir
+                    return cast(Response, await offload(self._kubelet.config, inspection.system_log, root, path))
+                case "statusz", []:
+                    return inspection.statusz(self._started, PATHS)
+                case "flagz", []:
+                    return inspection.flagz(self._kubelet.config)
                 case "stats", ["summary"]:
                     return Response(body=msgspec.json.encode(await stats.summary(self._kubelet)), content_type=JSON)
                 case "metrics", []:

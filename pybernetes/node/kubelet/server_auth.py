@@ -49,6 +49,7 @@ def subresource_of(path: str) -> str:
     table = {
         "stats": "stats", "metrics": "metrics", "logs": "log", "checkpoint": "checkpoint",
         "pods": "pods", "runningpods": "pods", "healthz": "healthz", "configz": "configz",
+        "statusz": "statusz", "flagz": "flagz",
     }  # fmt: skip
     return table.get(first, "proxy")
 

@@ -13,6 +13,7 @@ from pybernetes.aio import clock
 from pybernetes.node.cri import CRIError
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import configs, machine
+from pybernetes.node.kubelet.state import RUNNING
 
 if TYPE_CHECKING:
     from pybernetes.node.kubelet.kubelet import Kubelet
@@ -44,9 +45,13 @@ def _memory(usage: t.MemoryUsage | None) -> dict[str, Any] | None:
 
 
 async def _by_pod(kubelet: Kubelet) -> dict[str, list[t.ContainerStats]]:
+    """Of what runs: a container that has ended uses nothing any more."""
     found: dict[str, list[t.ContainerStats]] = {}
     for one in await kubelet.runtime.list_container_stats():
-        found.setdefault(one.attributes.labels.get(configs.POD_UID, ""), []).append(one)
+        worker = kubelet.workers.get(one.attributes.labels.get(configs.POD_UID, ""))
+        run = worker.state.find(one.attributes.id) if worker else None
+        if worker is not None and run is not None and run.state == RUNNING:
+            found.setdefault(worker.pod.metadata.uid, []).append(one)
     return found
 
 
@@ -71,12 +76,13 @@ async def summary(kubelet: Kubelet) -> dict[str, Any]:
         containers = [
             {
                 "name": s.attributes.metadata.name,
-                "startTime": worker.status.start_time,
+                "startTime": clock.format_rfc3339(run.started_at),
                 "cpu": _cpu(s.cpu),
                 "memory": _memory(s.memory),
                 "rootfs": {"time": now, "usedBytes": (s.writable_layer.used_bytes or 0) if s.writable_layer else 0},
             }
             for s in stats.get(metadata.uid, ())
+            if (run := worker.state.find(s.attributes.id)) is not None
         ]
         cores = sum(((s.cpu.usage_nano_cores or 0) if s.cpu else 0) for s in stats.get(metadata.uid, ()))
         seconds = sum(((s.cpu.usage_core_nano_seconds or 0) if s.cpu else 0) for s in stats.get(metadata.uid, ()))
@@ -93,7 +99,7 @@ async def summary(kubelet: Kubelet) -> dict[str, Any]:
     return {
         "node": {
             "nodeName": kubelet.config.node_name,
-            "startTime": now,
+            "startTime": clock.format_rfc3339(machine.boot_time()),
             "cpu": {"time": now, "usageCoreNanoSeconds": _node_cpu()},
             "memory": {
                 "time": now,
@@ -133,6 +139,11 @@ def own_metrics(kubelet: Kubelet) -> str:
         _line("kubelet_running_pods", {}, sum(1 for w in workers if w.state.running())),
         "# TYPE kubelet_running_containers gauge",
         _line("kubelet_running_containers", {"container_state": "running"}, running),
+        "# TYPE terminated_containers_total counter",
+        *(
+            _line("terminated_containers_total", {"container_type": kind, "exit_code": str(code)}, count)
+            for (kind, code), count in sorted(kubelet.host.terminated.items())
+        ),
         "# TYPE kubelet_node_name gauge",
         _line("kubelet_node_name", {"node": kubelet.config.node_name}, 1),
         "# TYPE process_cpu_seconds_total counter",
