@@ -111,6 +111,23 @@ class Config:
     watch_window: int = 50_000
 
 
+#: Checks of upstream's informers and of controllers that feed on them. Here one cache feeds all: it is loaded before the
+#: first request is answered, and they are as well as it is.
+_SYNCED = (
+    "poststarthook/start-kube-apiserver-admission-initializer",
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-status-available-controller",
+    "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
+    "poststarthook/apiservice-openapi-controller",
+)
+
+
 class APIServer:
     """`run()` until cancelled; `ready` carries (host, port), ("", 0) when it does not listen."""
 
@@ -285,6 +302,8 @@ class APIServer:
         health.add("etcd", lambda: not self.cache.failed.is_set())
         health.add("etcd-readiness", lambda: not self.cache.failed.is_set(), live=False)
         health.add("informer-sync", lambda: True, live=False)
+        for name in _SYNCED:
+            health.add(name, lambda: not self.cache.failed.is_set())
         for name in self._hooks:
             health.add(f"poststarthook/{name}", lambda name=name: self._hooks[name])  # type: ignore[misc]
         health.add("shutdown", lambda: True, live=False)

@@ -195,4 +195,5 @@ def tls_context(bundle: str) -> ssl.SSLContext:
     if bundle:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=b64decode(bundle).decode())
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, whatever is in the bundle is a root
     return context

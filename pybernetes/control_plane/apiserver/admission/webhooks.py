@@ -85,6 +85,7 @@ class _Webhooks(Plugin):
         """The response of one webhook; None when it failed and may be ignored. Raises StatusError."""
         seconds = float(hook.timeout_seconds or DEFAULT_SECONDS)
         review = request_of(self._core, attributes, hit)
+        review["apiVersion"] = version = next((v for v in _VERSIONS if v.partition("/")[2] in hook.admission_review_versions), V1)
         uid = review["request"]["uid"]
         if attributes.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
@@ -93,12 +94,14 @@ class _Webhooks(Plugin):
             response = answer.get("response")
             if not isinstance(response, dict):
                 raise WebhookError("webhook response was absent")
-            if response.get("uid") != uid:
+            if version != V1:
+                response.setdefault("patchType", "JSONPatch")  # v1beta1 demanded less of an answer
+            elif response.get("uid") != uid:
                 text = f'expected response.uid="{uid}", got "{response.get("uid", "")}"'
                 raise WebhookError(text)
-            if answer.get("kind") != "AdmissionReview" or answer.get("apiVersion") not in _VERSIONS:
+            if version == V1 and (answer.get("kind") != "AdmissionReview" or answer.get("apiVersion") != V1):
                 got = f"{answer.get('apiVersion')}, Kind={answer.get('kind')}"
-                raise WebhookError(f"expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {got}")
+                raise WebhookError(f"expected webhook response of {V1}, Kind=AdmissionReview, got {got}")
         except WebhookError as error:
             text = f'failed calling webhook "{hook.name}": failed to call webhook: {error}'
             if hook.failure_policy == "Ignore":
@@ -113,7 +116,9 @@ class _Webhooks(Plugin):
         return response
 
 
-_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+V1 = "admission.k8s.io/v1"
+#: The reviews that we can send, the best first.
+_VERSIONS = (V1, "admission.k8s.io/v1beta1")
 
 
 def denied(name: str, status: dict[str, Any]) -> StatusError:
@@ -126,8 +131,8 @@ def denied(name: str, status: dict[str, Any]) -> StatusError:
         text = f"{text}: {reason}"
     else:
         text = f"{text} without explanation"
-    code = status.get("code") or 403
-    return StatusError(code, reason or ("Forbidden" if code == 403 else ""), text)
+    code = status.get("code") or 0
+    return StatusError(code if code >= 400 else 400, reason or "", text)
 
 
 def request_of(core: Core, attributes: Attributes, hit: Hit) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def request_of(core: Core, attributes: Attributes, hit: Hit) -> dict[str, Any]:
     if attributes.subresource:
         request["subResource"] = attributes.subresource
         request["requestSubResource"] = attributes.subresource
-    return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+    return {"kind": "AdmissionReview", "apiVersion": V1, "request": request}
 
 
 def _own(attributes: Attributes) -> dict[str, str]:

@@ -152,6 +152,7 @@ class Remotes:
                     context.load_verify_locations(cadata=b64decode(bundle).decode())
                 except (ssl.SSLError, ValueError) as error:
                     raise errors.service_unavailable(f"unable to load root certificates: {error}") from None
+                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, whatever is in the bundle is a root
             else:
                 context = ssl.create_default_context()
             if insecure:

@@ -23,7 +23,7 @@ from pybernetes.control_plane.apiserver.poststart.setup import Setup
 
 #: Namespaces come first: the others live in them.
 HOOKS: tuple[tuple[str, Callable[[Setup], Awaitable[None]]], ...] = (
-    ("start-system-namespaces", namespaces.run),
+    ("start-system-namespaces-controller", namespaces.run),
     ("rbac/bootstrap-roles", rbac.run),
     ("scheduling/bootstrap-system-priority-classes", priority_classes.run),
     ("priority-and-fairness-config-producer", flowcontrol.run),

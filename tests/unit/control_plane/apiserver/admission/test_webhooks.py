@@ -199,3 +199,16 @@ async def test_match_conditions_choose(tmp_path: Path) -> None:
         assert seen == []
         with pytest.raises(errors.StatusError, match="denied"):
             await client.dynamic("v1", "ConfigMap").create(config_map("b", x="1"))
+
+
+async def test_a_hook_that_knows_only_v1beta1_is_asked_in_it(tmp_path: Path) -> None:
+    async with webhook(tmp_path, lambda request: {"allowed": False}) as (port, bundle, seen), running() as server:
+        client = client_of(server)
+        kind = "ValidatingWebhookConfiguration"
+        made = configuration(kind, port, bundle, admissionReviewVersions=["v1beta1", "v7"])
+        await client.dynamic(GROUP, kind).create(made)
+        with pytest.raises(errors.StatusError, match="without explanation") as caught:
+            await client.dynamic("v1", "ConfigMap").create(config_map("a", x="1"))
+        assert seen[0]["apiVersion"] == "admission.k8s.io/v1beta1"
+        # a refusal that gives no code is a bad request without a reason
+        assert (caught.value.code, caught.value.reason) == (400, "")
