@@ -1,7 +1,8 @@
 """Which functions give a kind its defaults and judge it: a lazy registry over modules that sit beside the types.
 
 A defaults module has `default_<kind>(obj)`, which fills in place and must be idempotent; a validation module has
-`validate_<kind>(obj)`, `validate_<kind>_update(new, old)` and, where needed, `validate_<kind>_status_update`.
+`validate_<kind>(obj)`, `validate_<kind>_update(new, old)` and, where needed, `validate_<kind>_status_update`; a
+warnings module has `warn_<kind>(new, old)`, `old` being None for a new object.
 The name is the kind in snake case (`pod_disruption_budget`). The table below says only in which module to look, so
 that a process that never touches CronJobs never parses a schedule. Not a decorator registry: registration by import
 side effect would make the order of imports matter.
@@ -21,11 +22,12 @@ from pybernetes.api.kinds import Kind
 if TYPE_CHECKING:
     from pybernetes.machinery.field import FieldError
 
-__all__ = ["Validation", "defaults_of", "validation_of"]
+__all__ = ["Validation", "defaults_of", "validation_of", "warnings_of"]
 
 Defaults = Callable[[Any], None]
 Validate = Callable[[Any], "list[FieldError]"]
 ValidateUpdate = Callable[[Any, Any], "list[FieldError]"]
+Warn = Callable[[Any, Any], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ _VALIDATION: dict[str, tuple[str, ...]] = {
         "core_v1.storage_validation",
         "core_v1.policy_validation",
     ),
+}
+_WARNINGS: dict[str, tuple[str, ...]] = {
+    "core_v1": ("core_v1.pod_warnings", "core_v1.object_warnings"),
 }
 
 
@@ -80,6 +85,7 @@ def _find(modules: list[ModuleType], name: str) -> Any:
 
 _defaults: dict[tuple[str, str], Defaults | None] = {}
 _validations: dict[tuple[str, str], Validation] = {}
+_warnings: dict[tuple[str, str], Warn | None] = {}
 
 
 def defaults_of(kind: Kind) -> Defaults | None:
@@ -99,6 +105,17 @@ def validation_of(kind: Kind) -> Validation:
     if (found := _validations.get(key)) is None:
         found = _validations[key] = _load_validation(kind)
     return found
+
+
+def warnings_of(kind: Kind) -> Warn | None:
+    """The function that tells what is odd about a kind's objects; None for a kind that has none."""
+    key = (kind.api_version, kind.kind)
+    try:
+        return _warnings[key]
+    except KeyError:
+        found: Warn | None = _find(_modules(_WARNINGS, "warnings", kind.module), f"warn_{_snake(kind.kind)}")
+        _warnings[key] = found
+        return found
 
 
 def _load_validation(kind: Kind) -> Validation:

@@ -105,6 +105,8 @@ class Chain:
                 return await handler(call)
             raise page_not_found()
         call.resource = resource
+        if resource.strategy.deprecation:
+            call.warn(resource.strategy.deprecation)
         if info.subresource:
             subresource = resource.subresources.get(info.subresource)
             if subresource is None:

@@ -64,6 +64,8 @@ class Strategy:
     orphans_by_default = False
     #: DELETE answers with the object instead of a Status.
     returns_deleted = False
+    #: The warning that answers every request, for a version that is deprecated.
+    deprecation = ""
     #: Selectable fields beside metadata.name and metadata.namespace.
     fields: Mapping[str, Getter] = {}
     #: The selectable field that watches are indexed by ("" is none).
@@ -123,8 +125,9 @@ class Strategy:
         return validation.status(new, old) if validation is not None and validation.status is not None else []
 
     def warnings(self, new: AnyObject, old: AnyObject | None) -> list[str]:
-        """Texts for Warning headers."""
-        return []
+        """What is odd about an object that is accepted, for Warning headers; not asked for a status."""
+        warn = self._warn
+        return warn(new, old) if warn is not None else []
 
     # -- what happens around the write ------------------------------------------------------------------------------
 
@@ -189,6 +192,10 @@ class Strategy:
     @cached_property
     def _defaults(self) -> Callable[[Any], None] | None:
         return rules.defaults_of(self.kind)
+
+    @cached_property
+    def _warn(self) -> Callable[[Any, Any], list[str]] | None:
+        return rules.warnings_of(self.kind)
 
     @cached_property
     def _validation(self) -> Any:

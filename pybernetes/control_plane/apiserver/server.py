@@ -111,8 +111,8 @@ class Config:
     watch_window: int = 50_000
 
 
-#: Checks of upstream's informers and of controllers that feed on them. Here one cache feeds all: it is loaded before the
-#: first request is answered, and they are as well as it is.
+#: Checks of upstream's informers and of controllers that feed on them. Here one cache feeds all: it is loaded before
+#: the first request is answered, and they are as well as it is.
 _SYNCED = (
     "poststarthook/start-kube-apiserver-admission-initializer",
     "poststarthook/generic-apiserver-start-informers",

@@ -85,7 +85,8 @@ class _Webhooks(Plugin):
         """The response of one webhook; None when it failed and may be ignored. Raises StatusError."""
         seconds = float(hook.timeout_seconds or DEFAULT_SECONDS)
         review = request_of(self._core, attributes, hit)
-        review["apiVersion"] = version = next((v for v in _VERSIONS if v.partition("/")[2] in hook.admission_review_versions), V1)
+        version = next((v for v in _VERSIONS if v.partition("/")[2] in hook.admission_review_versions), V1)
+        review["apiVersion"] = version
         uid = review["request"]["uid"]
         if attributes.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')

@@ -48,6 +48,9 @@ class CustomStrategy(Strategy):
             for selectable in version.selectable_fields or ()
         }
         self.table = _table(version)
+        if version.deprecated:
+            plain = f"{kind.group}/{kind.version} {kind.kind} is deprecated"
+            self.deprecation = version.deprecation_warning or plain
         self.terminating = definition.metadata.deletion_timestamp is not None
 
     def set_defaults(self, obj: AnyObject) -> None:
@@ -131,10 +134,18 @@ class CustomStrategy(Strategy):
         return [field.invalid(self.scale.spec_replicas_path.removeprefix("."), replicas, text)]
 
     def warnings(self, new: AnyObject, old: AnyObject | None) -> list[str]:
-        if not self.version.deprecated:
-            return []
-        given = self.version.deprecation_warning
-        return [given or f"{self.kind.group}/{self.kind.version} {self.kind.kind} is deprecated"]
+        return unqualified_finalizers(new, old)
+
+
+def unqualified_finalizers(new: AnyObject, old: AnyObject | None) -> list[str]:
+    """Warnings about new finalizers that somebody else may use as well."""
+    known = {*((old.metadata.finalizers or ()) if old is not None else ()), "orphan", "foregroundDeletion"}
+    text = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other"
+    return [
+        f'metadata.finalizers: "{finalizer}": {text} finalizer writers'
+        for finalizer in new.metadata.finalizers or ()
+        if finalizer not in known and "/" not in finalizer
+    ]
 
 
 def _value(custom: Custom, path: str) -> Any:

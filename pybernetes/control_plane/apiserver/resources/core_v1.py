@@ -119,6 +119,7 @@ class NewEventStrategy(Strategy):
 
 class EndpointsStrategy(Strategy):
     create_on_update = True
+    deprecation = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
 class LimitRangeStrategy(Strategy):

@@ -83,7 +83,7 @@ async def change(
             await core.admission.validate(attributes)
             for text in attributes.warnings:
                 call.warn(text)
-        for text in strategy.warnings(new, old):
+        for text in strategy.warnings(new, old) if subresource != "status" else ():
             call.warn(text)
         if track and resource.views is None:
             managed.updated(call, resource, new, old, subresource)

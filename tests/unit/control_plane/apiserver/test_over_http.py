@@ -105,6 +105,24 @@ async def test_unknown_fields_and_anonymity() -> None:
     await serve(work)
 
 
+async def test_warnings_over_http() -> None:
+    async def work(server: Any, call: Caller) -> None:
+        pod = sample("v1 Pod", "a.b", "default")
+        pod["spec"]["nodeSelector"] = {"beta.kubernetes.io/os": "linux"}
+        _, headers, _ = await call("POST", f"{NAMESPACE}/pods", pod)
+        name, label = headers.getall("Warning")
+        assert name.startswith("299 - \"metadata.name: this is used in the Pod's hostname")
+        assert label.endswith(r'deprecated since v1.14; use \"kubernetes.io/os\" instead"')
+        _, headers, _ = await call("GET", f"{NAMESPACE}/endpoints")
+        assert headers.getall("Warning") == [
+            '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+        ]
+        for check in ("poststarthook/crd-informer-synced", "autoregister-completion"):
+            assert (await call("GET", f"/livez/{check}"))[0] == 200
+
+    await serve(work)
+
+
 async def test_watch_over_http() -> None:
     async def work(server: Any, call: Caller) -> None:
         url = f"{call.base}{NAMESPACE}/configmaps?watch=1&timeoutSeconds=1&allowWatchBookmarks=true"
