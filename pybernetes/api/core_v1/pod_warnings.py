@@ -295,11 +295,13 @@ def _volumes(volumes: list[Volume], path: Path) -> Iterator[str]:
 def _hiding_tokens(volume: Volume, tokens: set[str], path: Path) -> Iterator[str]:
     """Files projected to where a token is."""
     for source in volume.projected.sources or () if volume.projected is not None else ():
-        for name, listed in (
-            ("configMap", source.config_map.items if source.config_map is not None else None),
-            ("secrets", source.secret.items if source.secret is not None else None),
-            ("downwardAPI", source.downward_api.items if source.downward_api is not None else None),
-        ):
-            for j, item in enumerate(listed or ()):
-                if item.path in tokens:
-                    yield f'{path.child(name).index(j)}: has duplicated path with ServiceAccountToken "{item.path}"'
+        configs, secret, downward = source.config_map, source.secret, source.downward_api
+        paths = {
+            "configMap": [item.path for item in configs.items or ()] if configs is not None else [],
+            "secrets": [item.path for item in secret.items or ()] if secret is not None else [],
+            "downwardAPI": [item.path for item in downward.items or ()] if downward is not None else [],
+        }
+        for name, listed in paths.items():
+            for j, file in enumerate(listed):
+                if file in tokens:
+                    yield f'{path.child(name).index(j)}: has duplicated path with ServiceAccountToken "{file}"'

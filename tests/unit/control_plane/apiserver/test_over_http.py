@@ -107,12 +107,14 @@ async def test_unknown_fields_and_anonymity() -> None:
 
 async def test_warnings_over_http() -> None:
     async def work(server: Any, call: Caller) -> None:
-        pod = sample("v1 Pod", "a.b", "default")
-        pod["spec"]["nodeSelector"] = {"beta.kubernetes.io/os": "linux"}
-        _, headers, _ = await call("POST", f"{NAMESPACE}/pods", pod)
-        name, label = headers.getall("Warning")
-        assert name.startswith("299 - \"metadata.name: this is used in the Pod's hostname")
-        assert label.endswith(r'deprecated since v1.14; use \"kubernetes.io/os\" instead"')
+        spec = {"ports": [{"port": 80}], "externalName": "a.b", "trafficDistribution": "PreferClose"}
+        service = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s"}, "spec": spec}
+        status, headers, body = await call("POST", f"{NAMESPACE}/services", service)
+        assert status == 201, body
+        assert headers.getall("Warning") == [
+            r'299 - "spec.externalName is ignored when spec.type is not \"ExternalName\""',
+            r'299 - "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""',
+        ]
         _, headers, _ = await call("GET", f"{NAMESPACE}/endpoints")
         assert headers.getall("Warning") == [
             '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
