@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "proxy": ("pybernetes.bootstrap.components", "one component: kube-proxy"),
     "dns": ("pybernetes.bootstrap.components", "one component: the cluster DNS"),
     "control-plane": ("pybernetes.bootstrap.components", "API server, controllers and scheduler in one process"),
+    "etcd-member": ("pybernetes.bootstrap.components", "this machine's member of the cluster's own etcd"),
     "agent": ("pybernetes.bootstrap.components", "everything that runs on one node, in one process"),
 }
 

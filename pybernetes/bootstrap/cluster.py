@@ -54,6 +54,9 @@ class Member(msgspec.Struct):
     names: list[str] = []
     #: Whether systemd keeps the processes.
     systemd: bool = False
+    #: A member of the cluster's own etcd runs here: the members with which it began, as NAME=URL by comma. None: the
+    #: store is elsewhere.
+    etcd: str | None = None
     #: What `reset` is to remove outside of the data directory.
     made: list[str] = []
 
@@ -191,6 +194,10 @@ class Cluster:
     @property
     def control_plane_pid(self) -> Path:
         return self.directory / "run" / "control-plane.pid"
+
+    @property
+    def etcd_pid(self) -> Path:
+        return self.directory / "run" / "etcd.pid"
 
     def agent_pid(self, node: str) -> Path:
         return self.directory / "run" / f"agent-{node}.pid"

@@ -100,6 +100,14 @@ def _control_plane(arguments: list[str]) -> tuple[Component, argparse.Namespace]
     return control_plane.ControlPlane(control_plane.configure(_cluster(options.data_dir))), options
 
 
+def _etcd_member(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
+    parser = _parser("etcd-member", "This machine's member of the cluster's own etcd.")
+    options = parser.parse_args(arguments)
+    from pybernetes.bootstrap.etcd_member import StackedEtcd
+
+    return StackedEtcd(_cluster(options.data_dir)), options
+
+
 def _agent(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
     parser = _parser("agent", "Everything that runs on one node, in one process.")
     parser.add_argument("--node", required=True, help="name of the node")
@@ -118,6 +126,7 @@ def _dns(arguments: list[str]) -> tuple[Component, argparse.Namespace]:
 _BUILDERS: dict[str, Callable[[list[str]], tuple[Component, argparse.Namespace]]] = {
     "control-plane": _control_plane,
     "agent": _agent,
+    "etcd-member": _etcd_member,
     "apiserver": standalone.apiserver,
     "controller-manager": standalone.controller_manager,
     "cloud-controller-manager": cloud.parse,

@@ -147,6 +147,9 @@ def _up_member(cluster: Cluster, step: _Steps, patience: float) -> int:
     from pybernetes.bootstrap import member_processes
 
     member = cluster.state.member
+    if member is not None and member.etcd is not None:
+        with step("etcd"):
+            member_processes.start_etcd(cluster, patience)
     if member is not None and member.control_plane:
         with step("control plane"):
             member_processes.start_control_plane(cluster, patience)
@@ -344,6 +347,7 @@ def remove(cluster: Cluster) -> None:
     for node in cluster.state.nodes:
         node_host.teardown(cluster, node.name)
     processes.stop(cluster.control_plane_pid)
+    processes.stop(cluster.etcd_pid)
     if cluster.state.nodes:
         machine_link.remove(cluster)
     # What says that there is a cluster goes last: a `down` that fails half-way can be repeated.
@@ -378,6 +382,8 @@ def _parts(cluster: Cluster) -> list[tuple[str, Path]]:
     """What of the cluster runs on this machine: title and pid file."""
     state = cluster.state
     rows = [("control plane", cluster.control_plane_pid)] if state.member is None or state.member.control_plane else []
+    if state.member is not None and state.member.etcd is not None:
+        rows.append(("etcd", cluster.etcd_pid))
     return [*rows, *((f"node {node.name}", cluster.agent_pid(node.name)) for node in state.nodes)]
 
 

@@ -30,6 +30,15 @@ def start_control_plane(cluster: Cluster, patience: float) -> None:
         started.wait_ready(patience)
 
 
+def start_etcd(cluster: Cluster, patience: float) -> None:
+    """This machine's member of etcd. With systemd it may not answer yet when this returns."""
+    arguments = ["etcd-member", "--data-dir", str(cluster.directory)]
+    if _by_systemd(cluster):
+        units.start(cluster, "etcd", arguments)
+    elif processes.running(cluster.etcd_pid) is None:
+        processes.start("etcd", arguments, pid_file=cluster.etcd_pid, log=cluster.log("etcd")).wait_ready(patience)
+
+
 def start_agent(cluster: Cluster, node: str, patience: float) -> None:
     """The node's agent. With systemd it may not be ready yet when this returns."""
     machine_link.add(cluster)
@@ -53,6 +62,7 @@ def stop_units(cluster: Cluster) -> None:
     if _by_systemd(cluster):
         units.stop(cluster, "agent")
         units.stop(cluster, "control-plane")
+        units.stop(cluster, "etcd")
 
 
 def _by_systemd(cluster: Cluster) -> bool:

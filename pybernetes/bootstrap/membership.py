@@ -16,6 +16,7 @@ from pybernetes.bootstrap import cluster as clusters
 from pybernetes.bootstrap import command_line, join_tokens, kubeconfigs, local, member_processes, phases, pki, processes
 from pybernetes.bootstrap.cluster import Cluster, ClusterError
 from pybernetes.bootstrap.join_tokens import TokenError
+from pybernetes.bootstrap.phases import etcd
 from pybernetes.bootstrap.phases.run import Run
 
 ERRORS = (ClusterError, TokenError, processes.StartError, pki.PKIError, kubeconfigs.KubeconfigError)
@@ -68,7 +69,12 @@ def _init(arguments: list[str]) -> None:
     parser.add_argument("--no-ingress", action="store_true", help="no Ingress controller (default: where haproxy is)")
     parser.add_argument("--service-cidr", default="10.96.0.0/12", metavar="CIDR", help="default: %(default)s")
     parser.add_argument("--service-dns-domain", default="cluster.local", metavar="DOMAIN", help="default: %(default)s")
-    parser.add_argument("--store", default="sqlite", metavar="URL", help="sqlite or etcd://HOST:PORT,...")
+    parser.add_argument(
+        "--store",
+        default="sqlite",
+        metavar="URL",
+        help="sqlite; etcd: a member of etcd on each control plane; or etcd://HOST:PORT,... of yours",
+    )
     parser.add_argument("--token", default="", help="the join token (default: a new one)")
     parser.add_argument("--token-ttl", default="24h0m0s", metavar="DURATION", help="0: for ever (default: %(default)s)")
     parser.add_argument("--skip-token-print", action="store_true", help="do not print the join line")
@@ -183,6 +189,8 @@ def usual_place(cluster: Cluster) -> Path:
 
 def remove(cluster: Cluster) -> None:
     """Everything of the cluster on this machine. Safe to repeat."""
+    if told := etcd.leave(cluster):
+        print(f"[reset] {told}", file=sys.stderr)
     member_processes.stop_units(cluster)
     for made in map(Path, cluster.state.member.made if cluster.state.member is not None else ()):
         if made.is_symlink() and made.resolve() == cluster.directory:

@@ -69,6 +69,8 @@ class Config:
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
     #: Also make the certificates of an etcd of our own.
     etcd: bool = False
+    #: Further names and addresses of this machine's member of it.
+    etcd_names: tuple[str, ...] = ()
     #: Validity of leaf certificates, seconds.
     validity: float = 365 * DAY
     #: Validity of authorities, seconds.
@@ -95,7 +97,7 @@ def specs(config: Config) -> list[Spec]:
         Spec("front-proxy-client", "front-proxy-ca", "front-proxy-client"),
     ]
     if config.etcd:
-        local = tuple(dict.fromkeys((config.node_name, "localhost", "127.0.0.1", "::1")))
+        local = tuple(dict.fromkeys((config.node_name, "localhost", "127.0.0.1", "::1", *config.etcd_names)))
         found += [
             Spec("etcd/server", "etcd/ca", config.node_name, (), (SERVER, CLIENT), local),
             Spec("etcd/peer", "etcd/ca", config.node_name, (), (SERVER, CLIENT), local),

@@ -148,7 +148,9 @@ async def _alone(store: EtcdStore) -> None:
 
 
 def _take_keys(cluster: Cluster, keys: Path) -> None:
-    shutil.copytree(keys, cluster.pki, dirs_exist_ok=True)
+    # What etcd asks for is this cluster's affair.
+    kept = shutil.ignore_patterns("etcd", "apiserver-etcd-client.*")
+    shutil.copytree(keys, cluster.pki, dirs_exist_ok=True, ignore=kept)
     # What the authority of before had signed is made anew; what is checked by date alone has to go for that.
     for signed in (cluster.directory / "admin-client.pem", *cluster.directory.glob("nodes/*/kubelet.crt")):
         signed.unlink(missing_ok=True)

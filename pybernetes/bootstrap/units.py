@@ -22,13 +22,14 @@ def available() -> bool:
 
 
 def name(cluster: Cluster, part: str) -> str:
-    """`part`: control-plane or agent."""
+    """`part`: etcd, control-plane or agent."""
     return f"pybernetes-{cluster.state.name}-{part}.service"
 
 
 def render(cluster: Cluster, part: str, arguments: list[str]) -> str:
     """The text of a unit that runs `pybernetes ARGUMENTS`."""
-    after = "network-online.target" + (f" {name(cluster, 'control-plane')}" if part == "agent" else "")
+    before = {"agent": ("control-plane",), "control-plane": ("etcd",)}.get(part, ())
+    after = " ".join(("network-online.target", *(name(cluster, other) for other in before)))
     command = " ".join(_quoted(word) for word in (sys.executable, "-m", "pybernetes", *arguments))
     # Containers outlive their agent, so only its own process is ended (KillMode), and nothing limits it.
     return f"""[Unit]

@@ -40,6 +40,13 @@ _MESSAGES = {
     "StatusRequest": "",
     "StatusResponse": "header:ResponseHeader=1 version:string=2 dbSize:int64=3 leader:uint64=4",
     "SnapshotRequest": "",
+    "Member": "ID:uint64=1 name:string=2 peerURLs:*string=3 clientURLs:*string=4 isLearner:bool=5",
+    "MemberListRequest": "",
+    "MemberAddRequest": "peerURLs:*string=1 isLearner:bool=2",
+    "MemberPromoteRequest": "ID:uint64=1",
+    "MemberRemoveRequest": "ID:uint64=1",
+    "MemberListResponse": "header:ResponseHeader=1 members:*Member=2",
+    "MemberAddResponse": "header:ResponseHeader=1 member:Member=2 members:*Member=3",
     "SnapshotResponse": "header:ResponseHeader=1 remaining_bytes:uint64=2 blob:bytes=3",
 }
 
@@ -79,5 +86,9 @@ CALLS = {
     "watch": ("/etcdserverpb.Watch/Watch", "WatchRequest", "WatchResponse"),
     "authenticate": ("/etcdserverpb.Auth/Authenticate", "AuthenticateRequest", "AuthenticateResponse"),
     "status": ("/etcdserverpb.Maintenance/Status", "StatusRequest", "StatusResponse"),
+    "member_list": ("/etcdserverpb.Cluster/MemberList", "MemberListRequest", "MemberListResponse"),
+    "member_add": ("/etcdserverpb.Cluster/MemberAdd", "MemberAddRequest", "MemberAddResponse"),
+    "member_promote": ("/etcdserverpb.Cluster/MemberPromote", "MemberPromoteRequest", "MemberListResponse"),
+    "member_remove": ("/etcdserverpb.Cluster/MemberRemove", "MemberRemoveRequest", "MemberListResponse"),
     "snapshot": ("/etcdserverpb.Maintenance/Snapshot", "SnapshotRequest", "SnapshotResponse"),
 }

@@ -23,13 +23,16 @@ def make(run: Run) -> None:
 
 def config_of(cluster: Cluster, renew_before: float = pki.Config.renew_before) -> pki.Config:
     """What the certificates of this member say."""
-    state = cluster.state
+    state, member = cluster.state, cluster.state.member
+    stacked = member is not None and member.etcd is not None
     return pki.Config(
         node_name=state.nodes[0].name,
         service_ip=str(ipaddress.ip_network(state.service_cidr)[1]),
         cluster_domain=state.domain,
         names=names(cluster),
         renew_before=renew_before,
+        etcd=stacked,
+        etcd_names=(member.address,) if stacked and member is not None else (),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pybernetes.aio import clock
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import ingress, units
+from pybernetes.bootstrap import etcd_member, ingress, units
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
 from pybernetes.bootstrap.phases.run import Run
 
@@ -31,8 +31,8 @@ def decide(run: Run) -> None:
     store = options.store
     if store == "sqlite":
         store = f"sqlite://{directory_of(options) / 'store.db'}"
-    elif not store.startswith(("etcd://", "etcds://")):
-        raise ClusterError(f"--store {store!r} is none of sqlite, etcd://HOST:PORT[,HOST:PORT...]")
+    elif store != "etcd" and not store.startswith(("etcd://", "etcds://")):
+        raise ClusterError(f"--store {store!r} is none of sqlite, etcd, etcd://HOST:PORT[,HOST:PORT...]")
     state = ClusterState(
         name=options.name,
         api_host="127.0.0.1",
@@ -51,10 +51,12 @@ def decide(run: Run) -> None:
             endpoint=endpoint,
             names=[*dict.fromkeys((host, *options.apiserver_cert_extra_sans.split(",")))],
             systemd=units.available(),
+            etcd=f"{options.node_name}={etcd_member.peer_url(address)}" if store == "etcd" else None,
         ),
     )
     state.member.names = [name for name in state.member.names if name]  # type: ignore[union-attr]
     run.cluster = clusters.establish(state, options.data_dir)
+    _use_own_etcd(run)
 
 
 def adopt(run: Run) -> None:
@@ -80,6 +82,7 @@ def adopt(run: Run) -> None:
             control_plane=options.control_plane,
             names=[endpoint.rpartition(":")[0].strip("[]")],
             systemd=units.available(),
+            etcd="" if options.control_plane and found.get("store") == "etcd" else None,  # the phase says with whom
         ),
     )
     if options.control_plane and not state.store.startswith("etcd"):
@@ -88,6 +91,13 @@ def adopt(run: Run) -> None:
             "'pybernetes migrate --to etcd://HOST:PORT,...' there moves them to an etcd that several can share"
         )
     run.cluster = clusters.establish(state, options.data_dir)
+    _use_own_etcd(run)
+
+
+def _use_own_etcd(run: Run) -> None:
+    if run.member.etcd is not None:
+        run.cluster.state.store = etcd_member.store_url(run.cluster)
+        run.cluster.save()
 
 
 def directory_of(options: argparse.Namespace) -> Path:

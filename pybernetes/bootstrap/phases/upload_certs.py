@@ -33,6 +33,8 @@ FILES = {
     "sa.key": "sa.key",
     "sa.pub": "sa.pub",
 }
+#: The authority of the cluster's own etcd, likewise.
+ETCD_FILES = {"etcd-ca.crt": "etcd/ca.crt", "etcd-ca.key": "etcd/ca.key"}
 #: Name in the Secret -> the store URL's option that names the file, and where the joining machine keeps it.
 STORE_FILES = {
     "external-etcd-ca.crt": ("cafile", "etcd/ca.crt"),
@@ -65,7 +67,10 @@ async def put_secret(client: Client, cluster: Cluster, key: bytes) -> None:
     await put(client, [join_tokens.secret_of(token)])
     owner = await client.resource(Secret).get(f"bootstrap-token-{token_id}", NAMESPACE)
     files = {name: cluster.pki / file for name, file in FILES.items()}
-    files |= {name: path for name, path in store_files(cluster.state.store).items() if path is not None}
+    if cluster.state.member is not None and cluster.state.member.etcd is not None:
+        files |= {name: cluster.pki / file for name, file in ETCD_FILES.items()}
+    else:
+        files |= {name: path for name, path in store_files(cluster.state.store).items() if path is not None}
     data = {name: encrypt(path.read_bytes(), key) for name, path in files.items()}
     reference = OwnerReference(
         api_version="v1", kind="Secret", name=owner.metadata.name, uid=owner.metadata.uid, controller=True
@@ -100,12 +105,13 @@ def download(run: Run) -> None:
             raise
 
     data = (with_client(run.connection, get)).data or {}
-    for name, file in {**FILES, **{name: file for name, (_, file) in STORE_FILES.items()}}.items():
+    for name, file in {**FILES, **ETCD_FILES, **{name: file for name, (_, file) in STORE_FILES.items()}}.items():
         if name in data:
             mode = 0o600 if file.endswith(".key") else 0o644
             pki.write(cluster.pki / file, decrypt(data[name], key), mode, durable=True)
-    cluster.state.store = with_files(cluster.state.store, cluster.pki, set(data))
-    cluster.save()
+    if run.member.etcd is None:
+        cluster.state.store = with_files(cluster.state.store, cluster.pki, set(data))
+        cluster.save()
     run.say("download-certs", f"{len(data)} files in {cluster.pki}")
 
 

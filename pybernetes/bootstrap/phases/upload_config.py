@@ -26,7 +26,7 @@ async def upload(client: Client, cluster: Cluster) -> None:
     state = cluster.state
     data = {
         "ClusterConfiguration": _yaml(cluster_configuration(cluster)),
-        "store": portable(state.store),
+        "store": "etcd" if state.member is not None and state.member.etcd is not None else portable(state.store),
         "network": state.network,
         "load-balancer": "node-address" if state.load_balancer else "none",
         "ingress": "haproxy" if state.ingress else "none",
@@ -68,7 +68,9 @@ def cluster_configuration(cluster: Cluster) -> dict[str, Any]:
             "dnsDomain": state.domain,
         },
     }
-    if state.store.startswith("etcd"):
+    if state.member.etcd is not None:
+        found["etcd"] = {"local": {"dataDir": str(cluster.directory / "etcd")}}
+    elif state.store.startswith("etcd"):
         hosts = state.store.partition("://")[2].partition("?")[0].split(",")
         scheme = "https" if "cafile=" in state.store or state.store.startswith("etcds") else "http"
         found["etcd"] = {"external": {"endpoints": [f"{scheme}://{host}" for host in hosts]}}

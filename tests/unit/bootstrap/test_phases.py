@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import kubeconfigs, pki, units, upgrade
+from pybernetes.bootstrap import etcd_member, kubeconfigs, pki, units, upgrade
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
-from pybernetes.bootstrap.phases import discovery, preflight, settings, upload_certs, upload_config
+from pybernetes.bootstrap.phases import certs, discovery, preflight, settings, upload_certs, upload_config
 from pybernetes.bootstrap.phases.preflight import Problem
 from pybernetes.control_plane.controllers.bootstrap_tokens import sign
 
@@ -228,14 +228,32 @@ def test_units(tmp_path: Path) -> None:
     assert "KillMode=process" in text and "Restart=always" in text
 
 
+def test_a_member_of_etcd_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    first = clusters.Cluster(tmp_path, state(member={"etcd": "cp1=https://192.0.2.1:2380"}))
+    first.state.store = etcd_member.store_url(first)
+    command = etcd_member.command(first)
+    assert command[:5] == ["/bin/setpriv", "--pdeathsig", "TERM", "/bin/etcd", "--name=cp1"]
+    assert {"--initial-cluster-state=new", "--client-cert-auth", "--peer-client-cert-auth"} <= {*command}
+    assert "--listen-client-urls=https://127.0.0.1:2379,https://192.0.2.1:2379" in command
+    both = "cp0=https://192.0.2.7:2380,cp1=https://192.0.2.1:2380"
+    second = clusters.Cluster(tmp_path, state(member={"etcd": both}))
+    assert {"--initial-cluster-state=existing", f"--initial-cluster={both}"} <= {*etcd_member.command(second)}
+    told = upload_config.cluster_configuration(first)["etcd"]
+    assert told == {"local": {"dataDir": str(tmp_path / "etcd")}}
+    made = {spec.name: spec.names for spec in pki.specs(certs.config_of(first))}
+    assert "192.0.2.1" in made["etcd/server"] and "192.0.2.1" in made["etcd/peer"]
+    assert "apiserver-etcd-client" in made
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     cluster = clusters.Cluster(tmp_path / "a b", state())
-    for part in ("control-plane", "agent"):
+    for part in ("etcd", "control-plane", "agent"):
         arguments = [part, "--data-dir", str(cluster.directory)]
         (tmp_path / units.name(cluster, part)).write_text(units.render(cluster, part, arguments))
     files = sorted(map(str, tmp_path.glob("*.service")))
-    assert len(files) == 2
+    assert len(files) == 3
     command = ["systemd-analyze", "verify", "--man=no", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
