@@ -10,7 +10,7 @@ from pybernetes.api.core_v1 import HostPathVolumeSource, PersistentVolume, Persi
 from pybernetes.machinery import quantity
 from pybernetes.machinery.errors import StatusError
 from pybernetes.node.kubelet import qos
-from pybernetes.node.kubelet.volumes import mounts
+from pybernetes.node.kubelet.volumes import mounts, ownership
 from pybernetes.node.kubelet.volumes.context import Context, VolumeError, fs_group, root_mode
 
 
@@ -127,6 +127,7 @@ async def claim(context: Context, pod: Pod, volume: Volume) -> Path:
         path = Path(bound.spec.local.path)
         if not os.path.exists(path):  # noqa: ASYNC240 - one stat
             raise VolumeError(f'path "{path}" does not exist')
+        await context.offload(ownership.give, path, pod)
         return path
     source = next((f for f in bound.spec.__struct_fields__ if f in UNSUPPORTED and getattr(bound.spec, f)), "unknown")
     raise VolumeError(f'PV "{bound.metadata.name}": volume source {source} is not supported by this kubelet')
