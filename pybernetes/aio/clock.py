@@ -72,6 +72,14 @@ def format_rfc3339(unix_seconds: float) -> str:
     return _dt.datetime.fromtimestamp(int(unix_seconds), _dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def is_day(text: str) -> bool:
+    """Whether it is a date as `2026-01-31`."""
+    try:
+        return _dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def parse_rfc3339(text: str) -> float:
     """Unix seconds of an RFC 3339 text, with or without fraction and offset. Raises ValueError."""
     value = _dt.datetime.fromisoformat(text)

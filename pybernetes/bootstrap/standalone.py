@@ -110,7 +110,7 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
     parser.add_argument("--controllers", default="*", help="names, '*' for all, '-name' for not this one; by comma")
     parser.add_argument("--root-ca-file", metavar="FILE", help="published as kube-root-ca.crt in every namespace")
     parser.add_argument("--leader-elect", action="store_true", help="only one of several works at a time")
-    from pybernetes.control_plane.controllers import node_lifecycle
+    from pybernetes.control_plane.controllers import legacy_tokens, node_lifecycle
     from pybernetes.control_plane.controllers import node_plan as plan
 
     silence, rates = node_lifecycle.Config(), plan.Rates()
@@ -128,6 +128,11 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
     ):
         parser.add_argument(flag, type=float, default=default, metavar="N", help=f"{text} (default: %(default)s)")
     parser.add_argument("--large-cluster-size-threshold", type=int, default=rates.large_cluster, metavar="N")
+    parser.add_argument(
+        "--legacy-service-account-token-clean-up-period", type=seconds, default=legacy_tokens.Config().clean_up_period,
+        metavar="TIME", help="without a use, until a generated token Secret is refused, and as long again until it goes"
+        " (default: 8760h)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     from pybernetes.client import leader
     from pybernetes.control_plane.controllers.manager import Config, ControllerManager
@@ -139,6 +144,7 @@ def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]
         controllers=tuple(options.controllers.split(",")),
         root_ca=Path(options.root_ca_file).read_text() if options.root_ca_file else "",
         leader_election=election,
+        legacy_tokens=legacy_tokens.Config(options.legacy_service_account_token_clean_up_period),
         node_lifecycle=node_lifecycle.Config(
             grace_period=options.node_monitor_grace_period,
             startup_grace_period=options.node_startup_grace_period,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
+import aiohttp
+import pytest
+
 from pybernetes.aio import clock
 from pybernetes.api.authentication_v1 import TokenRequest, TokenRequestSpec, TokenReview, TokenReviewSpec
 
@@ -201,3 +206,32 @@ async def test_tokens() -> None:
         annotation = {"annotations": {"kubernetes.io/service-account.name": "a"}}
         await place.create("Secret", "long", type="kubernetes.io/service-account-token", metadata=annotation)
         await place.until("Secret", "long", lambda s: s["data"]["token"] and s["data"]["ca.crt"])
+
+
+@pytest.mark.real_time
+async def test_use_of_a_generated_token_is_noted() -> None:
+    label, invalid = "kubernetes.io/legacy-token-last-used", "kubernetes.io/legacy-token-invalid-since"
+    async with Place.open(nodes=0, serve=True) as place:
+        await place.create("ServiceAccount", "robot", secrets=[{"name": "old"}])
+        for name in ("old", "made"):
+            annotation = {"annotations": {"kubernetes.io/service-account.name": "robot"}}
+            await place.create("Secret", name, type="kubernetes.io/service-account-token", metadata=annotation)
+
+        async def ask(name: str) -> tuple[int, str]:
+            secret = await place.until("Secret", name, lambda s: s.get("data", {}).get("token"))
+            headers = {"Authorization": "Bearer " + base64.b64decode(secret["data"]["token"]).decode()}
+            url = place.cluster.server + "/version"
+            async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=False) as got:
+                return got.status, got.headers.get("Warning", "")
+
+        status, warning = await ask("old")
+        assert status == 200 and "instead of auto-generated secret-based tokens" in warning
+        assert await ask("made") == (200, "")
+        today = clock.rfc3339()[:10]
+        for name in ("old", "made"):
+            await place.until("Secret", name, lambda s: s["metadata"].get("labels", {}).get(label, "") >= today)
+        await place.patch("Secret", "old", {"metadata": {"labels": {invalid: today, label: "2020-01-01"}}})
+        assert await ask("old") == (401, "")
+        await place.until("Secret", "old", lambda s: s["metadata"]["labels"][label] >= today)
+        await place.patch("Secret", "old", {"metadata": {"labels": {invalid: None}}})
+        assert (await ask("old"))[0] == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from pybernetes.control_plane.apiserver.authentication.certificates import Certi
 from pybernetes.control_plane.apiserver.authentication.chain import Authentication
 from pybernetes.control_plane.apiserver.authentication.configuration import Config as AuthenticationConfig
 from pybernetes.control_plane.apiserver.authentication.impersonation import impersonate, impersonates
-from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
+from pybernetes.control_plane.apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer, Use
 from pybernetes.control_plane.apiserver.authentication.tokens import BootstrapTokens, StaticTokens
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.authentication.waiting import Remembering, TokenWebhook, WaitingAuthenticator
@@ -64,6 +64,9 @@ class Access:
         tokens: list[Any] = []
         self.issuer: TokenIssuer | None = None
         self.keys: list[Any] = []
+        #: Told of every use of a legacy token, with the request that bore it (None: it was sent for review).
+        self.legacy_used: Callable[[Use, Call | None], None] = lambda use, call: None
+        self._asking: Call | None = None
         if static_tokens:
             tokens.append(StaticTokens(static_tokens))
         if pki is not None:
@@ -75,6 +78,7 @@ class Access:
                 self.issuer = TokenIssuer((pki / "sa.key").read_bytes(), self.get, accounts)
                 public = [path.read_bytes() for path in sorted(pki.glob("sa*.pub"))]
                 found = ServiceAccountTokens(public or [(pki / "sa.key").read_bytes()], self.get, accounts)
+                found.on_use = lambda use: self.legacy_used(use, self._asking)
                 self.keys = list(found.keys.values())
                 tokens.append(found)
         tokens.append(BootstrapTokens(self.get))
@@ -133,7 +137,11 @@ class Access:
         """Who is it. In process that is given."""
         if call.user is None:
             assert call.request is not None
-            found = self.authentication.authenticate(call.request)
+            self._asking = call
+            try:
+                found = self.authentication.authenticate(call.request)
+            finally:
+                self._asking = None
             if found.__class__ is not User:
                 return _set_user(call, cast("Awaitable[User]", found))
             call.user = found

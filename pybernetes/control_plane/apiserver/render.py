@@ -37,6 +37,8 @@ def respond(call: Call, result: Result) -> Response:
     """The response to `call`. Raises 406."""
     if result.raw is not None:
         headers = [(b"Content-Type", result.media_type), *result.headers]
+        if call.warnings:
+            return Response(result.status, render_headers(headers) + warning_headers(call.warnings), result.raw)
         return Response(result.status, headers, result.raw)
     resource = result.resource
     form = format_of(call, resource)

@@ -352,8 +352,9 @@ def seal_of(config: Config) -> Seal | None:
 
 
 def _plug_in(server: APIServer) -> None:
-    """Parts that live beside us and mount themselves: custom resources, OpenAPI, aggregation, addresses, usage."""
-    for name in ("crd", "openapi", "aggregation", "allocation", "resource_metrics"):
+    """Parts that live beside us and mount themselves: custom resources, OpenAPI, aggregation, addresses, usage,
+    legacy tokens."""
+    for name in ("crd", "openapi", "aggregation", "allocation", "resource_metrics", "legacy_tokens"):
         module = f"pybernetes.control_plane.apiserver.{name}"
         with contextlib.suppress(ModuleNotFoundError):
             import importlib

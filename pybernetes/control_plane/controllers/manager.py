@@ -19,6 +19,7 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.client.manager import Manager
 from pybernetes.control_plane.controllers import (
     certificates,
+    legacy_tokens,
     local_path,
     node_ipam,
     node_lifecycle,
@@ -46,6 +47,7 @@ from pybernetes.control_plane.controllers.endpointslice_mirroring import Endpoin
 from pybernetes.control_plane.controllers.ephemeral_volumes import EphemeralVolumeController
 from pybernetes.control_plane.controllers.garbage import GarbageCollector
 from pybernetes.control_plane.controllers.job import JobController
+from pybernetes.control_plane.controllers.legacy_tokens import LegacyTokenCleaner
 from pybernetes.control_plane.controllers.local_path import LocalPathProvisioner
 from pybernetes.control_plane.controllers.namespace import NamespaceController
 from pybernetes.control_plane.controllers.node_ipam import NodeIPAMController
@@ -123,6 +125,7 @@ class Config:
     #: Ranges of Pod addresses for nodes. None: somebody else hands them out (or nodes need none).
     node_ipam: node_ipam.Config | None = None
     pod_gc: pod_gc.Config = field(default_factory=pod_gc.Config)
+    legacy_tokens: legacy_tokens.Config = field(default_factory=legacy_tokens.Config)
     #: Signs what is approved. None: no certificates are signed.
     certificates: certificates.Config | None = None
     #: Signs token Secrets. None: they stay empty.
@@ -165,6 +168,7 @@ class ControllerManager:
             (NodeIPAMController, config.node_ipam),
             (NodeLifecycleController, config.node_lifecycle),
             (PodGarbageCollector, config.pod_gc),
+            (LegacyTokenCleaner, config.legacy_tokens),
             (CSRSigningController, config.certificates),
             (ResourceQuotaController, config.resource_quota),
             (LocalPathProvisioner, config.local_path),

@@ -7,11 +7,14 @@ import hashlib
 import hmac
 from typing import Any
 
+import pytest
+
 from pybernetes.aio import clock
 from pybernetes.api.apps_v1 import ReplicaSet
 from pybernetes.api.core_v1 import (
     ConfigMap,
     Namespace,
+    ObjectReference,
     PersistentVolumeClaim,
     Pod,
     ResourceQuota,
@@ -20,8 +23,9 @@ from pybernetes.api.core_v1 import (
 )
 from pybernetes.api.policy_v1 import PodDisruptionBudget
 from pybernetes.api.rbac_v1 import ClusterRole
-from pybernetes.control_plane.controllers import bootstrap_tokens, resource_quota, serviceaccount_tokens
+from pybernetes.control_plane.controllers import bootstrap_tokens, legacy_tokens, resource_quota, serviceaccount_tokens
 from pybernetes.machinery import codec, quantity
+from pybernetes.machinery.errors import StatusError
 
 from .world import World, template, wire
 
@@ -141,3 +145,69 @@ async def test_bootstrap_tokens_sign_and_expire() -> None:
         assert base64.urlsafe_b64decode(signature + "=") == expected
         await world.gone(Secret, "bootstrap-token-abcdef", "kube-system", timeout=700)
         await world.until(ConfigMap, "cluster-info", lambda c: len(c.data or {}) == 1, namespace="kube-public")
+
+
+DAY = 86400.0
+INVALID = "kubernetes.io/legacy-token-invalid-since"
+
+
+def generated(name: str, **labels: str) -> Secret:
+    annotations = {serviceaccount_tokens.NAME: "robot"}
+    secret = wire(Secret, name, annotations=annotations, labels=labels or None)
+    secret.type = serviceaccount_tokens.TYPE
+    return secret
+
+
+async def test_generated_tokens_that_nobody_uses_are_marked_and_then_go() -> None:
+    cleaner = legacy_tokens.LegacyTokenCleaner.name
+    async with World(cleaner, legacy_tokens=legacy_tokens.Config(clean_up_period=2 * DAY)) as world:
+        names = ["old", "used", "mounted", "strange"]
+        account = wire(ServiceAccount, "robot")
+        account.secrets = [ObjectReference(name=name) for name in names]
+        await world.create(account)
+        far = clock.format_rfc3339(clock.timestamp() + 3000 * DAY)[:10]
+        last_used = {"used": far, "strange": "yesterday"}
+        for name in [*names, "manual"]:
+            labels = {legacy_tokens.LAST_USED: last_used[name]} if name in last_used else {}
+            await world.create(generated(name, **labels))
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "v", "secret": {"secretName": "mounted"}}],
+        }
+        await world.create(wire(Pod, "user", spec))
+        began = clock.timestamp()
+        today = clock.format_rfc3339(began)[:10]
+        tracking = await world.client.resource(ConfigMap).get(
+            "kube-apiserver-legacy-service-account-token-tracking", "kube-system"
+        )
+        assert tracking.data == {"since": today}
+        await clock.sleep(2.5 * DAY)
+        assert not any(INVALID in (s.metadata.labels or {}) for s in await world.list(Secret))
+        await clock.sleep(DAY)
+        marked = [s for s in await world.list(Secret) if INVALID in (s.metadata.labels or {})]
+        assert [s.metadata.name for s in marked] == ["old"]
+        since = (marked[0].metadata.labels or {})[INVALID]
+        assert clock.is_day(since) and since > today
+        await clock.sleep(2 * DAY)
+        assert {s.metadata.name for s in await world.list(Secret)} == {*names, "manual"}
+        await clock.sleep(DAY)
+        assert {s.metadata.name for s in await world.list(Secret)} == {"used", "mounted", "strange", "manual"}
+
+
+async def test_the_day_of_tracking_is_kept_and_mended() -> None:
+    async with World() as world:
+        maps = world.client.resource(ConfigMap)
+        name = "kube-apiserver-legacy-service-account-token-tracking", "kube-system"
+        today = clock.format_rfc3339(clock.timestamp())[:10]
+        await maps.patch(*name, {"data": {"since": "2020-01-02", "other": "x"}})
+        await clock.sleep(10)
+        assert (await maps.get(*name)).data == {"since": "2020-01-02", "other": "x"}
+        await maps.patch(*name, {"data": {"since": "long ago"}})
+        await clock.sleep(10)
+        assert (await maps.get(*name)).data == {"since": today, "other": "x"}
+        await maps.delete(*name)
+        await clock.sleep(60)
+        with pytest.raises(StatusError):
+            await maps.get(*name)
+        await clock.sleep(1800)
+        assert (await maps.get(*name)).data == {"since": today}
