@@ -254,7 +254,7 @@ def _settles(cluster: RealCluster) -> None:
     """What is declared is there, and no more."""
     ask = ("-n", NAMESPACE)
     cluster.wait("--for=condition=Ready", "node", "--all", timeout=120)
-    # A containerd that was killed while a container ended may miss that end, and answers after two minutes.
+    # A containerd that was killed while a container ended may miss that end; it is asked again after half a minute.
     cluster.wait(*ask, "--for=condition=Complete", "job/work", timeout=300)
     for workload in ("deployment/web", "statefulset/state", "daemonset/everywhere"):
         cluster.kubectl(*ask, "rollout", "status", workload, "--timeout=300s", timeout=310)

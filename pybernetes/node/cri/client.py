@@ -62,6 +62,11 @@ _ERRORS: dict[Status, type[CRIError]] = {
 }
 
 
+#: Seconds in which a container that was sent SIGKILL is gone. A runtime that was itself killed at the wrong moment may
+#: wait for an exit that it missed as long as the caller does, and gives the right answer when it is asked again.
+KILL_TIMEOUT = 30.0
+
+
 class _Codec(CodecBase):
     __content_subtype__ = "proto"
 
@@ -81,7 +86,8 @@ class CRIClient:
     """`runtime.ContainerRuntime` over gRPC.
 
     Connects at the first call and again after the runtime was restarted. `timeout` (seconds) bounds every call but
-    pulls, streams and execs; stop_container adds its grace period. Calls may be made concurrently.
+    pulls, streams and execs; stop_container has its grace period and at most `KILL_TIMEOUT`. Calls may be made
+    concurrently.
     """
 
     def __init__(self, socket: str | Path, *, timeout: float = 120.0, namespace: str = "k8s.io") -> None:
@@ -235,7 +241,8 @@ class CRIClient:
         await self.call("StartContainer", self.timeout, container_id=container_id)
 
     async def stop_container(self, container_id: str, timeout: int = 0) -> None:
-        await self._gone("StopContainer", self.timeout + timeout, container_id=container_id, timeout=timeout)
+        limit = timeout + min(self.timeout, KILL_TIMEOUT)
+        await self._gone("StopContainer", limit, container_id=container_id, timeout=timeout)
 
     async def signal_container(self, container_id: str, signal: int) -> None:
         await self._gone("Tasks.Kill", self.timeout, container_id=container_id, signal=signal)
