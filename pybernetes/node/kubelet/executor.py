@@ -267,7 +267,7 @@ class Executor:
         outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, 0)
         run.post_started = True
         if outcome.result != handlers.SUCCESS and run.state == RUNNING:
-            say("Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.output}")
+            say("Warning", "FailedPostStartHook", "PostStartHook failed")  # what it printed is not for everybody
             usual = pod.spec.termination_grace_period_seconds
             deadline = clock.timestamp() + (30 if usual is None else usual)
             run.kill = Kill(deadline, "FailedPostStartHook")
@@ -393,7 +393,7 @@ class Executor:
             left = max(command.deadline - clock.timestamp(), 0.001)
             outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, left)
             if outcome.result != handlers.SUCCESS and run.state == RUNNING:
-                self.tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {outcome.output}", run.name)
+                self.tell("Warning", "FailedPreStopHook", "PreStopHook failed", run.name)
         run.kill.hook_done = True
 
     async def _stop_container(self, command: do.StopContainer) -> None:

@@ -93,7 +93,7 @@ async def _exec(runtime: ContainerRuntime, container_id: str, command: list[str]
         return Outcome(ERROR, error.message)
     text = (result.stdout + result.stderr)[:MAX_BODY].decode("utf-8", "replace")
     if result.exit_code:
-        return Outcome(FAILURE, text or f"command {' '.join(command)!r} exited with {result.exit_code}")
+        return Outcome(FAILURE, text)
     return Outcome(SUCCESS, text)
 
 

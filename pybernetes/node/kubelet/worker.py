@@ -30,14 +30,15 @@ from pybernetes.node.kubelet.host import Host
 from pybernetes.node.kubelet.lifecycle import apply, decide
 from pybernetes.node.kubelet.probes import LIVENESS, READINESS, STARTUP, Prober
 from pybernetes.node.kubelet.restarts import AnyContainer, find_container, init_containers
-from pybernetes.node.kubelet.state import RUNNING, Ending, Op, PodState, Run, Trouble
+from pybernetes.node.kubelet.state import EXITED, RUNNING, Ending, Op, PodState, Run, Trouble
 from pybernetes.node.kubelet.volumes.context import VolumeError
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
-#: How long changes of a pending pod's status are gathered before they are written, seconds.
-GATHERING = 0.1
+#: How long changes of a pending pod's status are gathered before they are written, seconds; and those of one whose
+#: container is being replaced: watchers see the old one and the new one, as they do where exits are found by polling.
+GATHERING, REPLACING = 0.1, 1.0
 
 
 class PodWorker:
@@ -334,13 +335,22 @@ class PodWorker:
         if trouble is not None and trouble.retry_at > clock.timestamp():
             asyncio.get_running_loop().call_later(trouble.retry_at - clock.timestamp() + 0.001, self._wake.set)
             return
-        if self.status.phase == self._written.phase == statuses.PENDING:
+        if pause := self._unhurried(self._written):
             self._differs_since = self._differs_since or clock.timestamp()
-            if (left := self._differs_since + GATHERING - clock.timestamp()) > 0:
+            if (left := self._differs_since + pause - clock.timestamp()) > 0:
                 asyncio.get_running_loop().call_later(left + 0.001, self._wake.set)
                 return
         self._differs_since = 0.0
         self._begin("status", self._write_status(target, self.status, final))
+
+    def _unhurried(self, written: PodStatus) -> float:
+        """How long the status may wait for more changes, seconds."""
+        if self.status.phase == written.phase == statuses.PENDING:
+            return GATHERING
+        state = self.state
+        latest = [state.latest(c.name) for c in self.pod.spec.containers]
+        replaced = any(run is not None and run.state == EXITED and run.kill is not None for run in latest)
+        return REPLACING if replaced and state.terminating_since is None else 0.0
 
     async def _write_status(self, target: Pod, status: PodStatus, final: bool) -> None:
         body = status_patch(target.metadata.uid, self._written or target.status, status)
