@@ -337,9 +337,12 @@ def _transitions(
     errors: list[FieldError],
 ) -> None:
     """A container that has ended for good does not start again."""
-    if spec.restart_policy == "Always":
+    containers = (*spec.containers, *(spec.init_containers or ()))
+    if spec.restart_policy == "Always" or any(
+        rule.action == "RestartAllContainers" for c in containers for rule in c.restart_policy_rules or ()
+    ):
         return
-    rules = {c.name for c in (*spec.containers, *(spec.init_containers or ())) if c.restart_policy}
+    rules = {c.name for c in containers if c.restart_policy}
     now = {c.name: c for c in after or ()}
     for i, was in enumerate(earlier or ()):
         ended = was.state.terminated if was.state else None

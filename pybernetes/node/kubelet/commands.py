@@ -36,6 +36,16 @@ class BeginKill:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginRestartAll:
+    """Immediate: all containers are to end and to start anew, init containers first."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRestartAll:
+    """Immediate: all have ended; what ran before counts no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class TellBackOff:
     """Immediate: say once that this container waits for its restart."""
 
@@ -160,7 +170,7 @@ class CleanUp:
     key: str = "cleanup"
 
 
-Immediate = BeginEnding | BeginTermination | BeginKill | TellBackOff | Cancel
+Immediate = BeginEnding | BeginTermination | BeginKill | BeginRestartAll | EndRestartAll | TellBackOff | Cancel
 Operation = (
     SetUpVolumes
     | CreateSandbox

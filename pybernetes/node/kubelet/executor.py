@@ -539,8 +539,6 @@ def unsupported(pod: Pod) -> str:
     if pod.spec.resource_claims:
         return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
-        if any(rule.action != "Restart" for rule in container.restart_policy_rules or ()):
-            return f"container {container.name}: only restart rules with action Restart are supported by this kubelet"
         if container.volume_devices:
             return f"container {container.name}: volumeDevices (raw block volumes) are not supported by this kubelet"
     return ""

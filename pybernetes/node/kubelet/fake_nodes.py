@@ -370,7 +370,9 @@ class FakeNodes:
                 apply(command, state, now)
                 if (run := state.find(id)) is not None and run.kill is not None:
                     run.kill.hook_done = True  # there is nothing that a hook could do
-            case do.BeginEnding() | do.BeginTermination() | do.TellBackOff():
+            case (
+                do.BeginEnding() | do.BeginTermination() | do.BeginRestartAll() | do.EndRestartAll() | do.TellBackOff()
+            ):  # fmt: skip
                 apply(command, state, now)
             case do.Cancel() | do.RunPreStop():
                 pass

@@ -7,6 +7,7 @@ under way is in `state.ops`. The order of things:
     sandbox and volumes -> init containers one by one (sidecars: until started) -> containers one by one
     termination: pre-stop hooks -> containers -> sidecars, last first -> sandbox and volumes -> object -> leftovers
 
+All containers may be restarted in place (a restart rule of one asks for it): they end, and the init phase begins again.
 Termination is a one-way street, entered by deletion, by the kubelet's own decision (`state.ending`), or because all
 containers have ended for good.
 """
@@ -20,6 +21,7 @@ from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet.resize import PENDING, differs, needs_restart, resources_of, wants_pod_resize, wants_resize
 from pybernetes.node.kubelet.restarts import (
     AnyContainer,
+    asks_for_all,
     back_off_until,
     changed,
     ephemeral_containers,
@@ -63,9 +65,16 @@ def apply(command: do.Command, state: PodState, now: float) -> bool:
         case do.BeginKill(_, id, deadline, message, restart):
             run = state.find(id)
             if run is not None and run.kill is not None:
-                run.kill.deadline = deadline
+                run.kill.deadline, run.kill.restart = deadline, run.kill.restart or restart
             elif run is not None:
                 run.kill = Kill(deadline, message, restart=restart)
+        case do.BeginRestartAll():
+            state.restarting = True
+        case do.EndRestartAll():
+            state.restarting = False
+            for runs in state.runs.values():
+                for run in runs[-1:]:
+                    run.superseded = run.state == EXITED
         case do.TellBackOff(name, id, pause):
             state.told[name] = id, pause
         case _:
@@ -90,7 +99,8 @@ def finished(pod: Pod, state: PodState) -> bool:
 def initialized(pod: Pod, state: PodState) -> bool:
     """The init phase of the current sandbox is over."""
     sandbox = state.sandbox.id if state.sandbox else ""
-    return any((run := state.latest(c.name)) and run.sandbox_id == sandbox for c in pod.spec.containers)
+    latest = (state.latest(c.name) for c in pod.spec.containers)
+    return any(run is not None and run.sandbox_id == sandbox and not run.superseded for run in latest)
 
 
 def is_started(container: AnyContainer, run: Run) -> bool:
@@ -234,6 +244,8 @@ class _Decider:
             if not state.volumes_ready:
                 self._operate(do.SetUpVolumes())
             return
+        if self._restart_all():
+            return
         self._check_running()
         self._stop_containers(ordered=False)
         self._prune()
@@ -249,6 +261,26 @@ class _Decider:
             for container in self.pod.spec.containers:
                 if self._needs_start(container) and self._start(container):
                     return
+
+    def _restart_all(self) -> bool:
+        """End all containers at once, without hooks, when the exit of one asks for it; whether that is under way."""
+        state = self.state
+        if not state.restarting:
+            latest = ((c, state.latest(c.name)) for c in (*init_containers(self.pod), *self.pod.spec.containers))
+            if not any(run is not None and asks_for_all(c, run) for c, run in latest):
+                return False
+            self.commands.append(do.BeginRestartAll())
+            return True
+        starting = [key for key in state.ops if key.startswith("start/") and not self._is_ephemeral(key[6:])]
+        self.commands += [do.Cancel(key) for key in starting if state.ops[key].interruptible]
+        alive = [run for run in state.running() if not self._is_ephemeral(run.name)]
+        for run in alive:
+            if run.kill is None or not run.kill.restart:
+                self._kill(run, 0.0, f"Container {run.name} will be restarted with all others", restart=True)
+        self._stop_containers(ordered=False)
+        if not alive and not starting:
+            self.commands.append(do.EndRestartAll())
+        return True
 
     def _is_ephemeral(self, name: str) -> bool:
         return any(c.name == name for c in ephemeral_containers(self.pod))
@@ -286,7 +318,7 @@ class _Decider:
         """The latest run, if it belongs to the current sandbox."""
         run = self.state.latest(name)
         box = self.state.sandbox
-        return run if run and box and run.sandbox_id == box.id else None
+        return run if run and box and run.sandbox_id == box.id and not run.superseded else None
 
     def _needs_start(self, container: Container) -> bool:
         run = self.state.latest(container.name)

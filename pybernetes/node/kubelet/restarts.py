@@ -14,6 +14,7 @@ from pybernetes.node.kubelet.state import EXITED, BackOff, PodState, Run
 
 INITIAL_BACK_OFF = 10.0
 MAX_BACK_OFF = 300.0
+RESTART_ALL = "RestartAllContainers"
 
 AnyContainer = Container | EphemeralContainer
 
@@ -56,18 +57,34 @@ def changed(container: AnyContainer, run: Run) -> bool:
 
 def restarts(pod: Pod, container: Container, run: Run, *, init: bool = False) -> bool:
     """Whether this exited run is to be followed by another one."""
-    if run.kill is not None and (run.kill.restart or changed(container, run)):
+    if run.superseded or (run.kill is not None and (run.kill.restart or changed(container, run))):
         return True
-    for rule in container.restart_policy_rules or ():
-        codes = rule.exit_codes
-        if rule.action == "Restart" and codes is not None:
-            listed = run.exit_code in (codes.values or ())
-            if listed == (codes.operator == "In"):
-                return True
+    if _action(container, run.exit_code):  # both actions restart at least this container
+        return True
     policy = container.restart_policy or pod.spec.restart_policy or "Always"
     if init and not container.restart_policy and policy == "Always":
         policy = "OnFailure"  # an init container that succeeded is done
     return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
+
+
+def asks_for_all(container: Container, run: Run) -> bool:
+    """Whether the exit of this run asks for a restart of all containers of the pod."""
+    return run.state == EXITED and not run.superseded and _action(container, run.exit_code) == RESTART_ALL
+
+
+def may_restart_all(pod: Pod) -> bool:
+    """Whether any exit of a container can have that effect."""
+    containers = (*init_containers(pod), *pod.spec.containers)
+    return any(rule.action == RESTART_ALL for c in containers for rule in c.restart_policy_rules or ())
+
+
+def _action(container: Container, exit_code: int) -> str:
+    """Of the first rule that fits an exit code; "" when none does."""
+    for rule in container.restart_policy_rules or ():
+        codes = rule.exit_codes
+        if codes is not None and (exit_code in (codes.values or ())) == (codes.operator == "In"):
+            return rule.action or ""
+    return ""
 
 
 def back_off_until(state: PodState, container: AnyContainer, now: float) -> float:

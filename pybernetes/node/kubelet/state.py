@@ -51,6 +51,8 @@ class Run:
     ready: bool | None = None
     started: bool | None = None
     kill: Kill | None = None
+    #: All containers of the pod have been restarted since: this one is to run again, however it ended.
+    superseded: bool = False
     #: Limits in force: wire form of ResourceRequirements, for in-place resize.
     resources: dict[str, dict[str, str]] | None = None
     user: tuple[int, int, tuple[int, ...]] | None = None
@@ -139,6 +141,8 @@ class PodState:
     gone: bool = False
     #: Restart counts that only the API remembers (the runtime lost its containers).
     counts: dict[str, int] = field(default_factory=dict)
+    #: All containers are being ended, to be started anew in the same sandbox.
+    restarting: bool = False
     #: Container name -> id of the run whose restart back-off has been announced, and the pause in seconds.
     told: dict[str, tuple[str, float]] = field(default_factory=dict)
     #: Limits of the pod as a whole that are in force (as `Run.resources`); None: not known, or it has none of its own.

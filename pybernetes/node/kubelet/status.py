@@ -35,6 +35,7 @@ from pybernetes.node.kubelet.restarts import (
     ephemeral_containers,
     init_containers,
     is_sidecar,
+    may_restart_all,
     restarts,
 )
 from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, PodState, Run
@@ -161,7 +162,7 @@ class _Statuses:
             self._figures(run, run.resources if held else resize.resources_of(container), status)
             if not self.over:
                 self._between(container, run, status, init)
-        if init and not is_sidecar(container) and run.state == EXITED and run.exit_code == 0:
+        if init and not is_sidecar(container) and run.state == EXITED and run.exit_code == 0 and not run.superseded:
             status.ready = True
         self._mounts(container, status)
         return status
@@ -202,9 +203,10 @@ class _Statuses:
             whose = f"container={container.name} pod={full_name(self.pod)}"
             message = f"back-off {duration(int(pause))} restarting failed {whose}"
             status.last_state, status.state = status.state, _waiting("CrashLoopBackOff", message)
-        elif self.state.terminating_since is None and run.kill is not None:
+        elif self.state.terminating_since is None and (run.kill is not None or run.superseded):
             # Ended by us only to be started anew: nobody is to take that for an end of its own.
-            status.last_state, status.state = status.state, _waiting("ContainerCreating")
+            reason = "PodInitializing" if run.superseded and init_containers(self.pod) else "ContainerCreating"
+            status.last_state, status.state = status.state, _waiting(reason)
 
     def _state(self, run: Run) -> ContainerState:
         if run.state == RUNNING:
@@ -277,7 +279,6 @@ def _phase(
 ) -> str:
     if previous.phase in (SUCCEEDED, FAILED):
         return previous.phase
-    policy = pod.spec.restart_policy or "Always"
     pending, failed, running, waiting, stopped, succeeded = 0, 0, 0, 0, 0, 0
     for container, status in zip(init_containers(pod), init, strict=True):
         now = status.state or ContainerState()
@@ -288,7 +289,7 @@ def _phase(
             elif not now.terminated and not (status.last_state and status.last_state.terminated):
                 pending += 1
         elif now.terminated:
-            failed += now.terminated.exit_code != 0 and (container.restart_policy or policy) == "Never"
+            failed += now.terminated.exit_code != 0 and not _restarts_as_init(pod, state, container, now.terminated)
             pending += now.terminated.exit_code != 0
         else:
             pending += 1
@@ -315,6 +316,11 @@ def _phase(
     if stopped and all(_ended_for_good(pod, state, c, s) for c, s in zip(pod.spec.containers, main, strict=True)):
         return SUCCEEDED if stopped == succeeded else FAILED
     return RUNNING_PHASE if stopped else PENDING
+
+
+def _restarts_as_init(pod: Pod, state: PodState, container: Container, ended: ContainerStateTerminated) -> bool:
+    run = state.latest(container.name) or Run("", container.name, 0, "", state=EXITED, exit_code=ended.exit_code)
+    return restarts(pod, container, run, init=True)
 
 
 def _ended_for_good(pod: Pod, state: PodState, container: Container, status: ContainerStatus) -> bool:
@@ -349,6 +355,9 @@ def _conditions(
         ("ContainersReady", *containers_ready),
         ("PodScheduled", True, "", ""),
     ]
+    if may_restart_all(pod):
+        reason = "PodCompleted" if phase == SUCCEEDED else "PodFailed" if phase == FAILED else ""
+        found.append(("AllContainersRestarting", state.restarting and not reason, reason, ""))
     resizing = resize.progress(pod, state)
     if resizing.condition:
         found.append((resizing.condition, True, resizing.reason, resizing.message))

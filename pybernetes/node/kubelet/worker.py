@@ -218,7 +218,7 @@ class PodWorker:
             case do.TellBackOff(name):
                 text = f"Back-off restarting failed container {name} in pod {statuses.full_name(self.pod)}"
                 self._tell("Warning", "BackOff", text, name)
-            case do.BeginTermination():
+            case do.BeginTermination() | do.BeginRestartAll() | do.EndRestartAll():
                 pass
             case do.Cancel(key):
                 if (task := self._tasks.get(key)) is not None:
@@ -350,7 +350,7 @@ class PodWorker:
         state = self.state
         latest = [state.latest(c.name) for c in self.pod.spec.containers]
         replaced = any(run is not None and run.state == EXITED and run.kill is not None for run in latest)
-        return REPLACING if replaced and state.terminating_since is None else 0.0
+        return REPLACING if replaced and state.terminating_since is None and not state.restarting else 0.0
 
     async def _write_status(self, target: Pod, status: PodStatus, final: bool) -> None:
         body = status_patch(target.metadata.uid, self._written or target.status, status)

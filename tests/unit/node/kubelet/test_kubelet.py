@@ -211,6 +211,51 @@ async def test_container_restart_rules(tmp_path: Path) -> None:
         assert found.status.phase == "Running"
 
 
+RULED = {
+    "restartPolicy": "Never",
+    "restartPolicyRules": [
+        {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}},
+        {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}},
+    ],
+}
+
+
+def all_statuses(found: Pod) -> dict[str, Any]:
+    status = found.status
+    return {s.name: s for s in (*(status.init_container_statuses or ()), *(status.container_statuses or ()))}
+
+
+async def test_one_exit_restarts_all_containers(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        sidecar = {"name": "sidecar", "image": "busybox:1", "restartPolicy": "Always"}
+        init = [{"name": "init", "image": "busybox:1", "command": ["true"]}, sidecar]
+        source = {"name": "source", "command": ["sh", "-c", "sleep 30; exit 42"], **RULED}
+        await world.create(pod("p", source, {"name": "regular"}, restartPolicy="Never", initContainers=init))
+        before = await world.until("p", ready)
+        assert condition(before, "AllContainersRestarting")[0] == "False"
+        await world.until("p", lambda p: condition(p, "AllContainersRestarting")[0] == "True")
+        after = await world.until("p", lambda p: ready(p) and condition(p, "AllContainersRestarting")[0] == "False")
+        statuses = all_statuses(after)
+        assert {name: s.restart_count for name, s in statuses.items()} == dict.fromkeys(statuses, 1)
+        assert all(s.last_state.terminated for s in statuses.values())
+        assert after.status.pod_ip == before.status.pod_ip and len(await world.runtime.list_pod_sandboxes()) == 1
+        assert {p.status.phase for p in world.seen} == {"Pending", "Running"}
+        await world.until("p", lambda p: all(s.restart_count == 2 for s in all_statuses(p).values()))
+
+
+async def test_an_init_container_restarts_those_before_it(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        sidecar = {"name": "sidecar", "image": "busybox:1", "restartPolicy": "Always"}
+        source = {"name": "source", "image": "busybox:1", "command": ["sh", "-c", "exit 42"], **RULED}
+        await world.create(pod("p", restartPolicy="Never", initContainers=[sidecar, source]))
+        found = await world.until("p", lambda p: {"sidecar", "source"} <= {
+            name for name, s in all_statuses(p).items() if s.restart_count >= 2
+        })  # fmt: skip
+        assert found.status.phase == "Pending" and all_statuses(found)["main"].state.waiting
+        await world.delete("p")
+        await world.until_gone("p")
+
+
 async def test_grace_period_and_shorter_grace(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         stubborn = {"annotations": {"fake.pybernetes.io/ignores-stop": "true"}}
