@@ -92,6 +92,8 @@ class HTTP:
         self._socket: socket.socket | None = None
         self._buffer = b""
         self._auth: list[tuple[str, str]] | None = None
+        #: Seconds between probes of a connection on which nothing is said; 0: none.
+        self.keepalive = 0.0
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -152,6 +154,7 @@ class HTTP:
         """A second connection to the same server."""
         made = HTTP(self._connection, timeout=self._timeout, verbosity=self._verbosity)
         made._tls, made._auth = self._tls, self._auth
+        made.base, made.keepalive = self.base, self.keepalive
         return made
 
     def patience(self, seconds: float | None) -> None:
@@ -277,6 +280,10 @@ class HTTP:
             else:
                 plain = socket.create_connection((self.host, self.port), timeout=self._timeout or 30)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.keepalive > 0:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+                    plain.setsockopt(socket.IPPROTO_TCP, option, max(1, round(self.keepalive)))
             sock: socket.socket = plain
             if self.secure:
                 if self._tls is None:

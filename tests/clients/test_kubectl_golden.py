@@ -18,6 +18,12 @@ CLIENT = ["--dry-run=client", "-o", "yaml"]
     [
         "get deploy,svc -o name",
         "get svc hello -o yaml",
+        "get svc hello -o kyaml",
+        "get nodes -o kyaml",
+        "get nothing,cm -l app=absent -o kyaml",
+        "get cm -l app=absent -o kyaml",
+        "apply --prune -f examples/hello/hello.yaml",
+        "apply --prune -l app=absent -f examples/hello/hello.yaml --prune-allowlist=v1/Secret",
         "get nodes -o json",
         "get nodes -o wide --no-headers",
         "get svc -o jsonpath={.items[*].metadata.name}",
@@ -156,5 +162,5 @@ def test_tabs_in_yaml_are_named_with_their_line(kubeconfig: Path) -> None:
 
 
 def test_what_is_missing_is_refused_by_name(kubeconfig: Path) -> None:
-    code, _, err = run(OURS, kubeconfig, ["apply", "--prune", "-f", "examples/hello/hello.yaml"])
-    assert (code, "apply --prune" in err) == (1, True)
+    code, _, err = run(OURS, kubeconfig, ["apply", "--applyset=a", "-f", "examples/hello/hello.yaml"])
+    assert (code, "apply --applyset" in err) == (1, True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli.errors import CLIError, not_implemented
+from pybernetes.cli.errors import CLIError
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -82,14 +82,16 @@ def printer(flags: Flags, output: str | None = None, *, extra: tuple[str, ...] =
         return cleaned(lambda value: to_json(value) + "\n")
     if word == "yaml":
         return cleaned(Yaml())
+    if word == "kyaml":
+        from pybernetes.cli.printers import kyaml
+
+        return cleaned(kyaml.document)
     if word == "name":
         return _names
     if word in ("jsonpath", "jsonpath-file", "jsonpath-as-json"):
         return _jsonpath(word, argument or flags.text("template"), strict, keep)
     if word in ("go-template", "go-template-file", "template", "templatefile"):
         return _gotemplate(word, argument or flags.text("template"), strict)
-    if word == "kyaml":
-        raise not_implemented("the output format kyaml")
     allowed = ",".join(sorted({*FORMATS, *extra}))
     raise CLIError(
         f'unable to match a printer suitable for the output format "{output}", allowed formats are: {allowed}'

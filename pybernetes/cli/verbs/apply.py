@@ -16,6 +16,7 @@ from pybernetes.cli import files, finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines, not_implemented
 from pybernetes.cli.finder import Target
+from pybernetes.cli.pruning import Pruner
 from pybernetes.cli.session import APPLY_PATCH, pause
 from pybernetes.cli.writing import LAST_APPLIED, Writer, last_applied, three_way, with_last_applied
 
@@ -30,9 +31,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if arguments:
         raise CLIError(f"Unexpected args: [{' '.join(arguments)}]\nSee 'kubectl apply -h' for help and examples")
-    for refused in ("prune", "prune-allowlist", "applyset"):
-        if flags.given(refused):
-            raise not_implemented(f"apply --{refused}")
+    if flags.given("applyset"):
+        raise not_implemented("apply --applyset")
     if not flags.many("filename") and not flags.text("kustomize"):
         raise CLIError("must specify one of -f and -k")
     server_side = flags.on("server-side")
@@ -41,6 +41,12 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     writer = Writer(session, flags, "kubectl" if server_side else "kubectl-client-side-apply")
     if server_side and writer.dry_run == "client":
         raise CLIError("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)")
+    if flags.on("prune") and not flags.on("all") and not flags.text("selector"):
+        raise CLIError(
+            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the "
+            "--all flag. If you did not mean to prune all resources, specify a label selector"
+        )
+    pruner = Pruner(session, flags) if flags.on("prune") else None
     manifests = files.read(flags)
     objects: list[dict[str, Any]] = []
     errors: list[str] = []
@@ -57,6 +63,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         except finder.NoMatch as error:
             errors.append(lines(error))
             continue
+        if pruner is not None:
+            pruner.keep(target.resource, target.namespace, value["metadata"].get("uid") or "")
         if writer.output and writer.output != "name":
             objects.append(value)
         else:
@@ -72,7 +80,24 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         session.warn(line)
     if errors:
         raise ExitCode(1)
+    if pruner is not None:
+        _prune(session, writer, pruner)
     return None
+
+
+def _prune(session: Session, writer: Writer, pruner: Pruner) -> None:
+    from pybernetes.cli.deletion import options
+
+    how = options(writer.flags.text("cascade"), writer.flags.number("grace-period"), writer.dry_run == "server")
+    for found in pruner.left():
+        if writer.dry_run != "client":
+            try:
+                session.call("DELETE", found.path(), how)
+            except APIError as error:
+                if error.reason != "NotFound":
+                    raise error.within("error pruning objects") from None
+        if not writer.output or writer.output == "name":
+            writer.report(found.object, found.shown, "pruned")
 
 
 def _defines(crd: dict[str, Any]) -> tuple[str, str]:

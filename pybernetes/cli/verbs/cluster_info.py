@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from pybernetes.cli.command import Command
-from pybernetes.cli.errors import not_implemented
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -48,7 +47,9 @@ def _line(session: Session, name: str, link: str) -> None:
 
 
 def _dump(session: Session, flags: Flags, arguments: list[str]) -> int | None:
-    raise not_implemented("cluster-info dump")
+    from pybernetes.cli.verbs import cluster_dump
+
+    return cluster_dump.run(session, flags, arguments)
 
 
 COMMAND = Command(
@@ -59,7 +60,8 @@ COMMAND = Command(
         "dump": Command(
             "Dump relevant information for debugging and diagnosis.",
             run=_dump,
-            flags="A:all-namespaces? namespaces* output-directory= o:output=json",
+            flags="A:all-namespaces? namespaces* output-directory= pod-running-timeout=20s o:output=json template= "
+            "allow-missing-template-keys?true show-managed-fields?",
         )
     },
 )

@@ -31,9 +31,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if not flags.many("filename") and not flags.text("kustomize"):
         raise CLIError("must specify one of -f and -k")
     if flags.on("edit"):
-        from pybernetes.cli.errors import not_implemented
+        from pybernetes.cli.verbs import edit
 
-        raise not_implemented("create --edit")
+        return edit.before_create(session, flags)
     writer = Writer(session, flags, "kubectl-create")
     errors = []
     from pybernetes.cli import files

@@ -10,15 +10,18 @@ import os
 import re
 import subprocess
 import tempfile
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import files, finder
 from pybernetes.cli.command import FILES, Command
-from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines, not_implemented
+from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.finder import Target
+from pybernetes.cli.pruning import Pruner
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
+    from pybernetes.cli.resources import Resource
     from pybernetes.cli.session import Session
 
 _ATTEMPTS = 4
@@ -29,28 +32,46 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if arguments:
         raise CLIError(f"Unexpected args: [{' '.join(arguments)}]\nSee 'kubectl diff -h' for help and examples", code=2)
-    for refused in ("prune", "prune-allowlist"):
-        if flags.given(refused):
-            raise not_implemented(f"diff --{refused}")
     if not flags.many("filename") and not flags.text("kustomize"):
         raise CLIError("must specify one of -f and -k", code=2)
     if flags.on("force-conflicts") and not flags.on("server-side"):
         raise CLIError("--force-conflicts only works with --server-side", code=2)
     try:
-        manifests = files.read(flags)
+        pruner = Pruner(session, flags) if flags.on("prune") else None
+        wanted = [m for m in files.read(flags) if files.selected(flags, m.object)]
+        targets = [finder.of_manifest(session, m.object, m.source) for m in wanted]
         pairs = {}
-        for manifest in manifests:
-            if not files.selected(flags, manifest.object):
-                continue
-            target = finder.of_manifest(session, manifest.object, manifest.source)
-            name, before, after = _states(session, flags, target)
+        for target, (name, before, after) in zip(targets, _all_states(session, flags, targets), strict=True):
             pairs[name] = (before, after)
+            if pruner is not None:
+                pruner.keep(target.resource, target.namespace, ((before or {}).get("metadata") or {}).get("uid") or "")
+        for found in pruner.left() if pruner is not None else ():
+            pairs[_file(found.resource, found.object["metadata"])] = (found.object, None)
     except APIError as error:
         session.warn(lines(error))
         raise ExitCode(2) from None
     except CLIError as error:
         raise CLIError(str(error), code=2) from None
     return _shown(session, flags, pairs)
+
+
+def _all_states(session: Session, flags: Flags, targets: list[Target]) -> list[tuple[str, Any, Any]]:
+    """The states of all objects, in their order; `--concurrency` of them are asked for at a time."""
+    several = flags.number("concurrency")
+    if several < 2 or len(targets) < 2:
+        return [_states(session, flags, target) for target in targets]
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import local
+
+    own = local()  # a connection is for one request at a time
+
+    def begin() -> None:
+        own.session = copy(session)
+        own.session.http = session.http.another()
+
+    session.http.authorization()  # once, for all
+    with ThreadPoolExecutor(several, initializer=begin) as threads:
+        return list(threads.map(lambda target: _states(own.session, flags, target), targets))
 
 
 def _states(session: Session, flags: Flags, target: Target) -> tuple[str, Any, Any]:
@@ -68,10 +89,12 @@ def _states(session: Session, flags: Flags, target: Target) -> tuple[str, Any, A
         except APIError as error:
             if error.reason != "Conflict" or flags.on("server-side") or attempt == _ATTEMPTS - 1:
                 raise
-    metadata = merged["metadata"]
-    resource = target.resource
+    return _file(target.resource, merged["metadata"]), live, merged
+
+
+def _file(resource: Resource, metadata: dict[str, Any]) -> str:
     parts = [resource.group, resource.version, resource.kind, metadata.get("namespace", ""), metadata["name"]]
-    return ".".join(p for p in parts if p).replace("/", "-"), live, merged
+    return ".".join(p for p in parts if p).replace("/", "-")
 
 
 def _merged(session: Session, flags: Flags, target: Target, live: Any, *, force: bool) -> dict[str, Any]:
@@ -111,13 +134,14 @@ def _shown(session: Session, flags: Flags, pairs: dict[str, tuple[Any, Any]]) ->
             before, after = pair
             if not flags.on("show-managed-fields"):
                 before = before and without_managed_fields(before)
-                after = without_managed_fields(after)
-            secret = after.get("kind") == "Secret" and after.get("apiVersion") == "v1"
-            if secret:  # one that does not exist is shown as `null` by upstream
+                after = after and without_managed_fields(after)
+            shape = after or before
+            secret = shape.get("kind") == "Secret" and shape.get("apiVersion") == "v1"
+            if secret and not flags.on("show-secrets"):  # one that does not exist is shown as `null` by upstream
                 before, after = _masked(before, after)
             for directory, value in ((old, before), (new, after)):
                 with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-                    file.write(yaml.dump(value) if value is not None or secret else "")
+                    file.write(yaml.dump(value) if value is not None or (secret and after is not None) else "")
         session.out.flush()
         try:
             code = subprocess.run([*program, old, new], check=False).returncode
@@ -131,7 +155,7 @@ def _shown(session: Session, flags: Flags, pairs: dict[str, tuple[Any, Any]]) ->
 
 def _masked(before: Any, after: Any) -> tuple[Any, Any]:
     """Both Secrets with their values hidden, so that only what has changed can be told apart."""
-    old, new = dict((before or {}).get("data") or {}), dict(after.get("data") or {})
+    old, new = dict((before or {}).get("data") or {}), dict((after or {}).get("data") or {})
     for key in old.keys() | new.keys():
         if key in old and key in new:
             changed = old[key] != new[key]
@@ -142,7 +166,7 @@ def _masked(before: Any, after: Any) -> tuple[Any, Any]:
             new[key] = "***"
     return (
         {**before, "data": old} if before and "data" in before else before,
-        {**after, "data": new} if "data" in after else after,
+        {**after, "data": new} if after and "data" in after else after,
     )
 
 
@@ -151,7 +175,7 @@ COMMAND = Command(
     "configuration as it would be if applied.",
     usage="kubectl diff -f FILENAME",
     flags=f"{FILES} concurrency#1 field-manager=kubectl-client-side-apply force-conflicts? prune? prune-allowlist* "
-    "l:selector= server-side? show-managed-fields?",
+    "l:selector= server-side? show-managed-fields? show-secrets?",
     run=run,
     examples="kubectl diff -f pod.json\ncat service.yaml | kubectl diff -f -",
 )

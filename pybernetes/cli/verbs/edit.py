@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, lines
-from pybernetes.cli.printers.objects import to_json, without_managed_fields
-from pybernetes.cli.writing import Writer, smart_patch
+from pybernetes.cli.printers.objects import as_list, to_json, without_managed_fields
+from pybernetes.cli.writing import Writer, smart_patch, with_last_applied
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -68,6 +69,62 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 problem = "".join(f"# {line}\n" for line in said.splitlines()) + "#\n"
                 text = content
     return None
+
+
+def before_create(session: Session, flags: Flags) -> int | None:
+    """`create --edit`: all objects of the files in one editor, and what was made of them is created."""
+    from pybernetes.cli import files
+    from pybernetes.machinery import yaml
+
+    writer = Writer(session, flags, "kubectl-create")
+    as_json = flags.text("output") == "json"
+    writer._print, writer.output = None, ""
+    given = [m.object for m in files.read(flags) if files.selected(flags, m.object)]
+    if not given:
+        raise CLIError("edit cancelled, no objects found")
+    head, problem = "" if as_json else _HEAD, ""
+    text = to_json(given[0] if len(given) == 1 else as_list(given)) + "\n" if as_json else _documents(given)
+    while True:
+        edited = _edit(head + problem + text, ".json" if as_json else ".yaml")
+        content = "\n".join(line for line in edited.split("\n") if not line.startswith("#") or as_json)
+        if not content.strip():
+            raise CLIError("Edit cancelled, saved file was empty.", plain=True)
+        if content.strip() == text.strip():
+            if problem:
+                raise CLIError("Edit cancelled, no valid changes were saved.")
+            session.warn("Edit cancelled, no changes made.")
+            return None
+        try:
+            for value in _items(yaml.load_all(content)):
+                target = finder.of_manifest(session, value, "edited-file")
+                value = with_last_applied(value) if flags.on("save-config") else value
+                made = writer.create(target.resource, target.namespace, value)
+                writer.report(made, f"{target.resource.shown}/{made['metadata'].get('name', '')}", "created")
+            return None
+        except (APIError, CLIError, yaml.YAMLError, KeyError) as error:
+            said = lines(error) if not isinstance(error, KeyError) else f"error: Object '{error.args[0]}' is missing"
+            session.warn(said)
+            problem = "".join(f"# {line}\n" for line in said.splitlines()) + "#\n"
+            text = content
+
+
+def _documents(values: list[dict[str, Any]]) -> str:
+    from pybernetes.machinery import yaml
+
+    return "---\n".join(yaml.dump(value) for value in values)
+
+
+def _items(documents: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The objects of documents, Lists taken apart."""
+    for value in documents:
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise CLIError("not an object")
+        if value.get("kind") == "List":
+            yield from _items(value.get("items") or ())
+        else:
+            yield value
 
 
 def _edit(text: str, suffix: str) -> str:

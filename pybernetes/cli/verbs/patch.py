@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli import finder
+from pybernetes.cli import files, finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import CLIError
 from pybernetes.cli.session import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
@@ -33,13 +33,25 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             raise CLIError(f"unable to read patch file: open {path}: {(error.strerror or '').lower()}") from None
     patch = parse_json(text)
     writer = Writer(session, flags, "kubectl-patch")
-    targets = finder.targets(session, flags, arguments)
+    if flags.on("local"):
+        if arguments or not flags.many("filename"):
+            raise CLIError("cannot specify --local without -f, --filename")
+        if writer.dry_run == "server":
+            raise CLIError("cannot specify --local and --dry-run=server - did you mean --dry-run=client?")
+        targets = [_as_given(session, m) for m in files.read(flags)]
+    else:
+        targets = finder.targets(session, flags, arguments)
     if not targets or not all(t.name for t in targets):
         raise CLIError(
             "resource(s) were provided, but no name was specified" if targets else "no objects passed to patch"
         )
     for target in targets:
-        live = session.get(target.resource, target.namespace, target.name)
+        live: dict[str, Any]
+        if flags.on("local"):
+            assert target.manifest is not None
+            live = target.manifest
+        else:
+            live = session.get(target.resource, target.namespace, target.name)
         if flags.on("local") or writer.dry_run == "client":
             from pybernetes.cli.verbs.apply import _merged
             from pybernetes.machinery.patch import json_patch
@@ -47,10 +59,21 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             value = json_patch(live, patch) if kind == "json" else _merged(patch, live, _TYPES[kind], target)
         else:
             value = writer.patch(target.path(flags.text("subresource")), patch, _TYPES[kind])
-        same = value["metadata"].get("resourceVersion") == live["metadata"].get("resourceVersion")
-        changed = value != live if writer.dry_run != "none" or flags.on("local") else not same
+        if writer.dry_run != "none" or flags.on("local"):
+            changed = value != live
+        else:
+            changed = value["metadata"].get("resourceVersion") != live["metadata"].get("resourceVersion")
         writer.report(value, target.shown, "patched" if changed else "patched (no change)")
     return None
+
+
+def _as_given(session: Session, manifest: files.Manifest) -> finder.Target:
+    """The object of a file, without the namespace that it would have on a server."""
+    named = "namespace" in (manifest.object.get("metadata") or {})
+    target = finder.of_manifest(session, manifest.object, manifest.source)
+    if target.manifest is not None and not named:
+        target.manifest["metadata"].pop("namespace", None)
+    return target
 
 
 COMMAND = Command(

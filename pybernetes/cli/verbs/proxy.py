@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from pybernetes.cli.command import Command
 from pybernetes.cli.errors import CLIError, ConnectionFailed
+from pybernetes.cli.session import seconds
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -113,6 +114,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     prefixes = [f"/{flags.text(name).strip('/')}/".replace("//", "/") for name in ("api-prefix", "www-prefix")]
     handler = _handler(session.http, allowed, Paths(prefixes[0], prefixes[1], directory))
     session.http.authorization()
+    session.http.keepalive = seconds(flags.text("keepalive"))
+    if not flags.on("append-server-path"):
+        session.http.base = ""
     try:
         server = _Unix(path, handler) if path else _TCP((flags.text("address"), flags.number("port")), handler)
     except OSError as error:

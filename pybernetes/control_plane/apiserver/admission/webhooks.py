@@ -85,7 +85,7 @@ class _Webhooks(Plugin):
         """The response of one webhook; None when it failed and may be ignored. Raises StatusError."""
         seconds = float(hook.timeout_seconds or DEFAULT_SECONDS)
         review = request_of(self._core, attributes, hit)
-        version = next((v for v in _VERSIONS if v.partition("/")[2] in hook.admission_review_versions), V1)
+        version = next((_VERSIONS[v] for v in hook.admission_review_versions if v in _VERSIONS), V1)
         review["apiVersion"] = version
         uid = review["request"]["uid"]
         if attributes.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
@@ -118,8 +118,8 @@ class _Webhooks(Plugin):
 
 
 V1 = "admission.k8s.io/v1"
-#: The reviews that we can send, the best first.
-_VERSIONS = (V1, "admission.k8s.io/v1beta1")
+#: The reviews that we can send; the first of a hook's versions that is among them is taken.
+_VERSIONS = {"v1": V1, "v1beta1": "admission.k8s.io/v1beta1"}
 
 
 def denied(name: str, status: dict[str, Any]) -> StatusError:

@@ -126,9 +126,10 @@ class Converter:
 
         from pybernetes.aio import clock
 
+        known = (v for v in self.webhook.conversion_review_versions if v in ("v1", "v1beta1"))
         uid = str(uuid.UUID(int=clock.rng.getrandbits(128), version=4))
         review = {
-            "apiVersion": "apiextensions.k8s.io/v1",
+            "apiVersion": f"apiextensions.k8s.io/{next(known, 'v1')}",
             "kind": "ConversionReview",
             "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": [o.to_wire() for o in objects]},
         }
