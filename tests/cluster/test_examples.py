@@ -28,6 +28,13 @@ async def run(name: str) -> Any:
     return await runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]()
 
 
+def test_each_file_is_run() -> None:
+    """Every file of `workloads` is applied by a test here."""
+    source = Path(__file__).read_text()
+    missing = [path.stem for path in (EXAMPLES / "workloads").glob("*.yaml") if f'"{path.stem}")' not in source]
+    assert not missing
+
+
 async def test_deployment_with_budget_and_autoscaler() -> None:
     async with Place.open(nodes=2) as place:
         await apply(place, "deployment")
@@ -38,6 +45,20 @@ async def test_deployment_with_budget_and_autoscaler() -> None:
             return (condition(hpa, "ScalingActive") or {})["status"] == "True"
 
         await place.until("HorizontalPodAutoscaler", "web", lambda h: condition(h, "ScalingActive") and active(h))
+
+
+async def test_pod() -> None:
+    async with Place.open(nodes=1) as place:
+        await apply(place, "pod")
+        pod = await place.until("Pod", "alone", lambda p: (condition(p, "Ready") or {}).get("status") == "True")
+        prepare, beside = pod["status"]["initContainerStatuses"]
+        assert prepare["state"]["terminated"]["exitCode"] == 0 and beside["ready"]
+
+
+async def test_replicationcontroller() -> None:
+    async with Place.open(nodes=1) as place:
+        await apply(place, "replicationcontroller")
+        await place.until("ReplicationController", "oldest", lambda r: r["status"].get("readyReplicas") == 2)
 
 
 async def test_replicaset() -> None:
