@@ -10,6 +10,7 @@ from pybernetes.machinery.meta import LabelSelector, Object, ObjectMeta
 from pybernetes.machinery.types import (
     ATOMIC,
     BY_TYPE,
+    Counting,
     Int32,
     IntOrString,
     Merge,
@@ -56,7 +57,8 @@ class DaemonSetCondition(Struct):
     message: str | None = None
 
 
-class DaemonSetStatus(Struct):
+class DaemonSetStatus(Counting):
+    counts = ("observed_generation", "updated_number_scheduled", "number_available", "number_unavailable")
     current_number_scheduled: Int32 = field(default_factory=zero_int)
     number_misscheduled: Int32 = field(default_factory=zero_int)
     desired_number_scheduled: Int32 = field(default_factory=zero_int)
@@ -107,7 +109,15 @@ class DeploymentCondition(Struct):
     message: str | None = None
 
 
-class DeploymentStatus(Struct):
+class DeploymentStatus(Counting):
+    counts = (
+        "observed_generation",
+        "replicas",
+        "updated_replicas",
+        "ready_replicas",
+        "available_replicas",
+        "unavailable_replicas",
+    )
     observed_generation: int | None = None
     replicas: Int32 | None = None
     updated_replicas: Int32 | None = None
@@ -142,7 +152,8 @@ class ReplicaSetCondition(Struct):
     message: str | None = None
 
 
-class ReplicaSetStatus(Struct):
+class ReplicaSetStatus(Counting):
+    counts = ("fully_labeled_replicas", "ready_replicas", "available_replicas", "observed_generation")
     replicas: Int32 = field(default_factory=zero_int)
     fully_labeled_replicas: Int32 | None = None
     ready_replicas: Int32 | None = None
@@ -201,7 +212,8 @@ class StatefulSetCondition(Struct):
     message: str | None = None
 
 
-class StatefulSetStatus(Struct):
+class StatefulSetStatus(Counting):
+    counts = ("observed_generation", "ready_replicas", "current_replicas", "updated_replicas")
     observed_generation: int | None = None
     replicas: Int32 = field(default_factory=zero_int)
     ready_replicas: Int32 | None = None

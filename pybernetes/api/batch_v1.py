@@ -7,7 +7,19 @@ from typing import Annotated
 from pybernetes.api.core_v1.references import ObjectReference
 from pybernetes.api.core_v1.template import PodTemplateSpec
 from pybernetes.machinery.meta import LabelSelector, Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, SET, Int32, Merge, Struct, Time, constant, empty_list, field, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    SET,
+    Counting,
+    Int32,
+    Merge,
+    Struct,
+    Time,
+    constant,
+    empty_list,
+    field,
+    zero_str,
+)
 
 
 class PodFailurePolicyOnExitCodesRequirement(Struct):
@@ -103,7 +115,8 @@ class UncountedTerminatedPods(Struct):
     failed: Annotated[list[str], SET] | None = None
 
 
-class JobStatus(Struct):
+class JobStatus(Counting):
+    counts = ("active", "succeeded", "failed")
     conditions: Annotated[list[JobCondition], Merge(atomic=True, patch="merge", merge_key="type")] | None = None
     start_time: Time | None = None
     completion_time: Time | None = None

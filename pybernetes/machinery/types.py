@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import field
@@ -30,6 +30,7 @@ __all__ = [
     "BY_UID",
     "SET",
     "Base64",
+    "Counting",
     "Format",
     "Int32",
     "IntOrString",
@@ -56,6 +57,18 @@ class Struct(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel", g
 
     `gc=False`: API objects are trees, so reference counting frees them and the collector need not walk them.
     """
+
+
+class Counting(Struct):
+    """A status whose `counts` are left out when they are zero, as upstream leaves them out: waiting for a field to
+    be 0 must fail here as it does there."""
+
+    counts: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.counts:
+            if getattr(self, name) == 0:
+                setattr(self, name, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,3 +236,25 @@ async def test_replicationcontroller_says_that_quota_fails() -> None:
         await place.until("ReplicationController", "rc", lambda rc: not condition(rc, "ReplicaFailure"))
         with refused(403, "exceeded quota"):
             await place.create("Pod", "p", spec=template()["spec"])
+
+
+async def test_counts_of_zero_are_left_out() -> None:
+    async with Place.open(nodes=1) as place:
+        left = {
+            "Deployment": {"terminatingReplicas": 0},
+            "ReplicaSet": {"replicas": 0, "terminatingReplicas": 0},
+            "ReplicationController": {"replicas": 0},
+        }
+        for kind, counts in left.items():
+            name = kind.lower()
+            spec = workload(app=name, replicas=1)
+            if kind == "ReplicationController":
+                spec["selector"] = {"app": name}
+            await place.create(kind, name, spec=spec)
+            await place.until(kind, name, lambda o: o["status"]["readyReplicas"] == 1)
+            await place.scale(kind, name, 0)
+            await place.until_listed("Pod", lambda pods: not pods)
+            found = await place.until(kind, name, lambda o: "readyReplicas" not in o["status"])
+            await clock.sleep(1)
+            found = await place.get(kind, name)
+            assert {k: v for k, v in found["status"].items() if "eplicas" in k} == counts, kind

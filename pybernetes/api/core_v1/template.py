@@ -6,7 +6,18 @@ from typing import Annotated
 
 from pybernetes.api.core_v1.pod import PodSpec
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, BY_TYPE, Int32, Struct, Time, constant, field, zero_int, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    BY_TYPE,
+    Counting,
+    Int32,
+    Struct,
+    Time,
+    constant,
+    field,
+    zero_int,
+    zero_str,
+)
 
 
 class PodTemplateSpec(Struct):
@@ -36,7 +47,8 @@ class ReplicationControllerCondition(Struct):
     message: str | None = None
 
 
-class ReplicationControllerStatus(Struct):
+class ReplicationControllerStatus(Counting):
+    counts = ("fully_labeled_replicas", "ready_replicas", "available_replicas", "observed_generation")
     replicas: Int32 = field(default_factory=zero_int)
     fully_labeled_replicas: Int32 | None = None
     ready_replicas: Int32 | None = None
