@@ -479,6 +479,13 @@ class Executor:
         """The pod's cgroup first, then the containers that are limited only by it."""
         pod, state = self.pod(), self.state
         wanted = resources_of(pod.spec)
+        if limit := pod_limits(pod)[2]:
+            used = 0
+            for run in state.running():
+                used += await self._memory_used(run)
+            if used > limit:
+                text = f"attempting to set pod memory limit ({limit}) below current usage ({used})"
+                raise OperationError("Error", text, config=True)
         await self._fit_cgroup(pod)
         for run in state.running():
             container = find_container(pod, run.name)
@@ -495,11 +502,14 @@ class Executor:
 
     async def _check_memory(self, run: Run, limit: int) -> None:
         """A limit below what is in use now would kill the container. Raises OperationError."""
-        stats = (await self.host.runtime.container_stats(run.id)).memory
-        used = (stats.working_set_bytes or 0) if stats else 0  # the rest can be reclaimed
-        if used > limit:
+        if (used := await self._memory_used(run)) > limit:
             text = f'attempting to set container "{run.name}" memory limit ({limit}) below current usage ({used})'
             raise OperationError("Error", text, config=True)
+
+    async def _memory_used(self, run: Run) -> int:
+        """Bytes that cannot be reclaimed."""
+        stats = (await self.host.runtime.container_stats(run.id)).memory
+        return (stats.working_set_bytes or 0) if stats else 0
 
     # --- leaving ---
 

@@ -146,11 +146,13 @@ class _Decider:
         else:
             self._wake(end)
 
+    def _usual_grace(self) -> float:
+        own = self.pod.spec.termination_grace_period_seconds
+        return DEFAULT_GRACE if own is None else float(own)
+
     def _grace(self) -> float | None:
         """Seconds for termination; None when the pod is to live."""
-        metadata, spec = self.pod.metadata, self.pod.spec
-        own = spec.termination_grace_period_seconds
-        usual = DEFAULT_GRACE if own is None else float(own)
+        metadata, usual = self.pod.metadata, self._usual_grace()
         chosen: list[float] = []
         if metadata.deletion_timestamp:
             given = metadata.deletion_grace_period_seconds
@@ -342,14 +344,13 @@ class _Decider:
     def _check_running(self) -> None:
         """Containers that must be replaced, and those to be resized, like the pod around them."""
         if PENDING not in self.state.resize and wants_pod_resize(self.pod, self.state):
-            self._operate(do.ResizePod())
+            self._resize_pod()
         for container in (*self.pod.spec.containers, *init_containers(self.pod)):
             run = self.state.latest(container.name)
             if run is None or run.state != RUNNING or run.kill is not None:
                 continue
             name = container.name
-            usual = self.pod.spec.termination_grace_period_seconds
-            grace = DEFAULT_GRACE if usual is None else float(usual)
+            grace = self._usual_grace()
             if changed(container, run):
                 self._kill(run, grace, f"Container {name} definition changed, will be restarted")
             elif run.healthy is False:
@@ -368,11 +369,23 @@ class _Decider:
                 else:
                     self._operate(do.ResizeContainer(name, run.id))
 
+    def _resize_pod(self) -> None:
+        """A container without a limit has the pod's, and its resize policy is about that one then."""
+        if not self._operate(do.ResizePod()) or "resize" in self.state.trouble:
+            return
+        changed = differs(self.state.resources, resources_of(self.pod.spec))
+        for run in self.state.running():
+            container = find_container(self.pod, run.name)
+            if run.kill is not None or not isinstance(container, Container):
+                continue
+            own = resources_of(container).get("limits", {})
+            if needs_restart(container, changed - own.keys()):
+                self._kill(run, self._usual_grace(), f"Container {run.name} resize requires restart", restart=True)
+
     def _kill_all(self, runs: list[Run]) -> None:
-        usual = self.pod.spec.termination_grace_period_seconds
         for run in runs:
             if run.kill is None:
-                self._kill(run, DEFAULT_GRACE if usual is None else usual, f"Stopping container {run.name}")
+                self._kill(run, self._usual_grace(), f"Stopping container {run.name}")
         if not self.commands:
             self._stop_containers(ordered=False)
 

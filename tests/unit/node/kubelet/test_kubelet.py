@@ -777,6 +777,33 @@ async def test_resize_of_the_pod_as_a_whole(tmp_path: Path) -> None:
         await world.stop_kubelet()
         await world.start_kubelet()
         assert world.kubelet.find("default", "p").state.resources == more
+        least = {"spec": {"resources": {"limits": {"memory": "60Mi"}, "requests": {"memory": "60Mi"}}}}
+        await world.client.resource(Pod).patch("p", "default", least, type="strategic", subresource="resize")
+        await world.until("p", lambda p: p.status.resources.limits["memory"] == "60Mi")
+
+
+@pytest.mark.parametrize("limit", ["1Ki", "128Mi"])
+async def test_resize_of_the_pod_restarts_those_that_ask_for_it(tmp_path: Path, limit: str) -> None:
+    async with World(tmp_path) as world:
+        policy = {"resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}
+        own = {"resources": {"limits": {"memory": "32Mi"}}}
+        memory = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
+        await world.create(pod("p", {"name": "whole", **policy}, {"name": "own", **policy, **own}, resources=memory))
+        await world.until("p", ready)
+        if limit == "1Ki":
+            own_limit = {"name": "own", "resources": {"limits": {"memory": "1Ki"}, "requests": {"memory": "1Ki"}}}
+            body: dict[str, Any] = {"spec": {"containers": [own_limit]}}
+        else:
+            body = {"spec": {}}
+        body["spec"]["resources"] = {"limits": {"memory": limit}, "requests": {"memory": limit}}
+        await world.client.resource(Pod).patch("p", "default", body, type="strategic", subresource="resize")
+        if limit == "1Ki":
+            found = await world.until("p", lambda p: condition(p, "PodResizeInProgress")[1] == "Error")
+            assert "pod memory limit (1024) below current usage (" in condition(found, "PodResizeInProgress")[2]
+            return
+        found = await world.until("p", lambda p: p.status.container_statuses[0].restart_count == 1 and ready(p))
+        assert found.status.container_statuses[1].restart_count == 0
+        assert found.status.resources.limits == {"memory": "128Mi"}
 
 
 async def test_ended_containers_tell_their_resources_too(tmp_path: Path) -> None:
