@@ -26,6 +26,19 @@ class Health:
             if live or endpoint == "readyz":
                 checks[name] = check
 
+    async def metrics(self, call: Call) -> Result:
+        """GET /metrics/slis: every check as a number."""
+        lines = [
+            "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.",
+            "# TYPE kubernetes_healthcheck gauge",
+        ]
+        for endpoint, checks in self._checks.items():
+            lines.extend(
+                f'kubernetes_healthcheck{{name="{name}",type="{endpoint}"}} {int(bool(check()))}'
+                for name, check in checks.items()
+            )
+        return Result(raw=("\n".join(lines) + "\n").encode(), media_type=b"text/plain; version=0.0.4; charset=utf-8")
+
     def find(self, path: str) -> Callable[[Call], object] | None:
         """The handler of a health path, or None."""
         endpoint, _, name = path.strip("/").partition("/")

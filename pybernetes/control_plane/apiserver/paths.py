@@ -45,6 +45,7 @@ class Paths:
         self.mount("/", self._root)
         self.mount("/version", _version)
         self.mount("/metrics", metrics.answer)
+        self.mount("/metrics/slis", health.metrics)
 
     def mount(self, path: str, handler: Handler) -> None:
         """Serve one path (and the same with a slash behind)."""

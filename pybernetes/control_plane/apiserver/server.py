@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.control_plane.apiserver import audit, builtin, poststart
+from pybernetes.control_plane.apiserver import audit, builtin, deadline, poststart
 from pybernetes.control_plane.apiserver.access import Access
 from pybernetes.control_plane.apiserver.admission import plugins
 from pybernetes.control_plane.apiserver.admission.chain import Admission
@@ -159,6 +159,8 @@ class APIServer:
         kind = Chain if config.audit is None else AuditedChain
         self.chain = kind(self.core, self._steps(), self.paths.find, self._observe)
         self._hooks: dict[str, bool] = {name: False for name, _ in poststart.HOOKS}
+        #: OpenAPI v3 documents of aggregated servers: `apis/GROUP/VERSION` -> (hash, document).
+        self.foreign_documents: dict[str, tuple[str, bytes]] = {}
         #: Parts that `install` adds: `start()` once the cache is loaded, `run()` until cancelled; by name.
         self.parts: dict[str, Any] = {}
 
@@ -176,6 +178,7 @@ class APIServer:
             self.access.impersonate,
             self.flows.admit,
             self.access.authorize,
+            deadline.check,
         ]
 
     def _observe(self, call: Call, status: int) -> None:

@@ -133,6 +133,7 @@ class Aggregator:
         self._available.discard(version)
         discovery = self._server.discovery
         discovery.remote.pop(version, None)
+        self._server.foreign_documents.pop(_path(version).strip("/"), None)
         discovery.changed()
         self._server.paths.unmount(_path(version))
 
@@ -190,7 +191,19 @@ class Aggregator:
             discovery.remote[version] = rows
             discovery.changed()
         await self._tell(api, reason, message)
+        if rows is not None:
+            await self._document(version, api)
         return rows is not None
+
+    async def _document(self, version: Version, api: APIService) -> None:
+        """Keep the server's OpenAPI document beside ours."""
+        documents = self._server.foreign_documents
+        path = _path(version).strip("/")
+        found = await self._remotes.document(api, documents.get(path))
+        if version in self._routes and found is not None:
+            documents[path] = found
+        elif version not in self._routes or found is None:
+            documents.pop(path, None)
 
     def _backend_problem(self, api: APIService) -> tuple[str, str]:
         """(reason, message) when there is no endpoint to ask; ("", "") when there is one."""

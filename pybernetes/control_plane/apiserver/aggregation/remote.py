@@ -11,7 +11,7 @@ from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -139,6 +139,22 @@ class Remotes:
             return rows(msgspec.json.decode(body), api.spec.group or "", api.spec.version or "")
         except (msgspec.DecodeError, TypeError, KeyError, AttributeError) as error:
             raise errors.service_unavailable(f"bad answer from {path}: {error!r}") from None
+
+    async def document(self, api: APIService, known: tuple[str, bytes] | None) -> tuple[str, bytes] | None:
+        """(hash, OpenAPI v3 document) of the group version, `known` when it has not changed; None: there is none."""
+        path = f"apis/{api.spec.group}/{api.spec.version}"
+        try:
+            status, body = await self.fetch(api, "GET", "/openapi/v3", [], b"", "", AGGREGATOR, DISCOVERY_SECONDS)
+            url = msgspec.json.decode(body)["paths"][path]["serverRelativeURL"] if status == 200 else ""
+            hashed = parse_qs(urlsplit(url).query).get("hash", [""])[0]
+            if not url or (known is not None and hashed == known[0]):
+                return known if url else None
+            query = [("hash", hashed)]
+            where = f"/openapi/v3/{path}"
+            status, body = await self.fetch(api, "GET", where, query, b"", "", AGGREGATOR, DISCOVERY_SECONDS)
+        except (errors.StatusError, msgspec.DecodeError, TypeError, KeyError, AttributeError, ValueError):
+            return None
+        return (hashed, body) if status == 200 else None
 
     def _context(self, bundle: str, insecure: bool) -> ssl.SSLContext:
         if self._watched.changed():  # our certificate was renewed

@@ -17,6 +17,6 @@ def install(server: APIServer) -> None:
     """Serve /openapi/v2 and /openapi/v3."""
     from pybernetes.control_plane.apiserver.openapi.documents import Documents
 
-    documents = Documents(server.registry)
+    documents = Documents(server.registry, server.foreign_documents)
     server.paths.mount("/openapi/v2", documents.answer_v2)
     server.paths.mount_below("/openapi/v3", documents.answer_v3)

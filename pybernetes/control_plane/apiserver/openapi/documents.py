@@ -33,15 +33,15 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Documents:
-    """The documents of one server. Documents of aggregated servers are added to `remote` by path."""
+    """The documents of one server, and those of aggregated servers: `remote` has them by path."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, remote: dict[str, tuple[str, bytes]]) -> None:
         self._registry = registry
         self._v2: tuple[int, bytes, bytes] | None = None
         self._v2_protobuf: tuple[int, bytes] | None = None
         self._v3: dict[str, tuple[str, bytes]] = {}
         #: `apis/GROUP/VERSION` of other servers -> (hash, document).
-        self.remote: dict[str, tuple[str, bytes]] = {}
+        self.remote = remote
 
     # -- answering --------------------------------------------------------------------------------------------------
 

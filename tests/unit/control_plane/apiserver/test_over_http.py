@@ -105,6 +105,26 @@ async def test_unknown_fields_and_anonymity() -> None:
     await serve(work)
 
 
+async def test_a_timeout_that_cannot_be_read_is_refused() -> None:
+    async def work(server: Any, call: Caller) -> None:
+        for good in ("500ms", "0s", "1h30m", "0", ""):
+            assert (await call("GET", f"{NAMESPACE}/configmaps?timeout={good}"))[0] == 200
+        for bad, text in (("foo", 'invalid duration "foo"'), ("5", 'missing unit in duration "5"')):
+            status, _, body = await call("GET", f"/version?timeout={bad}")
+            said = json.loads(body)["message"]
+            assert (status, said) == (400, f"invalid timeout specified in the request URL - time: {text}")
+
+    await serve(work)
+
+
+async def test_health_as_numbers() -> None:
+    async def work(server: Any, call: Caller) -> None:
+        status, _, body = await call("GET", "/metrics/slis")
+        assert status == 200 and b'kubernetes_healthcheck{name="etcd",type="readyz"} 1\n' in body
+
+    await serve(work)
+
+
 async def test_warnings_over_http() -> None:
     async def work(server: Any, call: Caller) -> None:
         spec = {"ports": [{"port": 80}], "externalName": "a.b", "trafficDistribution": "PreferClose"}

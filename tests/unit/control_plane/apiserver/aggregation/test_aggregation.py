@@ -56,6 +56,12 @@ async def backend(pki: Path, seen: list[web.Request]) -> AsyncIterator[int]:
             return web.json_response({**body, "message": "no such flunder"}, status=404)
         return web.json_response({"kind": "Flunder", "metadata": {"name": request.match_info["name"]}})
 
+    async def index(request: web.Request) -> web.Response:
+        return web.json_response({"paths": {PATH[1:]: {"serverRelativeURL": f"/openapi/v3{PATH}?hash=H1"}}})
+
+    async def document(request: web.Request) -> web.Response:
+        return web.json_response({"openapi": "3.0.0", "info": {"title": "wardle"}, "hash": request.query["hash"]})
+
     authority = certificates.KeyPair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
     own = certificates.server(authority, "wardle", ["wardle.default.svc"])
     (pki / "wardle.pem").write_bytes(own.certificate + own.key)
@@ -64,6 +70,8 @@ async def backend(pki: Path, seen: list[web.Request]) -> AsyncIterator[int]:
     context.verify_mode = ssl.CERT_REQUIRED
     app = web.Application()
     app.router.add_get(PATH, discovery)
+    app.router.add_get("/openapi/v3", index)
+    app.router.add_get("/openapi/v3" + PATH, document)
     app.router.add_get(PATH + "/namespaces/default/flunders/{name}", flunders)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -159,6 +167,13 @@ async def test_an_aggregated_server(tmp_path: Path) -> None:
             wanted = "application/json;v=v2;g=apidiscovery.k8s.io;as=APIGroupDiscoveryList"
             items = {g["metadata"]["name"]: g for g in (await get("/apis", Accept=wanted))[1]["items"]}
             (version,) = items["wardle.example.com"]["versions"]
+            async with asyncio.timeout(10):
+                shown: dict[str, Any] = {}
+                while PATH[1:] not in shown:
+                    shown = (await get("/openapi/v3"))[1]["paths"]
+            url = shown[PATH[1:]]["serverRelativeURL"]
+            assert url == f"/openapi/v3{PATH}?hash=H1"
+            assert (await get(url))[1] == {"openapi": "3.0.0", "info": {"title": "wardle"}, "hash": "H1"}
             assert version["freshness"] == "Current" and version["resources"][0]["resource"] == "flunders"
 
         inside = await client.transport.request(Request("GET", PATH + "/namespaces/default/flunders/two"))
@@ -171,6 +186,7 @@ async def test_an_aggregated_server(tmp_path: Path) -> None:
         await client.resource(APIService).delete(NAME)
         with pytest.raises(errors.StatusError) as after:
             await client.transport.request(Request("GET", PATH + "/namespaces/default/flunders/two"))
+        assert not server.foreign_documents
         assert after.value.code == 404 and ("wardle.example.com", "v1alpha1") not in server.discovery.remote
 
 
