@@ -41,7 +41,9 @@ def slice_of(number: int, shift: int = 0) -> EndpointSlice:
         address_type="IPv4",
         endpoints=[
             Endpoint(
-                addresses=[f"10.{200 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"], conditions=EndpointConditions(ready=True)
+                addresses=[f"10.{200 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"],
+                conditions=EndpointConditions(ready=True),
+                node_name="another",
             )
             for i in range(base, base + ENDPOINTS)
         ],

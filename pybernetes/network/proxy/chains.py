@@ -3,7 +3,7 @@
     PREROUTING, OUTPUT ── KUBE-SERVICES ───────────── cluster IP ──▶ KUBE-SVC-, or KUBE-SVL- with policy Local
                       │                └─ external ─▶ KUBE-FW- (source ranges) ─▶ KUBE-EXT- ─▶ KUBE-SVC-, KUBE-SVL-
                       └─ KUBE-NODEPORTS (the node's addresses) ──▶ KUBE-EXT-
-    KUBE-SVC-  all endpoints, KUBE-SVL- those of this node: one of them by chance, or by memory ──▶ KUBE-SEP- (DNAT)
+    KUBE-SVC-  all endpoints, KUBE-SVL- those of this node: one of them by chance, or by memory ──▶ KUBE-SEP- or DNAT
     filter     KUBE-SERVICES and KUBE-EXTERNAL-SERVICES refuse what nobody serves, KUBE-PROXY-FIREWALL drops what no
                source range allows: only packets whose destination was not translated still match there
 
@@ -11,6 +11,11 @@ The tag (five letters, from the table's name) keeps clusters on one machine apar
 before: chain names have 28 characters. A Service's own chains are found by a hash of its name, as upstream's are.
 Unlike upstream, TCP that nobody serves gets a reset, as with nftables, and node ports are served on the node's own
 addresses only, never on 127.0.0.1.
+
+An endpoint has a chain (KUBE-SEP-) if it is on this node, where it may call itself, or if clients are remembered;
+upstream gives one to each. The kernel walks through all chains whenever a rule is added, and most endpoints are on
+other nodes. Where nothing comes back, `-g` leads to a chain instead of `-j`: `iptables-restore` looks for a program to
+load by the name of each chain that `-j` names.
 """
 
 from __future__ import annotations
@@ -103,31 +108,35 @@ class Chains:
         """All of one Service."""
         made = Fragment()
         for port in rules.ports:
-            self._port(made, port)
+            self._port(made, port, rules.local)
         return made
 
     # -- one port -----------------------------------------------------------------------------------------------------
 
-    def _port(self, made: Fragment, port: PortRules) -> None:
+    def _port(self, made: Fragment, port: PortRules, local: frozenset[str]) -> None:
         to_cluster_ip = self._to(port, port.cluster_ip, port.port)
         everywhere, here, external = (self._own(kind, port) for kind in ("SVC", "SVL", "EXT"))
         mark = f"{to_cluster_ip} -j {self._mark_outside}"
         inside_local = port.inside != port.cluster
         if port.inside:
             chain = here if inside_local else everywhere
-            made.dispatch[self.services, f"{self._says(port, 'cluster IP')} {to_cluster_ip} -j {chain}"] = None
+            made.dispatch[self.services, f"{self._says(port, 'cluster IP')} {to_cluster_ip} -g {chain}"] = None
         else:
             self._refuse(made, self.refused, port, "cluster IP", to_cluster_ip)
         places = self._external(made, port, external)
         if not port.inside and not places:
             return
         if port.cluster:
-            made.chains["nat", everywhere] = (*(() if inside_local else (mark,)), *self._pick(port, port.cluster))
+            made.chains["nat", everywhere] = (
+                *(() if inside_local else (mark,)),
+                *self._pick(port, port.cluster, local),
+            )
         near = port.inside if inside_local else port.outside if port.outside_local else ()
         if near:
-            made.chains["nat", here] = (*((mark,) if inside_local else ()), *self._pick(port, near))
+            made.chains["nat", here] = (*((mark,) if inside_local else ()), *self._pick(port, near, local))
         for target in dict.fromkeys((*port.cluster, *near)):
-            made.chains["nat", self._own("SEP", port, target)] = tuple(self._endpoint(port, target))
+            if self._has_chain(port, target, local):
+                made.chains["nat", self._own("SEP", port, target)] = tuple(self._endpoint(port, target))
         if places:
             made.chains["nat", external] = tuple(self._from_outside(port, everywhere, here))
 
@@ -149,24 +158,24 @@ class Chains:
             if not served:
                 continue
             target = self._own("FW", port) if guarded else chain
-            made.dispatch[where, f"{self._says(port, what)} {match} -j {target}"] = None
+            made.dispatch[where, f"{self._says(port, what)} {match} -g {target}"] = None
             if guarded:
-                made.chains["nat", target] = tuple(f"-s {block} -j {chain}" for block in port.source_ranges)
+                made.chains["nat", target] = tuple(f"-s {block} -g {chain}" for block in port.source_ranges)
                 made.dispatch[self.firewall, f"{self._says(port, what)} {match} -j DROP"] = None
         return served and bool(places)
 
     def _from_outside(self, port: PortRules, everywhere: str, here: str) -> Iterator[str]:
         if not port.outside_local:
             yield f"-j {self._mark}"
-            yield f"-j {everywhere}"
+            yield f"-g {everywhere}"
             return
         if port.cluster:  # Pods and this node may go to all endpoints
             for cidr in self._cidrs:
-                yield f"-s {cidr} -j {everywhere}"
+                yield f"-s {cidr} -g {everywhere}"
             yield f"{_LOCAL} -j {self._mark}"
-            yield f"{_LOCAL} -j {everywhere}"
+            yield f"{_LOCAL} -g {everywhere}"
         if port.outside:
-            yield f"-j {here}"
+            yield f"-g {here}"
 
     def _refuse(self, made: Fragment, where: Chain, port: PortRules, what: str, match: str) -> None:
         # Refused, unless there are endpoints on other nodes: then the client may be luckier elsewhere. TCP gets a
@@ -174,22 +183,27 @@ class Chains:
         verdict = "REJECT --reject-with tcp-reset" if port.protocol == "TCP" else "REJECT"
         made.dispatch[where, f"{self._says(port, what)} {match} -j {'DROP' if port.elsewhere else verdict}"] = None
 
-    def _pick(self, port: PortRules, targets: tuple[Target, ...]) -> Iterator[str]:
-        names = [self._own("SEP", port, target) for target in targets]
+    @staticmethod
+    def _has_chain(port: PortRules, target: Target, local: frozenset[str]) -> bool:
+        """Whether an endpoint needs more than its address: a source to look at, or a client to remember."""
+        return target[0] in local or bool(port.affinity_seconds)
+
+    def _pick(self, port: PortRules, targets: tuple[Target, ...], local: frozenset[str]) -> Iterator[str]:
         if port.affinity_seconds:
-            for name in names:
-                yield f"-m recent --name {name} --rcheck --seconds {port.affinity_seconds} --reap -j {name}"
-        for i, name in enumerate(names):
-            left = len(names) - i
+            for name in (self._own("SEP", port, target) for target in targets):
+                yield f"-m recent --name {name} --rcheck --seconds {port.affinity_seconds} --reap -g {name}"
+        for i, target in enumerate(targets):
+            left = len(targets) - i
             chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
-            yield f"{chance}-j {name}"
+            if self._has_chain(port, target, local):
+                yield f"{chance}-g {self._own('SEP', port, target)}"
+            else:
+                yield f"-p {port.protocol.lower()} {chance}{_translated(target)}"
 
     def _endpoint(self, port: PortRules, target: Target) -> Iterator[str]:
-        address, number = target
-        yield f"-s {address}/{self._bits} -j {self._mark}"  # a Pod that reaches itself must not see its own address
+        yield f"-s {target[0]}/{self._bits} -j {self._mark}"  # a Pod that reaches itself must not see its own address
         remember = f"-m recent --name {self._own('SEP', port, target)} --set " if port.affinity_seconds else ""
-        place = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
-        yield f"-p {port.protocol.lower()} {remember}-j DNAT --to-destination {place}"
+        yield f"-p {port.protocol.lower()} {remember}{_translated(target)}"
 
     # -- pieces -------------------------------------------------------------------------------------------------------
 
@@ -210,6 +224,11 @@ class Chains:
 
 
 _OWN = frozenset({"KUBE-SVC", "KUBE-SVL", "KUBE-EXT", "KUBE-FW", "KUBE-SEP"})
+
+
+def _translated(target: Target) -> str:
+    address, number = target
+    return f"-j DNAT --to-destination {f'[{address}]' if ':' in address else address}:{number}"
 
 
 def _digest(text: str) -> str:

@@ -67,7 +67,10 @@ class PortRules:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """All of a Service's rules in one family; local: endpoints on this node, which may call themselves through it."""
+    """All of a Service's rules in one family.
+
+    local: endpoints on this node, or on one that nobody names: they may call themselves through the Service here.
+    """
 
     ports: tuple[PortRules, ...]
     local: frozenset[str]
@@ -85,6 +88,7 @@ class _Candidate:
     serving: bool
     terminating: bool
     local: bool
+    elsewhere: bool
     zones: frozenset[str] | None
     nodes: frozenset[str] | None
 
@@ -133,7 +137,7 @@ def service_rules(
         candidates = _candidates(mine, port.name or "", port.protocol or "TCP", node)
         everywhere = _spread(candidates, node)
         here = _usable([c for c in candidates if c.local])
-        local_addresses.update(c.target[0] for c in candidates if c.local)
+        local_addresses.update(c.target[0] for c in candidates if not c.elsewhere)
         local_ready.update(c.target[0] for c in candidates if c.local and c.ready)
         found.append(
             PortRules(
@@ -197,6 +201,7 @@ def _candidate(endpoint: Endpoint, target: Target, node: NodeView) -> _Candidate
         serving,
         bool(conditions and conditions.terminating),
         bool(endpoint.node_name) and endpoint.node_name == node.name,
+        bool(endpoint.node_name) and endpoint.node_name != node.name,
         frozenset(zone.name for zone in hints.for_zones) if hints and hints.for_zones else None,
         frozenset(other.name for other in hints.for_nodes) if hints and hints.for_nodes else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ PORT = PortRules(
 def made(**changes: object) -> tuple[Chains, Fragment]:
     chains = Chains("table", "IPv4", ("10.200.0.0/16", "fd00::/64"), ("198.18.0.1", "fd00::1"))
     port = replace(PORT, **changes)  # type: ignore[arg-type]
-    return chains, chains.fragment(ServiceRules((port,), frozenset()))
+    return chains, chains.fragment(ServiceRules((port,), frozenset({HERE[0]})))
 
 
 def kinds(fragment: Fragment) -> dict[str, list[tuple[str, ...]]]:
@@ -32,7 +33,7 @@ def kinds(fragment: Fragment) -> dict[str, list[tuple[str, ...]]]:
 
 
 def targets(fragment: Fragment, chain: tuple[str, str]) -> list[str]:
-    found = (rule.split(" -j ")[1] for where, rule in fragment.dispatch if where == chain)
+    found = (re.split(" -[jg] ", rule)[1] for where, rule in fragment.dispatch if where == chain)
     return [target.split("-")[1] if target.startswith("KUBE-") else target.split()[0] for target in found]
 
 
@@ -51,17 +52,26 @@ def test_a_service_of_two_endpoints() -> None:
     assert sorted(found) == ["EXT", "SEP", "SVC"]
     (svc,) = found["SVC"]
     assert "--probability 0.5000000000" in svc[1] and "statistic" not in svc[2] and len(svc) == 3
-    assert [rules[0].split()[1] for rules in found["SEP"]] == ["10.200.0.1/32", "10.200.1.1/32"]
+    # The one on this node may call itself; of the other nothing but the address matters.
+    assert [rules[0].split()[1] for rules in found["SEP"]] == ["10.200.0.1/32"]
+    assert "-g KUBE-SEP-" in svc[1] and svc[2] == "-p tcp -j DNAT --to-destination 10.200.1.1:8080"
     assert targets(fragment, chains.services) == ["SVC", "EXT"]
     assert targets(fragment, chains.node_ports) == ["EXT"]
     assert not targets(fragment, chains.refused) and not targets(fragment, chains.refused_outside)
+
+
+def test_endpoints_that_clients_stick_to_have_chains() -> None:
+    _, fragment = made(affinity_seconds=10)
+    found = kinds(fragment)
+    assert len(found["SEP"]) == 2 and all("--set -j DNAT" in rules[1] for rules in found["SEP"])
+    assert ["--rcheck" in rule for rule in found["SVC"][0]] == [False, True, True, False, False]
 
 
 def test_local_policies() -> None:
     chains, fragment = made(outside=(HERE,), outside_local=True)
     found = kinds(fragment)
     assert sorted(found) == ["EXT", "SEP", "SVC", "SVL"]
-    assert [rule.split("-j ")[1][:12] for rule in found["EXT"][0]] == [
+    assert [re.split("-[jg] ", rule)[1][:12] for rule in found["EXT"][0]] == [
         "KUBE-SVC-" + chains.tag[:3], "KUBE-MARK-MA", "KUBE-SVC-" + chains.tag[:3], "KUBE-SVL-" + chains.tag[:3],
     ]  # fmt: skip
     chains, fragment = made(inside=(), outside=(), outside_local=True)
@@ -82,7 +92,7 @@ def test_source_ranges() -> None:
     chains, fragment = made(source_ranges=("192.0.2.0/24",), guarded_ips=("198.18.0.9",))
     assert targets(fragment, chains.services) == ["SVC", "FW"]
     assert targets(fragment, chains.firewall) == ["DROP"]
-    assert kinds(fragment)["FW"][0][0].startswith("-s 192.0.2.0/24 -j KUBE-EXT-")
+    assert kinds(fragment)["FW"][0][0].startswith("-s 192.0.2.0/24 -g KUBE-EXT-")
 
 
 def test_the_other_family() -> None:
@@ -90,5 +100,5 @@ def test_the_other_family() -> None:
     pod: tuple[Target, ...] = (("fd00::2", 8080),)
     port = replace(PORT, cluster_ip="fd01::1", external_ips=(), inside=pod, outside=pod, cluster=pod)
     fragment = chains.fragment(ServiceRules((port,), frozenset()))
-    assert "--to-destination [fd00::2]:8080" in kinds(fragment)["SEP"][0][1]
+    assert "--to-destination [fd00::2]:8080" in kinds(fragment)["SVC"][0][1]
     assert any("-d fd00::1/128" in rule for _, rule in chains.jumps())

@@ -72,6 +72,12 @@ def test_terminating_endpoints_serve_when_nothing_else_does() -> None:
     assert lasts(only(service_rules(service(), [slice_of(leaving, endpoint(3))], HERE)).inside) == [3]
 
 
+def test_who_may_call_itself_here() -> None:
+    """Endpoints of this node, and those whose node nobody names, as in slices made by hand."""
+    slices = [slice_of(endpoint(1), endpoint(2, "n2"), endpoint(3, ""))]
+    assert service_rules(service(), slices, HERE).local == {"10.1.0.1", "10.1.0.3"}
+
+
 def test_local_policies() -> None:
     slices = [slice_of(endpoint(1), endpoint(2, "n2"))]
     inner = only(service_rules(service(internal_traffic_policy="Local"), slices, HERE))
