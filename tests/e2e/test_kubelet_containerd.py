@@ -203,7 +203,8 @@ async def test_sub_path_cannot_leave_its_volume(node: Node, tmp_path: Path) -> N
             "leak", lambda p: p.status.container_statuses and p.status.container_statuses[0].state.waiting.message, 30
         )
         state = found.status.container_statuses[0].state  # type: ignore[index]
-        assert state and state.waiting and "leads out of the volume" in str(state.waiting.message)
+        assert state and state.waiting and state.waiting.reason == "CreateContainerConfigError"
+        assert state.waiting.message == 'failed to prepare subPath for volumeMount "h" of container "main"'
 
 
 async def test_host_namespaces_and_devices(node: Node) -> None:

@@ -7,6 +7,7 @@ could swap a directory for a symlink between the check and the mount (CVE-2017-1
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ _PROPAGATION = {
     "HostToContainer": t.MountPropagation.HOST_TO_CONTAINER,
     "Bidirectional": t.MountPropagation.BIDIRECTIONAL,
 }
+
+log = logging.getLogger(__name__)
 
 #: Volume sources that can never be written to.
 _READ_ONLY_SOURCES = ("config_map", "secret", "downward_api", "projected", "image")
@@ -52,7 +55,12 @@ def container_mounts(
         source = sources.get(mount.name)
         host = str(root)
         if sub:
-            host = str(_bind_sub_path(pod, container, source, root, sub, paths, index, real))
+            try:
+                host = str(_bind_sub_path(pod, container, source, root, sub, paths, index, real))
+            except (ConfigError, OSError) as error:  # what is where on the node is not for the pod's owner
+                text = f'failed to prepare subPath for volumeMount "{mount.name}" of container "{container.name}"'
+                log.warning("pod %s/%s: %s: %s", pod.metadata.namespace, pod.metadata.name, text, error)
+                raise ConfigError(text) from error
         if mount.recursive_read_only == "Enabled":  # the node's status says that its handlers have no such mounts
             raise ConfigError(
                 f'volume "{mount.name}" requested recursive read-only mode, but it is not supported by the runtime '
@@ -141,7 +149,7 @@ def _open_below(root: Path, sub: str, *, create: bool) -> int:
     wanted = real_root / sub
     resolved = Path(os.path.realpath(wanted))
     if resolved != real_root and real_root not in resolved.parents:
-        raise ConfigError(f"failed to prepare subPath for volumeMount: {sub!r} leads out of the volume")
+        raise ConfigError(f"{sub!r} leads out of the volume")
     current = os.open(real_root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         mode = os.stat(real_root).st_mode & 0o7777
@@ -157,7 +165,7 @@ def _open_below(root: Path, sub: str, *, create: bool) -> int:
             os.close(current)
             current = following
             if stat.S_ISLNK(os.fstat(current).st_mode):
-                raise ConfigError(f"failed to prepare subPath: {sub!r} changed while it was opened")
+                raise ConfigError(f"{sub!r} changed while it was opened")
     except BaseException:
         os.close(current)
         raise

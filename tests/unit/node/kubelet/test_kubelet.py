@@ -410,6 +410,21 @@ async def test_recursive_read_only_mounts_are_refused(tmp_path: Path) -> None:
         assert "requested recursive read-only mode" in state_of(found, "main").waiting.message
 
 
+async def test_sub_path_that_cannot_be(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        (tmp_path / "volume").mkdir()
+        (tmp_path / "volume" / "file").touch()
+        (tmp_path / "volume" / "out").symlink_to("/etc")
+        for name, sub_path in (("through", "file/x"), ("away", "out")):
+            volumes = [{"name": "v", "hostPath": {"path": str(tmp_path / "volume")}}]
+            mount = {"name": "v", "mountPath": "/m", "subPath": sub_path}
+            await world.create(pod(name, {"name": "main", "volumeMounts": [mount]}, volumes=volumes))
+            found = await world.until(name, lambda p: reason_of(p, "main") == "CreateContainerConfigError")
+            text = 'failed to prepare subPath for volumeMount "v" of container "main"'
+            assert state_of(found, "main").waiting.message == text
+            assert ("Failed", f"Error: {text}") in await world.events(name)
+
+
 async def test_missing_volume_object(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         await world.create(pod("p", volumes=[{"name": "s", "secret": {"secretName": "gone"}}]))
