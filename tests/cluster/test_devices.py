@@ -235,3 +235,56 @@ async def test_shared_counters_are_not_overdrawn() -> None:
         await place.until_listed("Pod", lambda all_: sum(p["status"]["phase"] == "Running" for p in all_) == 2)
         await clock.sleep(5)
         assert sum(p["status"]["phase"] == "Running" for p in await place.list("Pod")) == 2
+
+
+async def test_pods_leave_devices_that_are_tainted() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        await publish(place, "fake-0", device("a"), device("b"), device("c"))
+        tolerations = {
+            "refuses": [],
+            "waits": [{"key": "broken", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}],
+            "stays": [{"operator": "Exists"}],
+        }
+        for name, tolerated in tolerations.items():
+            await claim(place, name, request(**({"tolerations": tolerated} if tolerated else {})))
+            await user(place, name, name)
+        await place.running(3)
+
+        async def taint(*taints: Wire) -> None:
+            def put(found: Wire) -> None:
+                for one in found["spec"]["devices"]:
+                    one["taints"] = [dict(taint) for taint in taints]
+
+            await place.change("ResourceSlice", "fake-0-1", put)
+
+        await taint({"key": "broken", "effect": "NoSchedule"})
+        await clock.sleep(30)
+        assert await place.names("Pod") == set(tolerations)
+        await place.patch("Pod", "refuses", {"metadata": {"finalizers": ["example.com/look"]}})
+        await taint({"key": "broken", "effect": "NoExecute"})
+        gone = await place.until("Pod", "refuses", lambda p: p["metadata"]["deletionTimestamp"], 10)
+        disrupted = condition(gone, "DisruptionTarget")
+        assert disrupted is not None
+        assert (disrupted["status"], disrupted["reason"], disrupted["message"]) == (
+            "True", "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint",
+        )  # fmt: skip
+        await place.patch("Pod", "refuses", {"metadata": {"finalizers": None}})
+        await clock.sleep(200)
+        assert await place.names("Pod") == {"waits", "stays"}
+        await taint()
+        await clock.sleep(400)
+        assert await place.names("Pod") == {"waits", "stays"}
+        await taint({"key": "broken", "effect": "NoExecute"})
+        await place.gone("Pod", "waits", seconds=400)
+        assert await place.names("Pod") == {"stays"}
+        messages = {
+            (e["involvedObject"]["name"], e["message"])
+            for e in await place.list("Event")
+            if e["reason"] == "DeviceTaintManagerEviction"
+        }
+        assert messages == {
+            ("refuses", "Marking for deletion"),
+            ("waits", "Cancelling deletion"),
+            ("waits", "Marking for deletion"),
+        }

@@ -40,6 +40,7 @@ from pybernetes.control_plane.controllers.clusterrole_aggregation import Cluster
 from pybernetes.control_plane.controllers.cronjob import CronJobController
 from pybernetes.control_plane.controllers.daemonset import DaemonSetController
 from pybernetes.control_plane.controllers.deployment import DeploymentController
+from pybernetes.control_plane.controllers.device_taint_eviction import DeviceTaintEvictionController
 from pybernetes.control_plane.controllers.disruption import DisruptionController
 from pybernetes.control_plane.controllers.endpoints import EndpointsController
 from pybernetes.control_plane.controllers.endpointslice import EndpointSliceController
@@ -94,6 +95,7 @@ PLAIN: tuple[type[Controller], ...] = (
     StaleDisruptionController,
     HorizontalPodAutoscalerController,
     TaintEvictionController,
+    DeviceTaintEvictionController,
     TTLAfterFinishedController,
     PVCProtectionController,
     PVProtectionController,

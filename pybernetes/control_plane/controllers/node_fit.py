@@ -12,9 +12,10 @@ from pybernetes.api.core_v1 import (
     Taint,
     Toleration,
 )
+from pybernetes.api.resource_v1 import DeviceTaint, DeviceToleration
 
 
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
+def tolerates(toleration: Toleration | DeviceToleration, taint: Taint | DeviceTaint) -> bool:
     """Whether it tolerates the taint (operators Exists and Equal; an empty key or effect matches all)."""
     if toleration.effect and toleration.effect != taint.effect:
         return False

@@ -6,34 +6,12 @@ nothing to do. The Pod says why it went in its DisruptionTarget condition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybernetes.aio import clock
-from pybernetes.api.core_v1 import Node, Pod, PodCondition, Taint, Toleration
+from pybernetes.api.core_v1 import Node, Pod, Taint
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
+from pybernetes.control_plane.controllers.eviction import evict, tolerated_until
 from pybernetes.control_plane.controllers.indexes import POD_NODE, pods_by_node
-from pybernetes.control_plane.controllers.node_fit import tolerates
-from pybernetes.control_plane.controllers.pods import condition, is_terminal
-from pybernetes.machinery import codec
-from pybernetes.machinery.errors import StatusError
-
-
-def tolerated_until(
-    taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float, seen: float | None = None
-) -> float | None:
-    """The Unix time until which all NoExecute taints are tolerated: None for ever, `now` when one is not at all.
-
-    seen: since when the Pod is known to suffer, for taints that do not say when they were added (as those that people
-    put).
-    """
-    ends: list[float] = []
-    for taint in taints:
-        fitting = [t for t in tolerations if tolerates(t, taint)]
-        if not fitting:
-            return now
-        since = clock.parse_rfc3339(taint.time_added) if taint.time_added else seen or now
-        ends.extend(since + max(0, t.toleration_seconds) for t in fitting if t.toleration_seconds is not None)
-    return min(ends) if ends else None
+from pybernetes.control_plane.controllers.pods import is_terminal
 
 
 class TaintEvictionController(Controller):
@@ -90,29 +68,8 @@ class TaintEvictionController(Controller):
             return RequeueAfter(until - now)
         self._since.pop(key, None)
         self.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
-        await self._evict(pod)
+        await evict(self.client, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
         return None
-
-    async def _evict(self, pod: Pod) -> None:
-        resource = self.client.resource(Pod)
-        try:
-            if (present := condition(pod, "DisruptionTarget")) is None or present.status != "True":
-                changed = codec.copy(pod)
-                changed.status.conditions = [
-                    *(c for c in changed.status.conditions or () if c.type != "DisruptionTarget"),
-                    PodCondition(
-                        type="DisruptionTarget",
-                        status="True",
-                        reason="DeletionByTaintManager",
-                        message="Taint manager: deleting due to NoExecute taint",
-                        last_transition_time=clock.rfc3339(),
-                    ),
-                ]
-                await resource.update_status(changed)
-            await resource.delete(pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid)
-        except StatusError as error:
-            if error.code != 404:
-                raise
 
 
 def _no_execute(node: Node) -> list[Taint]:

@@ -8,7 +8,7 @@ from pybernetes.aio import clock
 from pybernetes.api.coordination_v1 import Lease
 from pybernetes.api.core_v1 import Namespace, Node, Pod
 from pybernetes.control_plane.controllers import node_plan as plan
-from pybernetes.control_plane.controllers.taint_eviction import tolerated_until
+from pybernetes.control_plane.controllers.eviction import tolerated_until
 from pybernetes.machinery import codec
 
 from .world import World, template, wire
