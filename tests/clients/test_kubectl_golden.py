@@ -19,6 +19,7 @@ CLIENT = ["--dry-run=client", "-o", "yaml"]
         "get deploy,svc -o name",
         "get svc hello -o yaml",
         "get svc hello -o kyaml",
+        "get deploy hello --subresource=scale --no-headers=false",
         "get nodes -o kyaml",
         "get nothing,cm -l app=absent -o kyaml",
         "get cm -l app=absent -o kyaml",

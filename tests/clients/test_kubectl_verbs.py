@@ -121,3 +121,11 @@ def test_proxy_on_a_unix_socket(kubeconfig: Path, tmp_path: Path) -> None:
         sock.connect(path)
         sock.sendall(b"GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert b"".join(iter(lambda: sock.recv(65536), b"")).startswith(b"HTTP/1.1 200")
+
+
+def test_a_scale_is_shown_with_its_numbers(kubeconfig: Path) -> None:
+    run(OURS, kubeconfig, ["create", "deployment", "scaled", "--image=i", "--replicas=0"])
+    shown = assert_same(kubeconfig, ["get", "deploy", "scaled", "--subresource=scale"])[1].splitlines()
+    assert shown[0].split() == ["NAME", "DESIRED", "AVAILABLE", "AGE"]
+    assert shown[1].split()[:3] == ["scaled", "0", "0"]
+    run(OURS, kubeconfig, ["delete", "deployment", "scaled"])

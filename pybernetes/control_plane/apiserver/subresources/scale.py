@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from pybernetes.api.autoscaling_v1 import Scale as ScaleObject
 from pybernetes.api.autoscaling_v1 import ScaleSpec, ScaleStatus
+from pybernetes.api.kinds import Kind
 from pybernetes.control_plane.apiserver.body import read_as
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.objects import AnyObject, StructCodec
-from pybernetes.control_plane.apiserver.resource import Resource, Subresource
+from pybernetes.control_plane.apiserver.resource import Resource, Strategy, Subresource
 from pybernetes.control_plane.apiserver.verbs.change import change
 from pybernetes.control_plane.apiserver.verbs.get import find, settle
 from pybernetes.control_plane.apiserver.verbs.patch import MERGE_PATCH, body_of, check_type, patched
@@ -19,6 +20,9 @@ from pybernetes.machinery import errors, field, labels
 from pybernetes.machinery.meta import ObjectMeta
 
 _CODEC = StructCodec(ScaleObject)
+_KIND = Kind("autoscaling", "v1", "Scale", "scales", True, "autoscaling_v1")
+#: How a Scale is shown, whatever it belongs to.
+_SCALES = Resource(_KIND, _CODEC, Strategy(_KIND))
 
 
 class Scale(Subresource):
@@ -63,7 +67,7 @@ class Scale(Subresource):
     async def handle(self, call: Call) -> Result | None:
         if call.info.verb == "get":
             await settle(self.core, call)
-            return Result(obj=self.scale_of(find(call).obj))
+            return Result(obj=self.scale_of(find(call).obj), resource=_SCALES)
         check_options(call, "UpdateOptions")
         wanted = self._patch(call) if call.info.verb == "patch" else self._body(call)
         resource = self.resource
@@ -91,7 +95,7 @@ class Scale(Subresource):
             validate=strategy.validate_update,
             again=call.info.verb == "patch",
         )
-        return Result(obj=self.scale_of(result.item.obj if result.item is not None else result.obj))
+        return Result(obj=self.scale_of(result.item.obj if result.item is not None else result.obj), resource=_SCALES)
 
     def _body(self, call: Call) -> Callable[[AnyObject], ScaleObject]:
         scale = read_as(call, ScaleObject)
