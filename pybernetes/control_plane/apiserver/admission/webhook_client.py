@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64decode
-from functools import lru_cache
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -88,24 +90,28 @@ class WebhookClient:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if host:
             headers["Host"] = host
+        send = partial(
+            self._session.post,
+            url,
+            data=msgspec.json.encode(body),
+            params={"timeout": f"{int(seconds)}s"},
+            headers=headers,
+            ssl=context,
+            server_hostname=name if config.service else None,
+            timeout=aiohttp.ClientTimeout(total=seconds),
+            allow_redirects=False,
+        )
         try:
-            async with self._session.post(
-                url,
-                data=msgspec.json.encode(body),
-                params={"timeout": f"{int(seconds)}s"},
-                headers=headers,
-                ssl=context,
-                server_hostname=name if config.service else None,
-                timeout=aiohttp.ClientTimeout(total=seconds),
-                allow_redirects=False,
-            ) as response:
-                data = await response.read()
-                if not 200 <= response.status < 300:
-                    raise WebhookError(_refused(response.status, data))
+            try:
+                status, data = await _answer(send)
+            except aiohttp.ServerDisconnectedError:  # it had given up a connection that we kept
+                status, data = await _answer(send)
         except TimeoutError:
             raise WebhookError(f'Post "{shown}": context deadline exceeded') from None
         except aiohttp.ClientError as error:
             raise WebhookError(f'Post "{shown}": {error}') from None
+        if not 200 <= status < 300:
+            raise WebhookError(_refused(status, data))
         try:
             answer = msgspec.json.decode(data)
         except msgspec.DecodeError as error:
@@ -161,6 +167,11 @@ class WebhookClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _answer(send: Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]) -> tuple[int, bytes]:
+    async with send() as response:
+        return response.status, await response.read()
 
 
 def _path(reference: ServiceRef) -> str:

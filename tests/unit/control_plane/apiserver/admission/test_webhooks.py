@@ -58,7 +58,7 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 @contextlib.asynccontextmanager
 async def serve(
-    directory: Path, handle: Callable[[web.Request], Awaitable[web.Response]]
+    directory: Path, handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> AsyncIterator[tuple[int, str]]:
     """An HTTPS server on loopback: (port, caBundle)."""
     cert, key = certificate(directory)
@@ -212,3 +212,26 @@ async def test_a_hook_that_knows_only_v1beta1_is_asked_in_it(tmp_path: Path) -> 
         assert seen[0]["apiVersion"] == "admission.k8s.io/v1beta1"
         # a refusal that gives no code is a bad request without a reason
         assert (caught.value.code, caught.value.reason) == (400, "")
+
+
+async def test_a_connection_that_was_given_up_is_made_again(tmp_path: Path) -> None:
+    """A hook that closes idle connections loses no request that comes on one of them."""
+    answered = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal answered
+        review = await request.json()
+        answered += 1
+        if answered == 2:  # as if it had closed the connection while the second request was on its way
+            assert request.transport is not None
+            request.transport.abort()
+        response = {"uid": review["request"]["uid"], "allowed": True}
+        return web.json_response({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response})
+
+    async with serve(tmp_path, handle) as (port, bundle), running() as server:
+        client = client_of(server)
+        kind = "ValidatingWebhookConfiguration"
+        await client.dynamic(GROUP, kind).create(configuration(kind, port, bundle))
+        for name in ("a", "b"):
+            await client.dynamic("v1", "ConfigMap").create(config_map(name, x="1"))
+        assert answered == 3
