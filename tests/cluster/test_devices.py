@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from pybernetes.aio import clock
 
 from .place import Place, Wire, condition, template
 
 DRIVER = "gpu.example.com"
+NOW = "2026-01-01T00:00:00Z"
 
 
 def device(name: str, **attributes: Any) -> Wire:
@@ -201,17 +200,64 @@ async def test_an_allocation_that_ties_a_pod_to_another_node_is_given_up() -> No
         assert pod["spec"]["nodeName"] == "fake-1"
 
 
-@pytest.mark.parametrize(
-    "unsupported",
-    [{"bindingConditions": ["ready"], "bindingFailureConditions": ["bad"]}, {"allowMultipleAllocations": True}],
-)
-async def test_what_is_not_supported_is_named(unsupported: Wire) -> None:
+async def test_what_is_not_supported_is_named() -> None:
     async with Place.open(nodes=1) as place:
         await gpu_class(place)
-        await publish(place, "fake-0", {**device("a"), **unsupported})
+        await publish(place, "fake-0", {**device("a"), "allowMultipleAllocations": True})
         await claim(place, "c", request())
         await user(place, "p", "c")
-        await waiting(place, "p", "devices with bindingConditions or allowMultipleAllocations are not supported")
+        await waiting(place, "p", "devices with allowMultipleAllocations are not supported")
+
+
+async def test_a_pod_waits_until_its_device_is_ready() -> None:
+    async with Place.open(nodes=2) as place:
+        await gpu_class(place)
+        slow = {"bindingConditions": ["attached"], "bindingFailureConditions": ["broken"], "bindsToNode": True}
+        pool = {"name": "fabric", "generation": 1, "resourceSliceCount": 1}
+        devices = [{**device("a"), **slow}, {**device("b"), **slow}, device("z")]
+        await place.create(
+            "ResourceSlice", "s", spec={"driver": DRIVER, "pool": pool, "allNodes": True, "devices": devices}
+        )
+
+        async def allocated(name: str) -> Wire:
+            return await place.until("ResourceClaim", name, lambda c: c["status"]["allocation"] and c)
+
+        async def report(name: str, device: str, type_: str) -> None:
+            told = {"type": type_, "status": "True", "reason": "Told", "message": "m", "lastTransitionTime": NOW}
+            status = {"driver": DRIVER, "pool": "fabric", "device": device, "conditions": [told]}
+            await place.patch("ResourceClaim", name, {"status": {"devices": [status]}}, "merge", "status")
+
+        for name in ("at-once", "c"):
+            await claim(place, name, request())
+            await user(place, name, name)
+        assert devices_of(await allocated("at-once")) == ["z"]  # what is ready goes first
+        await place.until("Pod", "at-once", lambda p: p["status"]["phase"] == "Running")
+        found = await allocated("c")
+        assert devices_of(found) == ["a"]
+        result = found["status"]["allocation"]["devices"]["results"][0]
+        assert (result["bindingConditions"], result["bindingFailureConditions"]) == (["attached"], ["broken"])
+        assert found["status"]["allocation"]["allocationTimestamp"]
+        (term,) = found["status"]["allocation"]["nodeSelector"]["nodeSelectorTerms"]
+        await clock.sleep(60)
+        pod = await place.get("Pod", "c")
+        assert "nodeName" not in pod["spec"]
+        await report("c", "a", "attached")
+        pod = await place.until("Pod", "c", lambda p: p["status"]["phase"] == "Running", 10)
+        assert term["matchFields"][0]["values"] == [pod["spec"]["nodeName"]]
+        told = [e["message"] for e in await place.list("Event") if e["reason"] == "BindingConditionsPending"]
+        assert told == [f"waiting for binding conditions for device on node {pod['spec']['nodeName']}"]
+
+        await claim(place, "d", request())
+        await user(place, "d", "d")
+        assert devices_of(await allocated("d")) == ["b"]
+        await report("d", "b", "broken")
+        await waiting(place, "d", 'claim d binding failed: reason=Told, message="m"')
+        again = await allocated("d")
+        assert "devices" not in again["status"]
+        await clock.sleep(700)  # nobody gets it ready: what was allocated is given up, and tried again
+        await waiting(place, "d", "device binding timeout")
+        await place.delete("Pod", "d")
+        await place.until("ResourceClaim", "d", lambda c: "allocation" not in c.get("status", {}))
 
 
 async def test_shared_counters_are_not_overdrawn() -> None:

@@ -259,6 +259,8 @@ def _result(
                 device=device,
                 admin_access=admin,
                 tolerations=one.part.tolerations,
+                binding_conditions=one.candidate.device.binding_conditions,
+                binding_failure_conditions=one.candidate.device.binding_failure_conditions,
             )
         )
     parts = {one.request: one.part for one in chosen}
@@ -278,7 +280,7 @@ def _result(
 
 def _where(used: Sequence[Candidate], node: str) -> NodeSelector | None:
     """The nodes on which all the devices can be used; None: all."""
-    if any(c.node_name for c in used):
+    if any(c.node_name or c.device.binds_to_node for c in used):
         name = NodeSelectorRequirement(key="metadata.name", operator="In", values=[node])
         return NodeSelector(node_selector_terms=[NodeSelectorTerm(match_fields=[name])])
     expressions: list[NodeSelectorRequirement] = []

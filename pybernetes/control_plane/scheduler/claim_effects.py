@@ -1,14 +1,18 @@
 """Carrying out what DynamicResources decided: allocations and reservations are written to the claims.
 
 A finalizer comes first, for an allocated claim must not vanish under its Pod. The claims are watched from the first Pod
-that has some; most clusters have none.
+that has some; most clusters have none. Devices with binding conditions are got ready by their driver once they are
+allocated: the Pod waits for that here, and when it fails the allocation is given up, so that the next attempt may find
+another device.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pybernetes.aio import clock
 from pybernetes.api.resource_v1 import (
     AllocationResult,
     DeviceClass,
@@ -19,7 +23,7 @@ from pybernetes.api.resource_v1 import (
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
-from pybernetes.control_plane.scheduler.claims import ClaimWork, claim_name, is_reserved_for
+from pybernetes.control_plane.scheduler.claims import ClaimWork, NotReady, awaited, claim_name, is_reserved_for
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.watched import WatchedObjects
 from pybernetes.machinery import codec
@@ -27,6 +31,8 @@ from pybernetes.machinery.errors import StatusError
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
 _ATTEMPTS = 5
+#: Seconds that a driver may take to get a device ready.
+_BINDING_TIMEOUT = 600.0
 
 
 class ClaimsNotReserved(Exception):
@@ -61,11 +67,62 @@ class ClaimEffects:
     def __init__(self, client: Client, claims: Informer[ResourceClaim]) -> None:
         self._resource = client.resource(ResourceClaim)
         self._claims = claims
+        self._waiting: set[asyncio.Future[None]] = set()
+        claims.on(updated=self._changed, deleted=lambda claim: self._changed(claim, claim))
+
+    def _changed(self, old: ResourceClaim, new: ResourceClaim) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def carry_out(self, work: ClaimWork, pod: PodFacts) -> None:
         """Until all claims are reserved for the Pod. Raises ClaimsNotReserved, StatusError or Unavailable."""
         for claim, allocation in work.claims:
             await self._claims.caught_up(await self._reserve(claim, allocation, pod))
+
+    def waits(self, work: ClaimWork) -> bool:
+        """Whether `ready` will take its time."""
+        return any(
+            result.binding_conditions
+            for claim in self._current(work)
+            if claim.status.allocation is not None and claim.status.allocation.devices is not None
+            for result in claim.status.allocation.devices.results or ()
+        )
+
+    async def ready(self, work: ClaimWork, pod: PodFacts) -> None:
+        """Until the devices fulfil their binding conditions. Raises ClaimsNotReserved."""
+        try:
+            async with asyncio.timeout(_BINDING_TIMEOUT):
+                while sum(map(awaited, self._current(work))):  # all are asked: a later one may have failed
+                    change = asyncio.get_running_loop().create_future()
+                    self._waiting.add(change)
+                    try:
+                        await change
+                    finally:
+                        self._waiting.discard(change)
+        except (NotReady, TimeoutError) as error:
+            for claim in self._current(work):
+                await self._free(claim, pod)
+            raise ClaimsNotReserved(str(error) or "device binding timeout") from None
+
+    def _current(self, work: ClaimWork) -> list[ResourceClaim]:
+        """The claims as they are known. Raises ClaimsNotReserved when one has lost what it had."""
+        found = []
+        for claim, _ in work.claims:
+            current = self._claims.get(claim.metadata.namespace, claim.metadata.name)
+            if current is None or current.metadata.uid != claim.metadata.uid or current.status.allocation is None:
+                raise ClaimsNotReserved(f'claim "{claim.metadata.name}" is not allocated any more')
+            found.append(current)
+        return found
+
+    async def _free(self, claim: ResourceClaim, pod: PodFacts) -> bool:
+        """Take a claim's allocation, if nobody else uses it."""
+        if any(user.uid != pod.uid for user in claim.status.reserved_for or ()):
+            return False
+        changed = codec.copy(claim)
+        changed.status.allocation = changed.status.reserved_for = changed.status.devices = None
+        await self._claims.caught_up(await self._resource.update_status(changed))
+        return True
 
     async def _reserve(self, claim: ResourceClaim, allocation: AllocationResult | None, pod: PodFacts) -> ResourceClaim:
         current = claim
@@ -93,6 +150,10 @@ class ClaimEffects:
             changed = codec.copy(await self._resource.update(changed))
         if allocation is not None:
             changed.status.allocation = allocation
+            results = allocation.devices.results if allocation.devices is not None else None
+            if any(result.binding_conditions for result in results or ()):
+                changed.status.allocation = codec.copy(allocation)
+                changed.status.allocation.allocation_timestamp = clock.rfc3339()
         user = ResourceClaimConsumerReference(resource="pods", name=pod.name, uid=pod.uid)
         changed.status.reserved_for = [*(changed.status.reserved_for or ()), user]
         return await self._resource.update_status(changed)
@@ -104,8 +165,5 @@ class ClaimEffects:
             claim = self._claims.get(pod.namespace, name) if name else None
             if claim is None or claim.status.allocation is None or claim.status.allocation.node_selector is None:
                 continue
-            if all(user.uid == pod.uid for user in claim.status.reserved_for or ()):
-                changed = codec.copy(claim)
-                changed.status.allocation = changed.status.reserved_for = None
-                await self._resource.update_status(changed)
+            if await self._free(claim, pod):
                 return

@@ -31,6 +31,34 @@ class ClaimWork:
     claims: tuple[tuple[ResourceClaim, AllocationResult | None], ...]
 
 
+class NotReady(Exception):
+    """A device will not be usable; the text tells why."""
+
+
+def awaited(claim: ResourceClaim) -> bool:
+    """Whether a device allocated to the claim is not ready yet for Pods to be bound. Raises NotReady."""
+    allocation = claim.status.allocation
+    results = (allocation.devices.results if allocation is not None and allocation.devices is not None else None) or ()
+    waits = False
+    for result in results:
+        if not result.binding_conditions:
+            continue
+        known = {
+            condition.type: condition
+            for device in claim.status.devices or ()
+            if (device.driver, device.pool, device.device, device.share_id)
+            == (result.driver, result.pool, result.device, result.share_id)
+            for condition in device.conditions or ()
+            if condition.status == "True"
+        }
+        for type_ in result.binding_failure_conditions or ():
+            if (failed := known.get(type_)) is not None:
+                text = f'reason={failed.reason}, message="{failed.message}"'
+                raise NotReady(f"claim {claim.metadata.name} binding failed: {text}")
+        waits = waits or not all(type_ in known for type_ in result.binding_conditions)
+    return waits
+
+
 def claim_name(pod: Pod, entry: PodResourceClaim) -> tuple[str, bool, bool]:
     """(name of the claim that stands for an entry of a Pod, whether it is known, whether it must be the Pod's own).
     Known and "": there need not be one."""

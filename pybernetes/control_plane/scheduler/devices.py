@@ -97,6 +97,8 @@ class Devices:
                 if not answers[id(selector)]:
                     continue
             found.append(candidate)
+        # What can be used at once comes before what must be got ready.
+        found.sort(key=lambda candidate: bool(candidate.device.binding_conditions))
         counters = known.counters
         if counters:
             counters = dict(counters)
@@ -155,7 +157,7 @@ def _add_slice(known: _Inventory, one: ResourceSlice) -> None:
             key = spec.driver, spec.pool.name, counter_set.name, name
             known.counters[key] = quantity.milli(counter.value or "0")
     for device in spec.devices or ():
-        if device.binding_conditions or device.allow_multiple_allocations:
+        if device.allow_multiple_allocations:
             known.unsupported = True
             continue
         place = device if spec.per_device_node_selection else spec

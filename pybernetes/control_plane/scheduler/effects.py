@@ -45,6 +45,11 @@ class Effects:
         """Tell people why a Pod is not scheduled."""
         self._events.event(pod.pod, "Warning", "FailedScheduling", _shortened(message))
 
+    def waiting_event(self, pod: PodFacts, node: str) -> None:
+        """Tell people that a device is being got ready."""
+        message = f"waiting for binding conditions for device on node {node}"
+        self._events.event(pod.pod, "Normal", "BindingConditionsPending", message)
+
     async def refuse(self, pod: PodFacts, reason: str, message: str, nominated: str | None) -> None:
         """Set PodScheduled to False, and the nominated node (None: leave it) if that changes anything."""
         status: dict[str, Any] = {}

@@ -310,6 +310,9 @@ class Scheduler:
             if (claims := placement.reservations.get("DynamicResources")) is not None:
                 assert self._claim_effects is not None
                 await self._claim_effects.carry_out(claims, pod)
+                if self._claim_effects.waits(claims):
+                    self._effects_of(pod).waiting_event(pod, placement.node)
+                    await self._claim_effects.ready(claims, pod)
         except (StatusError, Unavailable, ClaimsNotReserved) as error:
             world.settled(placement)
             world.forget(pod.uid)

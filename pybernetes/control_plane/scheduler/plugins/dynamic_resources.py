@@ -107,7 +107,7 @@ class DynamicResources(Plugin):
         if code & _BROKEN:
             return [self._broken[code >> _TEXT]]
         if code & _UNSUPPORTED:
-            text = "devices with bindingConditions or allowMultipleAllocations are not supported"
+            text = "devices with allowMultipleAllocations are not supported"
             return [f"cannot allocate all claims ({text})"]
         return ["cannot allocate all claims"]
 
