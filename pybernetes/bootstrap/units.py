@@ -76,6 +76,8 @@ def stop(cluster: Cluster, part: str, directory: Path = DIRECTORY) -> None:
         _systemctl("disable", "--now", path.name)
         path.unlink()
         _systemctl("daemon-reload")
+        # One that was killed, or ended late, would be remembered as failed.
+        subprocess.run(["systemctl", "reset-failed", path.name], capture_output=True, check=False, timeout=60)
 
 
 def _systemctl(*arguments: str) -> None:

@@ -13,8 +13,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +28,49 @@ mount --make-rprivate /
 for d in $2; do [ -d $d ] || mkdir -p $d; mount -t tmpfs -o mode=755 tmpfs $d; done
 mkdir -p /run/etc/upper /run/etc/work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+echo $1 > /etc/hostname
 hostname $1
 ip link set lo up
+mkdir -p /run/units /run/lock
+for target in $4; do
+  printf '[Unit]\\nDefaultDependencies=no\\n' > /run/units/$target.target
+done
+for d in $5; do mount -t tmpfs -o mode=1777 tmpfs $d; done
 echo ready
-exec sleep infinity
+exec $3
 """
+SYSTEMD = Path("/lib/systemd/systemd")
+#: systemd as a host's first process. Of this machine's units and generators it sees nothing, for they would tidy up and
+#: set up a machine that is not theirs: the targets that every unit wants are empty, and made here.
+_UNITS = "/run/units"
+_SYSTEMD = (
+    f"env container=test SYSTEMD_UNIT_PATH={_UNITS}:/etc/systemd/system SYSTEMD_GENERATOR_PATH=/run/none "
+    f"SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/none "
+    f"{SYSTEMD} --system --unit=basic.target --show-status=no --log-target=null"
+)
+_TARGETS = (
+    "sysinit basic network-online multi-user shutdown default rescue emergency exit local-fs timers paths sockets"
+)
+#: What else such a host does not share.
+_SYSTEMD_OWN = ("/tmp", "/var/tmp", "/var/log", "/etc/systemd/system")
 
 
 class Host:
     """One machine."""
 
-    def __init__(self, name: str, address: str, process: subprocess.Popen[str], inside: int) -> None:
+    def __init__(
+        self, name: str, address: str, process: subprocess.Popen[str], inside: int, cgroup: Path | None = None
+    ) -> None:
         self.name, self.address = name, address
         self.process, self.inside = process, inside
+        self._cgroup = cgroup  # systemd makes its own below it
 
     def run(
         self, *command: str, check: bool = True, timeout: float = 120, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """A command on this host."""
-        enter = ["nsenter", "-t", str(self.inside), "-m", "-n", "-u", "-p", f"--wd={ROOT}", "--"]
+        cgroups = ["-C"] if self._cgroup is not None else []
+        enter = ["nsenter", "-t", str(self.inside), "-m", "-n", "-u", "-p", *cgroups, f"--wd={ROOT}", "--"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         environment.pop("KUBECONFIG", None)
         done = subprocess.run(
@@ -90,11 +115,18 @@ class Host:
         """All its processes end, and all else of it goes with them."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        if self._cgroup is not None:
+            end = time.monotonic() + 10
+            while self._cgroup.exists():
+                assert time.monotonic() < end, f"{self._cgroup} is in use"
+                for directory, _, _ in os.walk(self._cgroup, topdown=False):
+                    with suppress(OSError):
+                        os.rmdir(directory)
 
 
 @contextmanager
-def hosts(*names: str) -> Iterator[list[Host]]:
-    """Hosts on one link, 172.31.7.1 and up. They reach each other and nothing else."""
+def hosts(*names: str, systemd: bool = False) -> Iterator[list[Host]]:
+    """Hosts on one link, 172.31.7.1 and up. They reach each other and nothing else. systemd: it runs them."""
     bridge = f"pbt{os.getpid() % 100000}"
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     with ExitStack() as stack:
@@ -102,22 +134,36 @@ def hosts(*names: str) -> Iterator[list[Host]]:
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
         made = []
         for index, name in enumerate(names, 1):
-            host = _boot(name, f"172.31.7.{index}", bridge, f"pbt{os.getpid() % 100000}-{index}")
+            host = _boot(name, f"172.31.7.{index}", bridge, f"pbt{os.getpid() % 100000}-{index}", systemd)
             stack.callback(host.end)
             made.append(host)
+        for host in made if systemd else ():
+            end = time.monotonic() + 60
+            while (state := host.run("systemctl", "is-system-running", check=False).stdout) != "running\n":
+                assert time.monotonic() < end, state
+                time.sleep(0.1)
         yield made
 
 
-def _boot(name: str, address: str, bridge: str, cable: str) -> Host:
+def _boot(name: str, address: str, bridge: str, cable: str, systemd: bool) -> Host:
     unshare = ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    first, targets, more, cgroup = "sleep infinity", "", "", None
+    if systemd:
+        named = Path("/sys/fs/cgroup/systemd")
+        cgroup = (named if named.is_dir() else named.parent) / cable
+        cgroup.mkdir(exist_ok=True)
+        unshare = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(cgroup), *unshare, "--cgroup"]
+        first, targets, more = _SYSTEMD, _TARGETS, " ".join(_SYSTEMD_OWN)
     process = subprocess.Popen(
-        [*unshare, "bash", "-c", _BOOT, "boot", name, " ".join(_OWN)], stdout=subprocess.PIPE, text=True
+        [*unshare, "bash", "-c", _BOOT, "boot", name, " ".join(_OWN), first, targets, more],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline() == "ready\n", f"host {name} does not start"
     inside = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-    host = Host(name, address, process, inside)
+    host = Host(name, address, process, inside, cgroup)
     commands = f"link add {cable} type veth peer name eth0 netns {inside}\nlink set {cable} master {bridge} up\n"
     subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
     host.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
