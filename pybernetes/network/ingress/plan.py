@@ -21,6 +21,9 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 #: Annotations whose prefix is one of these, or ends in the first, are orders to some Ingress controller.
 _ORDERS = ("ingress.kubernetes.io", "haproxy.org", "haproxy-ingress.github.io")
 
+#: Orders of the most used of them that are obeyed: plain HTTP is sent to HTTPS for hosts in `tls`, or for all hosts.
+REDIRECT, FORCE_REDIRECT = (f"nginx.ingress.kubernetes.io/{name}" for name in ("ssl-redirect", "force-ssl-redirect"))
+
 #: Host ("" for any, `*.example.com` for one label more) and path; of prefixes the path ends in `/`.
 Place = tuple[str, str]
 
@@ -33,6 +36,8 @@ class Plan:
     prefix: dict[Place, str] = field(default_factory=dict)
     #: Name of the backend of what nothing else takes; "" for none: 404.
     default: str = ""
+    #: Kind ("Exact", "Prefix") and place of those that plain HTTP is sent away from, to HTTPS.
+    secure: set[tuple[str, Place]] = field(default_factory=set)
     backends: dict[str, Backend] = field(default_factory=dict)
     #: `namespace_name` of the Secret -> hosts it is for (none: those in it) and PEM text.
     certificates: dict[str, tuple[tuple[str, ...], bytes]] = field(default_factory=dict)
@@ -65,13 +70,14 @@ def plan(
     """ingresses: those that are ours, the oldest first."""
     made = Plan()
     owners: dict[tuple[str, Place], str] = {}
-    fallbacks: list[tuple[Place, str]] = []
+    fallbacks: list[tuple[Place, str, bool]] = []
     defaults: list[tuple[bool, str, str]] = []
     for one in ingresses:
         key = f"{one.metadata.namespace}/{one.metadata.name}"
         told = made.problems.setdefault(key, [])
         told += _orders(one)
         _certificates(made, one, secrets, told)
+        secure = _secure(one)
         default = _add(made, one, one.spec.default_backend, services, slices, told) if one.spec.default_backend else ""
         for rule in one.spec.rules or ():
             host = (rule.host or "").lower()
@@ -87,8 +93,10 @@ def plan(
                     continue
                 table = made.exact if kind == "Exact" else made.prefix
                 table[place] = _add(made, one, path.backend, services, slices, told)
+                if secure(host):
+                    made.secure.add((kind, place))
             if default:
-                fallbacks.append(((host, "/"), default))
+                fallbacks.append(((host, "/"), default, secure(host)))
         if default:
             defaults.append((bool(one.spec.rules), key, default))
     # Whoever has no rules wants everything; the rest only offers to take what is left.
@@ -98,8 +106,11 @@ def plan(
         if not has_rules and key != defaults[0][1]:
             message = f"the default backend belongs to the older Ingress {defaults[0][1]}"
             made.problems[key].append(Problem("PathTaken", message))
-    for place, name in fallbacks:
-        made.prefix.setdefault(place, name)
+    for place, name, redirected in fallbacks:
+        if place not in made.prefix:
+            made.prefix[place] = name
+            if redirected:
+                made.secure.add(("Prefix", place))
     made.problems = {key: list(dict.fromkeys(told)) for key, told in made.problems.items()}
     return made
 
@@ -123,6 +134,17 @@ def _add(
     return found.name
 
 
+def _secure(one: Ingress) -> Callable[[str], bool]:
+    """Of which of its hosts an Ingress wants HTTPS only."""
+    annotations = one.metadata.annotations or {}
+    if annotations.get(FORCE_REDIRECT) == "true":
+        return lambda host: True
+    if annotations.get(REDIRECT) != "true":
+        return lambda host: False
+    covered = {host.lower() for entry in one.spec.tls or () for host in entry.hosts or ("",)}
+    return lambda host: bool(covered & {"", host, f"*.{host.partition('.')[2]}"})
+
+
 def _certificates(made: Plan, one: Ingress, secrets: Callable[[str, str], Secret | None], told: list[Problem]) -> None:
     namespace = one.metadata.namespace
     for entry in one.spec.tls or ():
@@ -144,5 +166,7 @@ def _orders(one: Ingress) -> Iterator[Problem]:
     """Annotations that mean something to another controller: not obeyed, and not in silence."""
     for name in sorted(one.metadata.annotations or ()):
         prefix, _, rest = name.partition("/")
+        if name in (REDIRECT, FORCE_REDIRECT) and (one.metadata.annotations or {})[name] in ("true", "false"):
+            continue
         if rest and (prefix in _ORDERS or prefix.endswith(f".{_ORDERS[0]}")):
             yield Problem("UnsupportedAnnotation", f"annotation {name} is not supported and has no effect")

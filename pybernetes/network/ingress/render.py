@@ -15,6 +15,8 @@ from pybernetes.network.ingress.plan import MISSING, Place, Plan
 from pybernetes.network.ingress.slots import Slots
 
 CONFIGURATION, EXACT, PREFIX, CERTIFICATES = "haproxy.cfg", "exact.map", "prefix.map", "certificates.list"
+#: After the name of a backend in a map: plain HTTP is sent to HTTPS.
+SECURE = "~secure"
 #: Certificates are in files of that directory.
 CERTIFICATE_DIRECTORY = "certificates"
 #: Written by whoever has it, beside what `files` gives.
@@ -37,8 +39,8 @@ def files(plan: Plan, seats: Mapping[str, Slots], setting: Setting) -> dict[str,
     """Path below the directory -> content."""
     found = {
         CONFIGURATION: configuration(plan, seats, setting).encode(),
-        EXACT: _map(plan.exact),
-        PREFIX: _map(plan.prefix),
+        EXACT: _map(plan, "Exact", plan.exact),
+        PREFIX: _map(plan, "Prefix", plan.prefix),
         CERTIFICATES: _list(plan, setting).encode(),
     }
     for name, (_, pem) in plan.certificates.items():
@@ -51,8 +53,12 @@ def _file(name: str) -> str:
     return f"{CERTIFICATE_DIRECTORY}/{hashlib.sha256(name.encode()).hexdigest()[:40]}.pem"
 
 
-def _map(places: Mapping[Place, str]) -> bytes:
-    return "".join(f"{host}|{path} {name}\n" for (host, path), name in sorted(places.items())).encode()
+def _map(plan: Plan, kind: str, places: Mapping[Place, str]) -> bytes:
+    lines = []
+    for place, name in sorted(places.items()):
+        mark = SECURE if (kind, place) in plan.secure else ""
+        lines.append(f"{place[0]}|{place[1]} {name}{mark}\n")
+    return "".join(lines).encode()
 
 
 def _list(plan: Plan, setting: Setting) -> str:
@@ -74,7 +80,11 @@ def configuration(plan: Plan, seats: Mapping[str, Slots], setting: Setting) -> s
         parts.append(f"  bind {host}:{setting.https_port} ssl crt-list {listed} alpn h2,http/1.1\n")
     parts.append(_HEADERS)
     parts += _lookups(setting.directory)
-    parts.append("  use_backend %[var(txn.backend)] if { var(txn.backend) -m found }\n")
+    port = "" if setting.https_port == 443 else f":{setting.https_port}"
+    where = f"https://%[req.hdr(host),host_only]{port}%[pathq]"
+    plain = f"!{{ ssl_fc }} {{ var(txn.backend) -m end {SECURE} }}"
+    parts.append(f"  http-request redirect code 308 location {where} if {plain}\n")
+    parts.append("  use_backend %[var(txn.backend),field(1,~)] if { var(txn.backend) -m found }\n")
     parts.append(f"  default_backend {plan.default or 'nothing'}\n")
     parts.append(_ANSWERS.format(missing=MISSING))
     for name, backend in sorted(plan.backends.items()):

@@ -17,7 +17,7 @@ import pytest
 from pybernetes.bootstrap.ingress import binary
 from pybernetes.network.ingress import process, render, slots
 from pybernetes.network.ingress.backends import Backend
-from pybernetes.network.ingress.plan import Plan
+from pybernetes.network.ingress.plan import REDIRECT, Plan
 from pybernetes.network.ingress.process import Haproxy, HaproxyError
 
 from .objects import authority, backend, certificate, ingress, path, planned, rule, secret
@@ -106,12 +106,18 @@ class Front:
         """Status, then body."""
         return await asyncio.to_thread(self._get, host, path)
 
-    def _get(self, host: str, path: str) -> str:
+    async def get_securely(self, host: str, path: str) -> str:
+        """The same over TLS."""
+        return await asyncio.to_thread(self._get, host, path, ssl._create_unverified_context())
+
+    def _get(self, host: str, path: str, context: ssl.SSLContext | None = None) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.setting.http_port, timeout=10)
+        if context is not None:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.setting.https_port, timeout=10, context=context)
         try:
             connection.request("GET", path, headers={"Host": host, "X-Forwarded-For": "203.0.113.9"})
             answer = connection.getresponse()
-            return f"{answer.status} {answer.read().decode()}"
+            return f"{answer.status} {answer.read().decode() or answer.headers['Location']}"
         finally:
             connection.close()
 
@@ -176,6 +182,19 @@ async def test_precedence(tmp_path: Path) -> None:
     assert got == expected
     # The request arrives as it was, and says truly where it came from.
     assert found["h.example", "/x?q=1"] == "200 d /x?q=1 http 127.0.0.1"
+
+
+async def test_plain_http_is_sent_to_https_where_an_ingress_says_so(tmp_path: Path) -> None:
+    rules = rule("h.example", path("/", "a"), path("/x", "a", "Exact")), rule("", path("/any", "a"))
+    plan = planned(ingress("i", *rules, tls=[{"hosts": ["h.example"]}], annotations={REDIRECT: "true"}))
+    with web("a") as ports:
+        async with front(tmp_path) as entry:
+            await entry.apply(plan, ports)
+            there = f"308 https://h.example:{entry.setting.https_port}"
+            assert await entry.get("h.example:80", "/x?q=1") == f"{there}/x?q=1"
+            assert await entry.get("H.example") == f"{there}/"
+            assert await entry.get("other", "/any") == "200 a /any http 127.0.0.1"
+            assert (await entry.get_securely("h.example", "/x?q=1")).startswith("200 a /x?q=1 https ")
 
 
 async def test_certificates_by_name_and_the_default_one(tmp_path: Path) -> None:

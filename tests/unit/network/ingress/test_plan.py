@@ -180,3 +180,19 @@ def test_whose_an_ingress_is() -> None:
         "ours",
     )
     assert [one.metadata.name for one in found] == ["d", "c"]
+
+
+def test_https_only() -> None:
+    tls = [{"hosts": ["a.example", "*.sub.example"]}]
+    rules = [rule(host, path("/", "a")) for host in ("a.example", "b.example", "x.sub.example")]
+
+    def secure(annotations: dict[str, str], **spec: Any) -> list[str]:
+        found = planned(ingress("i", *rules, tls=tls, annotations=annotations, **spec))
+        assert told(found) == []
+        return sorted({host for _, (host, _) in found.secure})
+
+    assert secure({}) == secure({planning.REDIRECT: "false"}) == []
+    assert secure({planning.REDIRECT: "true"}) == ["a.example", "x.sub.example"]
+    assert secure({planning.FORCE_REDIRECT: "true"}) == ["a.example", "b.example", "x.sub.example"]
+    wrong = planned(ingress("i", *rules, annotations={planning.REDIRECT: "yes"}))
+    assert [reason for reason, _ in told(wrong)] == ["UnsupportedAnnotation"] and not wrong.secure
