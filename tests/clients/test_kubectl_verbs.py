@@ -123,6 +123,12 @@ def test_proxy_on_a_unix_socket(kubeconfig: Path, tmp_path: Path) -> None:
         assert b"".join(iter(lambda: sock.recv(65536), b"")).startswith(b"HTTP/1.1 200")
 
 
+def test_lists_of_what_is_not_stored_are_tables(kubeconfig: Path) -> None:
+    shown = assert_same(kubeconfig, ["get", "componentstatuses"])[1].splitlines()
+    assert [line.split() for line in shown] == [["NAME", "STATUS", "MESSAGE", "ERROR"], ["etcd-0", "Healthy", "ok"]]
+    assert assert_same(kubeconfig, ["get", "nodemetrics", "-o", "name"])[1].startswith("nodemetrics.metrics.k8s.io/")
+
+
 def test_a_scale_is_shown_with_its_numbers(kubeconfig: Path) -> None:
     run(OURS, kubeconfig, ["create", "deployment", "scaled", "--image=i", "--replicas=0"])
     shown = assert_same(kubeconfig, ["get", "deploy", "scaled", "--subresource=scale"])[1].splitlines()

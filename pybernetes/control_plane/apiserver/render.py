@@ -150,6 +150,13 @@ def shaped(result: Result, form: Format) -> dict[str, Any]:
     if isinstance(subject, Status):
         wire: dict[str, Any] = msgspec.to_builtins(subject)
         return wire
+    if isinstance(subject, dict):  # a list of what is not in the store
+        objects = [resource.codec.convert(item, None) for item in subject["items"]]
+        if form.shape == "Table":
+            return tables.table_of(resource, objects, "Metadata", form.version, subject["metadata"])
+        partials = [tables.partial_of(resource, obj, form.version) for obj in objects]
+        kind = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
+        return {**kind, "metadata": subject["metadata"], "items": partials}
     if form.shape == "Table":
         return tables.table_of(resource, [subject], "Metadata", form.version, None)
     return tables.partial_of(resource, subject, form.version)

@@ -62,7 +62,7 @@ class _Metrics(Subresource):
             "metadata": {},
             "items": [codec.to_dict(one) for one in await self._measure(items)],
         }
-        return Result(obj=shown)
+        return Result(resource=self.resource, obj=shown)
 
     async def _measure(self, items: Iterable[Item]) -> list[Any]:
         raise NotImplementedError

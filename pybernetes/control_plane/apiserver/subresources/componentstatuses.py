@@ -30,4 +30,4 @@ class ComponentStatuses(Subresource):
                 raise errors.not_found(self.resource.group_resource, call.info.name)
             return Result(resource=self.resource, obj=status)
         shown = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [codec.to_dict(status)]}
-        return Result(obj=shown)
+        return Result(resource=self.resource, obj=shown)
