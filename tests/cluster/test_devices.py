@@ -200,13 +200,45 @@ async def test_an_allocation_that_ties_a_pod_to_another_node_is_given_up() -> No
         assert pod["spec"]["nodeName"] == "fake-1"
 
 
-async def test_what_is_not_supported_is_named() -> None:
+async def test_a_device_is_shared_until_its_capacity_is_used_up() -> None:
     async with Place.open(nodes=1) as place:
         await gpu_class(place)
-        await publish(place, "fake-0", {**device("a"), "allowMultipleAllocations": True})
-        await claim(place, "c", request())
-        await user(place, "p", "c")
-        await waiting(place, "p", "devices with allowMultipleAllocations are not supported")
+        policy = {"default": "1Gi", "validRange": {"min": "1Gi", "step": "2Gi", "max": "9Gi"}}
+        card = {
+            "name": "card",
+            "allowMultipleAllocations": True,
+            "capacity": {"memory": {"value": "10Gi", "requestPolicy": policy}},
+        }
+        await publish(place, "fake-0", card, device("alone"))
+        shared = "device.allowMultipleAllocations"
+
+        def wanted(name: str, amount: str = "", **more: Any) -> Wire:
+            capacity = {"capacity": {"requests": {"memory": amount}}} if amount else {}
+            return request(name, shared, **capacity, **more)
+
+        await claim(place, "five", wanted("r", "4Gi"))
+        await claim(place, "two", wanted("x"), wanted("y"))
+        await claim(place, "four", wanted("r", "2Gi"))  # 3 Gi, when they are free
+        await claim(place, "all", request("r", f"!{shared}", capacity={"requests": {"memory": "16Gi"}}))
+        await claim(place, "too-much", request("r", f"!{shared}", capacity={"requests": {"memory": "17Gi"}}))
+        for name in ("five", "two", "four", "all"):
+            await user(place, name, name)
+            await place.until("Pod", name, lambda p: p["status"]["phase"] == "Running", 10)
+        got = {}
+        for name in ("five", "two", "four"):
+            results = (await place.get("ResourceClaim", name))["status"]["allocation"]["devices"]["results"]
+            assert {r["device"] for r in results} == {"card"}
+            got[name] = [r["consumedCapacity"]["memory"] for r in results]
+            assert len({r["shareID"] for r in results}) == len(results)
+        assert got == {"five": ["5Gi"], "two": ["1Gi", "1Gi"], "four": ["3Gi"]}
+        (whole,) = (await place.get("ResourceClaim", "all"))["status"]["allocation"]["devices"]["results"]
+        assert whole["device"] == "alone" and not {"shareID", "consumedCapacity"} & whole.keys()
+        await claim(place, "none-left", wanted("r"))
+        for name in ("none-left", "too-much"):
+            await user(place, name, name)
+            await waiting(place, name, "cannot allocate all claims")
+        await place.delete("Pod", "four")
+        await place.until("Pod", "none-left", lambda p: p["status"]["phase"] == "Running", 60)
 
 
 async def test_a_pod_waits_until_its_device_is_ready() -> None:

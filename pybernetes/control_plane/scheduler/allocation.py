@@ -1,14 +1,15 @@
 """Which devices of a node satisfy some claims: a search with going back, pure (KEP-4381, structured parameters).
 
 Requests are satisfied in the order of the claims; of alternatives the first that works out is taken, then devices in
-the order of their pools and slices. The search gives up after a bounded number of steps: constraints over many equal
-devices would keep it busy for ever, and then the node counts as unfit.
+the order of their pools and slices. What is left of the capacities of a device that may be allocated several times
+counts like a shared counter. The search gives up after a bounded number of steps: constraints over many equal devices
+would keep it busy for ever, and then the node counts as unfit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pybernetes.api.core_v1 import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
@@ -28,11 +29,13 @@ from pybernetes.api.resource_v1 import (
     ResourceClaim,
 )
 from pybernetes.control_plane.scheduler.device_selectors import attribute_of, selects
+from pybernetes.control_plane.scheduler.shares import share
 from pybernetes.machinery import quantity
+from pybernetes.machinery.quantity import Quantity
 
 #: (driver, pool, device).
 DeviceID = tuple[str, str, str]
-#: (driver, pool, counter set, counter).
+#: (driver, pool, counter set, counter); or of a capacity (driver, pool, `device:` and device, capacity).
 Counter = tuple[str, str, str, str]
 Part = ExactDeviceRequest | DeviceSubRequest
 
@@ -52,8 +55,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a node has: devices, of which some are `taken`; `whole`: all of its pools are completely known; `counters`:
-    what is left of shared counters, in thousandths."""
+    """What a node has: devices, of which some are `taken`, at least in part; `whole`: all of its pools are completely
+    known; `counters`: what is left of shared counters and of capacities, in thousandths."""
 
     devices: Sequence[Candidate]
     taken: Set[DeviceID]
@@ -100,6 +103,8 @@ class _Chosen:
     request: str
     part: Part
     candidate: Candidate
+    share: Mapping[str, Quantity] = field(default_factory=dict)  #: of its capacities
+    needs: Mapping[Counter, int] = field(default_factory=dict)  #: of counters and capacities, in thousandths
 
 
 class _Search:
@@ -109,7 +114,8 @@ class _Search:
         self._wanted = [(claim, request) for claim in claims for request in requests_of(claim)]
         self._offer = offer
         self._class_of = class_of
-        self._taken: set[DeviceID] = set()
+        self._uses: dict[DeviceID, int] = {}
+        self._shares = any(c.device.allow_multiple_allocations for c in offer.devices)
         self._spent: dict[Counter, int] = {}
         self._matches: dict[tuple[int, int], bool] = {}
         self._steps = 0
@@ -144,12 +150,12 @@ class _Search:
         if not left:
             return self.run(n + 1)
         devices = self._offer.devices
-        for i in range(start, len(devices) - left + 1):
+        for i in range(start, len(devices) if self._shares else len(devices) - left + 1):
             self._steps += 1
             if self._steps > _STEPS:
                 raise Exhausted
             if self._selected(part, devices[i]) and self._take(_Chosen(claim, name, part, devices[i])):
-                if self._some(n, claim, name, part, left - 1, i + 1):
+                if self._some(n, claim, name, part, left - 1, i + (not devices[i].device.allow_multiple_allocations)):
                     return True
                 self._give_back()
         return False
@@ -169,32 +175,41 @@ class _Search:
     def _take(self, chosen: _Chosen) -> bool:
         candidate, part = chosen.candidate, chosen.part
         admin = isinstance(part, ExactDeviceRequest) and bool(part.admin_access)
-        if not admin and (candidate.id in self._taken or candidate.id in self._offer.taken):
+        several = bool(candidate.device.allow_multiple_allocations)
+        used = bool(self._uses.get(candidate.id)) or candidate.id in self._offer.taken
+        if not admin and used and not several:
             return False
         if not all(tolerated(taint, part.tolerations or ()) for taint in candidate.device.taints or ()):
             return False
-        needs = counters_of(candidate)
-        if not admin and any(
-            self._offer.counters.get(key, 0) - self._spent.get(key, 0) < amount for key, amount in needs.items()
-        ):
-            return False
+        if not admin:
+            amounts = share(candidate.device, part)
+            if amounts is None:
+                return False
+            needs = {} if used else counters_of(candidate)  # whoever shares a device, it is there once
+            needs |= {capacity_of(candidate.id, name): amount.milli for name, amount in amounts.items()}
+            if any(self._left(key) < amount for key, amount in needs.items()):
+                return False
+            chosen = replace(chosen, share=amounts, needs=needs)
         devices = chosen.claim.spec.devices
         for constraint in (devices.constraints if devices else None) or ():
             if not self._satisfies(constraint, chosen):
                 return False
         self.chosen.append(chosen)
         if not admin:
-            self._taken.add(candidate.id)
-            for key, amount in needs.items():
+            self._uses[candidate.id] = self._uses.get(candidate.id, 0) + 1
+            for key, amount in chosen.needs.items():
                 self._spent[key] = self._spent.get(key, 0) + amount
         return True
+
+    def _left(self, counter: Counter) -> int:
+        return self._offer.counters.get(counter, 0) - self._spent.get(counter, 0)
 
     def _give_back(self) -> None:
         last = self.chosen.pop()
         if isinstance(last.part, ExactDeviceRequest) and last.part.admin_access:
             return
-        self._taken.discard(last.candidate.id)
-        for key, amount in counters_of(last.candidate).items():
+        self._uses[last.candidate.id] -= 1
+        for key, amount in last.needs.items():
             self._spent[key] -= amount
 
     def _satisfies(self, constraint: DeviceConstraint, new: _Chosen) -> bool:
@@ -229,6 +244,11 @@ def counters_of(candidate: Candidate) -> dict[Counter, int]:
     }
 
 
+def capacity_of(device: DeviceID, name: str) -> Counter:
+    """The counter of a capacity of a device that is shared."""
+    return device[0], device[1], f"device:{device[2]}", name
+
+
 def tolerated(taint: DeviceTaint, tolerations: Iterable[DeviceToleration]) -> bool:
     """Whether a request may use a device in spite of a taint."""
     if taint.effect not in ("NoSchedule", "NoExecute"):
@@ -261,6 +281,8 @@ def _result(
                 tolerations=one.part.tolerations,
                 binding_conditions=one.candidate.device.binding_conditions,
                 binding_failure_conditions=one.candidate.device.binding_failure_conditions,
+                share_id="" if one.candidate.device.allow_multiple_allocations and not admin else None,  # named later
+                consumed_capacity={name: str(amount) for name, amount in one.share.items()} or None,
             )
         )
     parts = {one.request: one.part for one in chosen}

@@ -9,6 +9,7 @@ another device.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -78,6 +79,7 @@ class ClaimEffects:
     async def carry_out(self, work: ClaimWork, pod: PodFacts) -> None:
         """Until all claims are reserved for the Pod. Raises ClaimsNotReserved, StatusError or Unavailable."""
         for claim, allocation in work.claims:
+            allocation = _dated(allocation) if allocation is not None else None
             await self._claims.caught_up(await self._reserve(claim, allocation, pod))
 
     def waits(self, work: ClaimWork) -> bool:
@@ -150,10 +152,6 @@ class ClaimEffects:
             changed = codec.copy(await self._resource.update(changed))
         if allocation is not None:
             changed.status.allocation = allocation
-            results = allocation.devices.results if allocation.devices is not None else None
-            if any(result.binding_conditions for result in results or ()):
-                changed.status.allocation = codec.copy(allocation)
-                changed.status.allocation.allocation_timestamp = clock.rfc3339()
         user = ResourceClaimConsumerReference(resource="pods", name=pod.name, uid=pod.uid)
         changed.status.reserved_for = [*(changed.status.reserved_for or ()), user]
         return await self._resource.update_status(changed)
@@ -167,3 +165,14 @@ class ClaimEffects:
                 continue
             if await self._free(claim, pod):
                 return
+
+
+def _dated(allocation: AllocationResult) -> AllocationResult:
+    """With what is decided at the time of writing: names of shares, and since when a driver has had to act."""
+    allocation = codec.copy(allocation)
+    for result in (allocation.devices.results if allocation.devices is not None else None) or ():
+        if result.share_id is not None:
+            result.share_id = str(uuid.UUID(bytes=clock.rng.randbytes(16), version=4))
+        if result.binding_conditions:
+            allocation.allocation_timestamp = clock.rfc3339()
+    return allocation

@@ -14,7 +14,7 @@ import numpy as np
 
 from pybernetes.api.core_v1 import NodeSelector
 from pybernetes.api.resource_v1 import AllocationResult, Device, ResourceClaim, ResourceSlice
-from pybernetes.control_plane.scheduler.allocation import Candidate, Counter, DeviceID, Offer, counters_of
+from pybernetes.control_plane.scheduler.allocation import Candidate, Counter, DeviceID, Offer, capacity_of, counters_of
 from pybernetes.control_plane.scheduler.claims import ClaimWork, Objects
 from pybernetes.control_plane.scheduler.device_selectors import seen
 from pybernetes.control_plane.scheduler.node_selectors import selector_matches
@@ -40,7 +40,6 @@ class _Inventory:
     of_many: list[Candidate]
     partial_nodes: set[str]  # with a pool of which slices are missing
     partial: bool  # the same for pools of many nodes
-    unsupported: bool
     by_id: dict[DeviceID, Candidate]
     counters: dict[Counter, int]
 
@@ -52,6 +51,7 @@ class Devices:
         self.objects: Objects | None = None
         self._inventory: _Inventory | None = None
         self._taken: set[DeviceID] | None = None
+        self._consumed: dict[Counter, int] = {}  # of capacities; as old as `_taken`
         self._promised: dict[str, AllocationResult] = {}  # uid of the claim
 
     def changed(self, kind: str) -> None:
@@ -77,11 +77,6 @@ class Devices:
     def is_promised(self, claim: ResourceClaim) -> bool:
         return claim.metadata.uid in self._promised
 
-    @property
-    def unsupported(self) -> bool:
-        """Whether there are devices of a kind that is left alone."""
-        return self._known().unsupported
-
     def offer(self, nodes: Nodes, row: int) -> Offer:
         """What the node of a row has."""
         known, taken = self._known(), self._all_taken()
@@ -106,18 +101,22 @@ class Devices:
                 if (used := known.by_id.get(taken_id)) is not None:
                     for key, amount in counters_of(used).items():
                         counters[key] = counters.get(key, 0) - amount
+            for key, amount in self._consumed.items():
+                counters[key] = counters.get(key, 0) - amount
         return Offer(found, taken, counters, not known.partial and name not in known.partial_nodes)
 
     def _all_taken(self) -> set[DeviceID]:
         if self._taken is None:
             assert self.objects is not None
             allocations = [c.status.allocation for c in self.objects.claims() if c.status.allocation is not None]
-            self._taken = {
-                (result.driver, result.pool, result.device)
-                for allocation in (*allocations, *self._promised.values())
-                for result in (allocation.devices.results if allocation.devices else None) or ()
-                if not result.admin_access
-            }
+            self._taken, self._consumed = set(), defaultdict(int)
+            for allocation in (*allocations, *self._promised.values()):
+                for result in (allocation.devices.results if allocation.devices else None) or ():
+                    if not result.admin_access:
+                        device = result.driver, result.pool, result.device
+                        self._taken.add(device)
+                        for name, amount in (result.consumed_capacity or {}).items():
+                            self._consumed[capacity_of(device, name)] += quantity.milli(amount)
         return self._taken
 
     def _known(self) -> _Inventory:
@@ -135,7 +134,7 @@ def _inventory(slices: Iterable[ResourceSlice]) -> _Inventory:
             pool.slices, pool.generation = [], one.spec.pool.generation
         if one.spec.pool.generation == pool.generation:
             pool.slices.append(one)
-    known = _Inventory(defaultdict(list), [], set(), False, False, {}, {})
+    known = _Inventory(defaultdict(list), [], set(), False, {}, {})
     for pool in pools.values():
         names = [device.name for one in pool.slices for device in one.spec.devices or ()]
         if len(set(names)) < len(names):
@@ -158,8 +157,9 @@ def _add_slice(known: _Inventory, one: ResourceSlice) -> None:
             known.counters[key] = quantity.milli(counter.value or "0")
     for device in spec.devices or ():
         if device.allow_multiple_allocations:
-            known.unsupported = True
-            continue
+            for name, capacity in (device.capacity or {}).items():
+                key = capacity_of((spec.driver, spec.pool.name, device.name), name)
+                known.counters[key] = quantity.milli(capacity.value or "0")
         place = device if spec.per_device_node_selection else spec
         candidate = _candidate(one, device, place.node_name or "", place.node_selector)
         known.by_id[candidate.id] = candidate

@@ -24,7 +24,7 @@ from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
 #: The number of a broken selector's text stands above the bits.
-_ELSEWHERE, _NO_DEVICES, _UNSUPPORTED, _BROKEN, _TEXT = 1, 2, 4, 8, 4
+_ELSEWHERE, _NO_DEVICES, _BROKEN, _TEXT = 1, 2, 4, 4
 #: Pods that may share a claim.
 _MOST_USERS = 256
 
@@ -97,7 +97,7 @@ class DynamicResources(Plugin):
                 self._broken.append(str(error))
             return _BROKEN | self._broken.index(str(error)) << _TEXT
         if results is None:
-            return _UNSUPPORTED if devices.unsupported else _NO_DEVICES
+            return _NO_DEVICES
         state.found[row] = results
         return 0
 
@@ -106,9 +106,6 @@ class DynamicResources(Plugin):
             return [ELSEWHERE]
         if code & _BROKEN:
             return [self._broken[code >> _TEXT]]
-        if code & _UNSUPPORTED:
-            text = "devices with allowMultipleAllocations are not supported"
-            return [f"cannot allocate all claims ({text})"]
         return ["cannot allocate all claims"]
 
     def reserve(self, state: Any, snapshot: Snapshot, row: int) -> Any:
