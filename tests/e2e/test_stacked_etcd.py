@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -51,6 +52,18 @@ else:
     host.run(sys.executable, "-c", script)
 
 
+@contextlib.contextmanager
+def taken(host: Host, port: int) -> Iterator[None]:
+    """Somebody else listens on a port of a host."""
+    script = f"import socket, sys; s = socket.create_server(('0.0.0.0', {port})); print(flush=True); sys.stdin.read()"
+    command = ["nsenter", "-t", str(host.inside), "-n", "--", sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as squatter:
+        assert squatter.stdin is not None and squatter.stdout is not None
+        squatter.stdout.readline()
+        yield
+        squatter.stdin.close()
+
+
 class Trio:
     """Three machines, the first with a cluster."""
 
@@ -73,14 +86,12 @@ def test_a_join_that_fails_leaves_neither_files_nor_a_member(trio: Trio) -> None
     wrong = [word if word != trio.line[-1] else "0" * 64 for word in trio.line]
     assert "is not the one" in second.pybernetes(*wrong, check=False).stderr
     # The member is added, and then its API server finds its port taken.
-    script = "import socket, sys; s = socket.create_server(('127.0.0.1', 6443)); sys.stdin.read()"
     late = [*trio.line, "--ignore-preflight-errors=Port-6443"]
-    with subprocess.Popen(
-        ["nsenter", "-t", str(second.inside), "-n", "--", sys.executable, "-c", script], stdin=subprocess.PIPE
-    ) as squatter:
+    with taken(second, 6443):
         assert second.pybernetes(*late, check=False).returncode == 1
-        assert squatter.stdin is not None
-        squatter.stdin.close()
+    with taken(second, 2380):
+        assert "port 2380 is in use" in second.pybernetes(*trio.line, check=False).stderr
+        assert "[ERROR Port-2380]" in second.pybernetes("init", "--store", "etcd", check=False).stderr
     assert changed(second, trio.before["cp2"]) == {}
     assert members(first) == {"cp1": True}
 

@@ -36,11 +36,11 @@ def run(run: Run) -> None:
     cluster, member = run.cluster, run.member
     if not member.control_plane or member.etcd is None:
         return
-    _check(member.address)
     if not run.joins:
         member_processes.start_etcd(cluster, 60.0)
         run.say("etcd", f"a new etcd, whose first member is {cluster.state.nodes[0].name}")
         return
+    _check(member.address)
     addresses = _others(run)
     try:
         count = asyncio.run(_join(cluster, addresses))
@@ -64,6 +64,7 @@ def leave(cluster: Cluster) -> str:
 
 
 def _check(address: str) -> None:
+    """What `preflight` could not know of a joining machine. Raises ClusterError."""
     if shutil.which("etcd") is None:
         raise ClusterError("etcd is not found; apt-get install etcd-server")
     for port in (etcd_member.CLIENT_PORT, etcd_member.PEER_PORT):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pybernetes.bootstrap import cluster as clusters
 from pybernetes.bootstrap.cluster import ClusterError
+from pybernetes.bootstrap.etcd_member import CLIENT_PORT, PEER_PORT
 from pybernetes.bootstrap.phases.run import Run
 from pybernetes.bootstrap.phases.settings import advertise_address, directory_of
 
@@ -93,6 +94,11 @@ def _existing(options: argparse.Namespace, joins: bool) -> Iterator[Problem]:
         yield Problem("DirAvailable", f"{directory} holds a cluster already", f"{reset} removes it")
 
 
+def _has_etcd(options: argparse.Namespace, joins: bool) -> bool:
+    """Whether a member of etcd is to run here. Of a joining machine its cluster decides, later."""
+    return not joins and options.store == "etcd"
+
+
 def _ports(options: argparse.Namespace, joins: bool) -> Iterator[Problem]:
     wanted = [10250]
     if not joins or options.control_plane:
@@ -102,11 +108,15 @@ def _ports(options: argparse.Namespace, joins: bool) -> Iterator[Problem]:
     except ClusterError as error:
         yield Problem("AdvertiseAddress", str(error), "the other machines have to reach this one")
         return
+    if _has_etcd(options, joins):
+        wanted += [CLIENT_PORT, PEER_PORT]
     for port in wanted:
-        hosts = [address, "127.0.0.1"] if port != 10250 else [address]
+        hosts = [address, "127.0.0.1"] if port not in (10250, PEER_PORT) else [address]
         for host in hosts:
             if reason := clusters.port_problem(host, port):
-                other = "choose another with --apiserver-bind-port" if port != 10250 else "a kubelet runs here already"
+                etcd = "an etcd runs here already, and '--store etcd://...' uses it"
+                known = {10250: "a kubelet runs here already", CLIENT_PORT: etcd, PEER_PORT: etcd}
+                other = known.get(port, "choose another with --apiserver-bind-port")
                 remedy = f"'ss -ltnp sport = :{port}' shows who has it; end it, or {other}"
                 if "assign" in reason:
                     yield Problem("AdvertiseAddress", f"{host} is no address of this machine", "see 'ip address'")
@@ -117,7 +127,8 @@ def _ports(options: argparse.Namespace, joins: bool) -> Iterator[Problem]:
 
 def _commands(options: argparse.Namespace, joins: bool) -> Iterator[Problem]:
     path = os.environ.get("PATH", "") + ":" + _PATH
-    for command, package in COMMANDS.items():
+    etcd = {"etcd": "etcd-server"} if _has_etcd(options, joins) else {}
+    for command, package in {**COMMANDS, **etcd}.items():
         if shutil.which(command, path=path) is None:
             yield Problem(f"FileExisting-{command}", f"{command} is not found", f"apt-get install {package}")
     if not any(Path(directory, "bridge").exists() for directory in _CNI):
