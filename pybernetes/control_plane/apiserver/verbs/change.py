@@ -16,7 +16,7 @@ from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Resource
-from pybernetes.control_plane.apiserver.verbs.writing import options_of, refuse_invalid
+from pybernetes.control_plane.apiserver.verbs.writing import merge_owners, options_of, refuse_invalid
 from pybernetes.machinery import errors, field
 from pybernetes.store import RevisionConflict
 
@@ -65,6 +65,7 @@ async def change(
             raise missing() if missing is not None else errors.not_found(resource.group_resource, info.name)
         old = item.obj if resource.served is None else resource.served(item.obj)
         new = produce(old) if resource.views is None else await _viewed(produce, old)
+        merge_owners(call, new.metadata)
         retry = settle_versions(resource, new, old) or again
         if admit:
             attributes = Attributes(

@@ -13,7 +13,13 @@ from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Resource
-from pybernetes.control_plane.apiserver.verbs.writing import OTHER_NAMESPACE, check_options, options_of, refuse_invalid
+from pybernetes.control_plane.apiserver.verbs.writing import (
+    OTHER_NAMESPACE,
+    check_options,
+    merge_owners,
+    options_of,
+    refuse_invalid,
+)
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.store import KeyExists
@@ -39,6 +45,7 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
     strategy, storage = resource.strategy, resource.storage
     assert storage is not None
     metadata = obj.metadata
+    merge_owners(call, metadata)
     namespace = metadata.namespace
     if metadata.resource_version not in ("", "0"):
         raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")

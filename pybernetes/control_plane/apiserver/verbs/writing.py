@@ -11,6 +11,7 @@ from pybernetes.machinery import errors, field
 
 if TYPE_CHECKING:
     from pybernetes.machinery.field import FieldError
+    from pybernetes.machinery.meta import ObjectMeta
 
 OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 _FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
@@ -50,6 +51,22 @@ def options_of(call: Call, kind: str) -> dict[str, Any]:
         if call.flag("force"):
             options["force"] = True
     return options
+
+
+def merge_owners(call: Call, metadata: ObjectMeta) -> None:
+    """Keep one of several equal owner references, and tell the client."""
+    owners = metadata.owner_references
+    if owners is None or len(owners) < 2:
+        return
+    kept = [owner for i, owner in enumerate(owners) if owner not in owners[:i]]
+    if len(kept) == len(owners):
+        return
+    repeated = " ".join(owner.uid for i, owner in enumerate(owners) if owner in owners[:i])
+    metadata.owner_references = kept
+    call.warn(
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: [{repeated}]"
+    )
 
 
 def refuse_invalid(resource: Resource, name: str, found: Sequence[FieldError]) -> None:

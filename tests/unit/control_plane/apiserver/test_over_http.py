@@ -145,6 +145,22 @@ async def test_warnings_over_http() -> None:
     await serve(work)
 
 
+async def test_equal_owners_are_one() -> None:
+    async def work(server: Any, call: Caller) -> None:
+        obj = sample("v1 ConfigMap", "m", "default")
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+        for method, path in (("POST", f"{NAMESPACE}/configmaps"), ("PUT", f"{NAMESPACE}/configmaps/m")):
+            obj["metadata"]["ownerReferences"] = [owner, owner, {**owner, "uid": "v"}]
+            _, headers, body = await call(method, path, obj)
+            (said,) = headers.getall("Warning")
+            assert ".metadata.ownerReferences contains duplicate entries;" in said
+            assert said.endswith('duplicate UID(s) observed: [u]"')
+            owners = json.loads(body)["metadata"]["ownerReferences"]
+            assert [o["uid"] for o in owners] == ["u", "v"]
+
+    await serve(work)
+
+
 async def test_watch_over_http() -> None:
     async def work(server: Any, call: Caller) -> None:
         url = f"{call.base}{NAMESPACE}/configmaps?watch=1&timeoutSeconds=1&allowWatchBookmarks=true"
