@@ -423,6 +423,23 @@ def association(address: str, port: int) -> bytes:
 
 
 @pytest.mark.slow
+def test_clients_are_remembered_over_a_restart(proxy: Judged) -> None:
+    """Of the proxy: a client keeps its endpoint for the time that is left, unless that has gone."""
+    sticky = {"default/s": rules("a", "b", "far", affinity_seconds=100)}
+    proxy.update(sticky)
+    first = {place: answers("client", *place, 10) for place in ((VIP, 80), (NODE, 30080))}
+    for _ in range(4):  # by chance it would be the same one time in 3^8
+        proxy.close()
+        proxy.replace(sticky)
+        assert {place: answers("client", *place, 3) for place in first} == first
+    if proxy.name == "nftables":
+        times = [part for part in listing().split("elements = ") if "expires" in part]
+        assert len(times) == 1 and times[0].count("timeout 1m40s expires 1m") == 2
+    others = [name for name in PODS if name not in first[VIP, 80]]
+    proxy.replace({"default/s": rules(*others, affinity_seconds=100)})
+    assert answers("client", VIP, 80, 5) <= {*others}
+
+
 def test_session_affinity_ends(proxy: Judged) -> None:
     """A client that was away for longer than the timeout is spread again; one that comes often stays."""
     proxy.update({"default/s": rules("a", "b", "far", affinity_seconds=1)})

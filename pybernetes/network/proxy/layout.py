@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pybernetes.network.proxy import expressions as x
@@ -35,6 +35,8 @@ from pybernetes.network.proxy.netlink import nest, text, u32, u64
 ANY, INSIDE, OUTSIDE = "", "inside-", "outside-"
 #: Bit of the packet mark that asks for masquerading; the same as upstream's.
 MASQUERADE = 0x4000
+#: Milliseconds that a client is remembered where nothing else is said.
+DEFAULT_MEMORY = 10_800_000
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 FAMILIES = {"IPv4": 2, "IPv6": 10}
 
@@ -137,7 +139,12 @@ class Layout:
             yield self._set(f"{side}endpoints", (*key, mark), *target)
             yield self._set(f"{side}sticky", (*key, mark), _VERDICT, 0)
             yield self._set(
-                f"{side}affinity", (*key, address), *target, flags=_TIMEOUT | _EVAL, size=1 << 20, timeout=10_800
+                f"{side}affinity",
+                (*key, address),
+                *target,
+                flags=_TIMEOUT | _EVAL,
+                size=1 << 20,
+                timeout=DEFAULT_MEMORY,
             )
         for side in (ANY, OUTSIDE):
             yield self._set(f"{side}refused", key, _VERDICT, 0)
@@ -261,6 +268,13 @@ class Layout:
         if chunk:
             yield self.message(kind, CREATE if kind == NEWSETELEM else 0, where, nest(3, *chunk))
 
+    def remembered(self, name: str, entries: Iterable[tuple[bytes, bytes, int, int]]) -> Iterator[Message]:
+        """Messages that add entries to `affinity`: key, endpoint, timeout and what is left of it in milliseconds."""
+        where = text(1, self.table) + text(2, name)
+        for key, target, timeout, left in entries:
+            entry = nest(1, x.value(1, key), x.value(2, target), u64(4, timeout), u64(5, left))
+            yield self.message(NEWSETELEM, CREATE, where, nest(3, entry))
+
     def rule(self, chain: str, *parts: bytes) -> Message:
         return self.message(NEWRULE, CREATE | APPEND, text(1, self.table), text(2, chain), nest(4, *parts))
 
@@ -297,7 +311,7 @@ class Layout:
         if describe:
             parts.append(nest(9, describe))
         if timeout:
-            parts.append(u64(11, timeout * 1000))
+            parts.append(u64(11, timeout))
         return self.message(NEWSET, CREATE, *parts)
 
     # -- pieces of rules ----------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from typing import Final, cast
 from pybernetes.network.proxy import expressions as x
 from pybernetes.network.proxy.layout import (
     ANY,
+    DEFAULT_MEMORY,
     DELSETELEM,
     INSIDE,
     NEWSETELEM,
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 _GETTABLE, _GETSETELEM = 1, 13
 #: Element: (set, key).
 Element = tuple[str, bytes]
+#: A remembered client: key, endpoint, for how long, and how much of that is left, in milliseconds.
+_Client = tuple[bytes, bytes, int, int]
 _REJECT: Value = (x.GOTO, "reject")
 _DROP: Value = (x.DROP, "")
 
@@ -158,13 +161,15 @@ class Nftables:
         return self._netlink
 
     def replace(self, rules: Mapping[str, ServiceRules]) -> None:
-        """Make the table anew, with these Services and nothing else."""
+        """Make the table anew, with these Services and nothing else. Clients that are remembered stay so."""
         rules = {**rules}
+        clients = [*self._remembered()]
         self._rules, self._fragments, self._chains = {}, {}, Counter()
         self._late, self._idle = {}, {}
         self._programmed, self._owners, self._contested, self._counts = {}, {}, {}, Counter()
         chains, elements = self._difference(rules)
-        self.netlink.transact([*self.layout.begin(), *self.layout.fixed(), *chains, *elements])
+        kept = self._known(self._targets(rules), clients)
+        self.netlink.transact([*self.layout.begin(), *self.layout.fixed(), *chains, *elements, *kept])
 
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         """Program changed Services (`NOTHING`: gone), by their namespace/name."""
@@ -303,8 +308,18 @@ class Nftables:
 
     def _forget_clients(self, changed: Mapping[str, ServiceRules]) -> None:
         """Remembered endpoints that are none any more: their clients must be free to go elsewhere."""
-        valid: dict[tuple[str, bytes], set[bytes]] = {}
-        for key in changed:
+        valid = self._targets(changed)
+        for name in {f"{side}affinity" for side, _ in valid}:
+            for key, target, *_ in [*self._listed(name)]:  # one conversation at a time
+                targets = valid.get((name.removesuffix("affinity"), key[: self.layout.key_length]))
+                if targets is not None and target not in targets:
+                    with contextlib.suppress(NetlinkError):  # its time was up meanwhile
+                        self.netlink.transact(self.layout.elements(DELSETELEM, name, [(key, None)]))
+
+    def _targets(self, keys: Iterable[str]) -> dict[tuple[str, bytes], set[bytes]]:
+        """What clients of some Services may be sent to by memory: by side and place."""
+        found: dict[tuple[str, bytes], set[bytes]] = {}
+        for key in keys:
             now = self._fragments.get(key, _EMPTY)
             sticks = {c.name: self.layout.target(c.target) for c in now.chains if isinstance(c, Stick)}
             for place, elements in now.places.items():
@@ -312,26 +327,28 @@ class Nftables:
                     continue
                 for (name, _), value in elements.items():
                     if name.endswith("services"):
-                        valid.setdefault((name.removesuffix("services"), place), set())
+                        found.setdefault((name.removesuffix("services"), place), set())
                     elif name.endswith("sticky"):
                         assert isinstance(value, tuple)
-                        targets = valid.setdefault((name.removesuffix("sticky"), place), set())
-                        targets.add(sticks[value[1]])
-        doomed: dict[str, list[tuple[bytes, Value]]] = {}
-        sides = {side for side, _ in valid}
-        for side in sides:
-            name = f"{side}affinity"
-            for entry, target in self._listed(name):
-                places = valid.get((side, entry[: self.layout.key_length]))
-                if places is not None and target not in places:
-                    doomed.setdefault(name, []).append((entry, None))
-        for name, gone in doomed.items():
-            for item in gone:
-                with contextlib.suppress(NetlinkError):  # its time was up meanwhile
-                    self.netlink.transact(self.layout.elements(DELSETELEM, name, [item]))
+                        found.setdefault((name.removesuffix("sticky"), place), set()).add(sticks[value[1]])
+        return found
 
-    def _listed(self, name: str) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of the entries of a map."""
+    def _remembered(self) -> Iterator[tuple[str, _Client]]:
+        """Who is remembered in the table that is there: the map's name, and the entry."""
+        for side in (ANY, INSIDE, OUTSIDE):
+            with contextlib.suppress(NetlinkError):  # there is no table
+                yield from ((f"{side}affinity", client) for client in self._listed(f"{side}affinity"))
+
+    def _known(
+        self, valid: Mapping[tuple[str, bytes], set[bytes]], clients: Iterable[tuple[str, _Client]]
+    ) -> Iterator[Message]:
+        """Messages that remember those clients again whose endpoints are still there."""
+        for name, client in clients:
+            if client[1] in valid.get((name.removesuffix("affinity"), client[0][: self.layout.key_length]), ()):
+                yield from self.layout.remembered(name, [client])
+
+    def _listed(self, name: str) -> Iterator[_Client]:
+        """The entries of a map of remembered clients."""
         where = text(1, self.layout.table) + text(2, name)
         for data in self.netlink.dump(_GETSETELEM, self.layout.family, where):
             for kind, listed in attributes(data):
@@ -339,4 +356,7 @@ class Nftables:
                     for _, element in attributes(listed):
                         parts = dict(attributes(element))
                         if 1 in parts and 2 in parts:
-                            yield dict(attributes(parts[1]))[1], dict(attributes(parts[2]))[1]
+                            timeout = int.from_bytes(parts[4], "big") if 4 in parts else DEFAULT_MEMORY
+                            left = int.from_bytes(parts[5], "big") if 5 in parts else timeout
+                            key, target = (dict(attributes(parts[i]))[1] for i in (1, 2))
+                            yield key, target, timeout, left
