@@ -10,6 +10,7 @@ revision with it, so clients that were watching go on, or are told to list anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from pybernetes.bootstrap import command_line, member_processes, restore
 from pybernetes.bootstrap.cluster import ClusterError
+from pybernetes.bootstrap.phases import etcd, upload_config
+from pybernetes.bootstrap.phases.run import connection_of, with_client
 from pybernetes.store import Store, StoreError, open_store
 from pybernetes.store.copying import copy_all
 from pybernetes.store.sqlite_file import backup as sqlite_copy
@@ -82,21 +85,31 @@ def _migrate(arguments: list[str]) -> None:
     parser = command_line.parser(
         "migrate", "Move a cluster's objects to another store, and let the cluster use that one."
     )
-    parser.add_argument("--to", required=True, metavar="URL", help="etcd://HOST:PORT,...?cafile=... or sqlite:///PATH")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="URL",
+        help="etcd://HOST:PORT,...?cafile=..., sqlite:///PATH, or etcd: a member on this machine, as of 'init'",
+    )
     options = parser.parse_args(arguments)
     cluster = restore.find(options)
-    old = cluster.state.store
-    if old == options.to:
+    old, member = cluster.state.store, cluster.state.member
+    if options.to in (old, "etcd" if member is not None and member.etcd is not None else None):
         raise ClusterError("the cluster uses this store already")
-    was_running = member_processes.stop_control_plane(cluster)
-    try:
-        count, revision = asyncio.run(move(restore.opened(cluster, old), restore.opened(cluster, options.to)))
-        cluster.state.store = options.to
-        cluster.save()
-    finally:
-        if was_running:
-            member_processes.start_control_plane(cluster, 60.0)
-    print(f"{count} objects are in {options.to} now, at revision {revision}; the old store is left as it was")
+    with etcd.begun(cluster) if options.to == "etcd" else contextlib.nullcontext(options.to) as target:
+        was_running = member_processes.stop_control_plane(cluster)
+        try:
+            count, revision = asyncio.run(move(restore.opened(cluster, old), restore.opened(cluster, target)))
+            cluster.state.store = target
+            cluster.save()
+        finally:
+            if was_running:
+                member_processes.start_control_plane(cluster, 60.0)
+    if was_running and member is not None:  # who joins is told of the store
+        admin = connection_of(cluster.directory / "super-admin.conf")
+        with_client(admin, lambda client: upload_config.upload(client, cluster))
+    shown = target.partition("?")[0]
+    print(f"{count} objects are in {shown} now, at revision {revision}; the old store is left as it was")
 
 
 async def move(source: Store, target: Store) -> tuple[int, int]:

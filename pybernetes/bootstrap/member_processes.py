@@ -39,6 +39,13 @@ def start_etcd(cluster: Cluster, patience: float) -> None:
         processes.start("etcd", arguments, pid_file=cluster.etcd_pid, log=cluster.log("etcd")).wait_ready(patience)
 
 
+def stop_etcd(cluster: Cluster) -> None:
+    """End it for good."""
+    if _by_systemd(cluster):
+        units.stop(cluster, "etcd")
+    processes.stop(cluster.etcd_pid)
+
+
 def start_agent(cluster: Cluster, node: str, patience: float) -> None:
     """The node's agent. With systemd it may not be ready yet when this returns."""
     machine_link.add(cluster)

@@ -139,3 +139,22 @@ def test_reset_takes_the_member_out_and_leaves_the_machine_as_it_was(trio: Trio)
     first.kubectl("create", "configmap", "alone")
     first.pybernetes("reset", "--force")
     assert changed(first, trio.before["cp1"]) == {}
+
+
+def test_a_cluster_that_began_with_sqlite_gets_members_and_a_second_control_plane() -> None:
+    with hosts("sq1", "sq2") as (first, second):
+        before = first.state()
+        worker_line = join_line(first.pybernetes("init").stdout)
+        first.kubectl("create", "configmap", "kept")
+        with taken(first, 2380):
+            assert "port 2380 is in use" in first.pybernetes("migrate", "--to", "etcd", check=False).stderr
+        assert "objects are in etcd://127.0.0.1:2379 now" in first.pybernetes("migrate", "--to", "etcd").stdout
+        assert "uses this store already" in first.pybernetes("migrate", "--to", "etcd", check=False).stderr
+        key = first.pybernetes("certs", "upload").stdout.split()[-1]
+        second.pybernetes(*worker_line, "--control-plane", "--certificate-key", key)
+        assert members(second) == {"sq1": True, "sq2": True}
+        assert second.get("configmap", "kept")
+        second.pybernetes("reset", "--force")
+        assert first.get("configmap", "kept")
+        first.pybernetes("reset", "--force")
+        assert changed(first, before) == {}

@@ -7,17 +7,19 @@ A new member is added as a learner, started, and promoted when it has everything
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from pybernetes.aio import clock
 from pybernetes.aio.backoff import Backoff
 from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import etcd_member, member_processes
+from pybernetes.bootstrap import etcd_member, member_processes, pki
 from pybernetes.bootstrap.cluster import Cluster, ClusterError
+from pybernetes.bootstrap.phases import certs
 from pybernetes.bootstrap.phases.run import Run, connection_of, with_client
 from pybernetes.client.client import Client
 from pybernetes.store.errors import StoreError
@@ -47,6 +49,27 @@ def run(run: Run) -> None:
     except StoreError as error:
         raise ClusterError(f"the etcd of {', '.join(addresses)}: {error}") from error
     run.say("etcd", f"{cluster.state.nodes[0].name} is one of {count} members")
+
+
+@contextlib.contextmanager
+def begun(cluster: Cluster) -> Iterator[str]:
+    """A new etcd of this machine alone, and the store that it is; taken away again if what follows fails."""
+    member = cluster.state.member
+    if member is None or not member.control_plane:
+        raise ClusterError("only a control plane that 'init' made can have a member of etcd")
+    _check(member.address)
+    member.etcd = f"{cluster.state.nodes[0].name}={etcd_member.peer_url(member.address)}"
+    try:
+        pki.ensure(cluster.pki, certs.config_of(cluster))
+        cluster.save()
+        member_processes.start_etcd(cluster, 60.0)
+        yield etcd_member.store_url(cluster)
+    except BaseException:
+        member_processes.stop_etcd(cluster)
+        shutil.rmtree(cluster.directory / "etcd", ignore_errors=True)
+        member.etcd = None
+        cluster.save()
+        raise
 
 
 def leave(cluster: Cluster) -> str:
