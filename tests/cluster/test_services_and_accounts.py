@@ -96,6 +96,40 @@ async def test_services_without_and_with_pods() -> None:
         assert sorted(len(s["ports"]) for s in slices) in ([1, 2], [2, 2])
 
 
+async def test_a_service_changes_its_type_by_updates() -> None:
+    """Who reads a Service, changes its type and writes it back leaves what belongs to the old type: it goes."""
+    async with Place.open(nodes=0) as place:
+
+        async def changed(**spec: object) -> Wire:
+            def edit(service: Wire) -> None:
+                service["spec"].update(spec)
+                service["spec"] = {key: value for key, value in service["spec"].items() if value is not None}
+
+            await place.change("Service", "s", edit)
+            found: Wire = (await place.get("Service", "s"))["spec"]
+            return found
+
+        def node_ports(spec: Wire) -> list[int]:
+            return [port["nodePort"] for port in spec["ports"] if "nodePort" in port]
+
+        both = [{"name": kind.lower(), "port": 80, "protocol": kind, "targetPort": 9376} for kind in ("TCP", "UDP")]
+        await place.create("Service", "s", spec={"selector": {"x": "y"}, "ports": both[:1]})
+        assert "clusterIP" not in await changed(type="ExternalName", externalName="foo.example.com")
+        address = (await changed(type="ClusterIP", externalName=None))["clusterIP"]
+        spec = await changed(type="NodePort", externalTrafficPolicy="Local")
+        assert spec["clusterIP"] == address and len(node_ports(spec)) == 1
+        balanced = await changed(type="LoadBalancer")
+        assert node_ports(balanced) == node_ports(spec) and balanced["healthCheckNodePort"]
+        spec = await changed(type="ClusterIP")
+        assert not node_ports(spec) and not spec.keys() & {"healthCheckNodePort", "externalTrafficPolicy"}
+        spec = await changed(type="NodePort", ports=both)
+        assert len(node_ports(spec)) == 2 and len({*node_ports(spec)}) == 1
+        assert (await changed(sessionAffinity="ClientIP"))["sessionAffinityConfig"]
+        assert "sessionAffinityConfig" not in await changed(sessionAffinity="None")
+        spec = await changed(type="ExternalName", externalName="foo.example.com")
+        assert not node_ports(spec) and not spec.keys() & {"clusterIP", "clusterIPs", "ipFamilies"}
+
+
 async def test_traffic_distribution() -> None:
     """Hints say whose traffic each ready endpoint is for; kube-proxy reads nothing else."""
     async with Place.open(nodes=2) as place:
