@@ -1,4 +1,4 @@
-"""`netexec`: the server of the network tests as an image, out of the Python that runs the tests.
+"""`netexec`: the servers of the tests as images, out of the Python that runs the tests.
 
 Only what the server imports goes in, at the paths where it lies here, above the layer of busybox.
 """
@@ -16,27 +16,27 @@ IMAGE = "docker.io/library/netexec:latest"
 _SERVER = Path(__file__).with_name("server.py")
 
 
-def build(to: Path) -> Path:
-    """The archive, written to `to`."""
+def build(to: Path, program: Path = _SERVER, image: str = IMAGE) -> Path:
+    """The archive, written to `to`, of one of the programs here."""
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    command = [str(python), "-I", "-S", str(_SERVER), "--modules"]
+    command = [str(python), "-I", "-S", str(program), "--modules"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    modules = [Path(name) for name in listed if Path(name) != _SERVER]
+    modules = [Path(name) for name in listed if Path(name) != program]
     library = next(path.parent for path in modules if path.name == "os.py")
     modules += [
         path for name in ("ascii", "latin_1", "cp437") if (path := library / "encodings" / f"{name}.py").exists()
     ]
-    programs = [python, *(path for path in modules if path.suffix == ".so")]
-    found = {str(path): images.File(path, mode=0o755 if path == python else 0o644) for path in (*modules, *programs)}
-    for program in programs:
-        said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True, timeout=60).stdout
+    binaries = [python, *(path for path in modules if path.suffix == ".so")]
+    found = {str(path): images.File(path, mode=0o755 if path == python else 0o644) for path in (*modules, *binaries)}
+    for binary in binaries:
+        said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=True, timeout=60).stdout
         for name in re.findall(r"(?:=> |^\s)(/\S+) \(0x", said, re.MULTILINE):
             found[name] = images.File(Path(name), mode=0o755)
     authority = pki.create_authority("netexec")
     pair = pki.server(authority, "netexec", ("netexec",))
     found["/tls.pem"] = images.File(pair.certificate + pair.key, mode=0o644)
-    found["/netexec.py"] = images.File(_SERVER)
+    found["/netexec.py"] = images.File(program)
     layers = [images._busybox_layer(), found]
     return images.build_image(
-        IMAGE, layers, images.ImageConfig(entrypoint=[str(python), "-I", "-S", "/netexec.py"]), to
+        image, layers, images.ImageConfig(entrypoint=[str(python), "-I", "-S", "/netexec.py"]), to
     )
