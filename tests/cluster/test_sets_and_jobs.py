@@ -236,3 +236,13 @@ async def test_cronjob_suspended_and_api() -> None:
         assert (await place.get("CronJob", "idle"))["spec"]["suspend"]
         await place.status_endpoints_plain("CronJob", "idle", {"lastScheduleTime": "2026-01-01T00:00:00Z"})
         await place.collection("CronJob", lambda name: {"spec": cron("0 0 1 1 *")})
+
+
+async def test_pods_that_are_cut_short_have_failed() -> None:
+    async with Place.open(nodes=1) as place:
+        await place.create(
+            "Job", "late", spec=job(["sleep", "500"], parallelism=2, completions=2, activeDeadlineSeconds=3)
+        )
+        late = await place.until("Job", "late", lambda j: condition(j, "Failed"))
+        assert (condition(late, "Failed") or {})["reason"] == "DeadlineExceeded"
+        assert late["status"]["failed"] == 2 and "succeeded" not in late["status"]

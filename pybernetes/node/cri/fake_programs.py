@@ -16,6 +16,8 @@ from string import Template
 PREFIX = "fake.pybernetes.io/"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: How a program ends that a stop signal has interrupted.
+_INTERRUPTED = 143
 _TRANSPARENT = frozenset({"sh", "/bin/sh", "ash", "/bin/ash", "bash", "/bin/bash"})
 
 
@@ -119,16 +121,17 @@ def _script(text: str, env: Mapping[str, str]) -> Behaviour:
             words = words[1:]
         if words[0] == "exit":
             code = int(words[1]) if len(words) > 1 and words[1].isdigit() else code
-            return Behaviour(exit_code=code & 0xFF, after=seconds, output=output)
+            code &= 0xFF
+            break
         step = _simple(words[0].rpartition("/")[2], words[1:])
         if step is None or step.exit_code is None:  # from here on it is anybody's guess: it runs
-            return Behaviour(output=output)
+            return Behaviour(output=output, stop_exit_code=step.stop_exit_code if step is not None else 0)
         seconds += step.after
         output += step.output
         code = step.exit_code
         if code and "&&" in text:
             break
-    return Behaviour(exit_code=code, after=seconds, output=output)
+    return Behaviour(exit_code=code, after=seconds, output=output, stop_exit_code=_INTERRUPTED if seconds else 0)
 
 
 def _plain(text: str) -> bool:
@@ -154,7 +157,9 @@ def _simple(program: str, arguments: list[str]) -> Behaviour | None:
             seconds = sum(_seconds(text) for text in arguments)
         except ValueError:
             return Behaviour(exit_code=1)
-        return Behaviour(exit_code=0, after=seconds) if seconds != float("inf") else Behaviour()
+        if seconds == float("inf"):
+            return Behaviour(stop_exit_code=_INTERRUPTED)
+        return Behaviour(exit_code=0, after=seconds, stop_exit_code=_INTERRUPTED)
     return None
 
 

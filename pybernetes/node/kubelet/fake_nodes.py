@@ -384,8 +384,10 @@ class FakeNodes:
                 state.sandbox = Sandbox(new_id(), attempt, True, [fake.ip] if fake.ip else [], now)
             case do.StartContainer(name, count):
                 self._start(fake, name, count)
-            case do.StopContainer(_, id, _):
-                self._exit(fake, id, 0)
+            case do.StopContainer(name, id, _):
+                stopped = state.find(id)
+                count = stopped.restart_count if stopped is not None else 0
+                self._exit(fake, id, self._behaviour(fake, name, count).stop_exit_code)
             case do.RemoveContainer(name, id):
                 state.runs[name] = [run for run in state.runs[name] if run.id != id]
             case do.StopSandbox(id):
