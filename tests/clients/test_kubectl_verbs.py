@@ -8,8 +8,10 @@ import os
 import re
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,37 @@ def test_proxy(kubeconfig: Path, tmp_path: Path) -> None:
             )
     assert answers[0] == answers[1]
     assert [code for code, _ in answers[0]] == [200, 404, 403, 404, 403, 200, 404, 200, 201]
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the path that it was asked for."""
+
+    def do_GET(self) -> None:
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("program", [OURS, [str(OFFICIAL)]], ids=["ours", "theirs"])
+@pytest.mark.parametrize(("flags", "path"), [((), "/version"), (("--append-server-path",), "/base/version")])
+def test_proxy_of_a_server_below_a_path(
+    kubeconfig: Path, program: list[str], flags: tuple[str, ...], path: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            where = f"--server=http://127.0.0.1:{server.server_port}/base"
+            with proxying(program, kubeconfig, where, "--port=0", "--keepalive=30s", *flags) as address:
+                assert ask(address, "GET", "/version") == (200, path)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_proxy_on_a_unix_socket(kubeconfig: Path, tmp_path: Path) -> None:
