@@ -92,6 +92,7 @@ def settle_ips(status: PodStatus, before: PodStatus) -> None:
 def bind(pod: Pod, node: str, labels: dict[str, str] | None, annotations: dict[str, str] | None) -> None:
     """Assign `pod` (a copy) to a node, as a Binding asks."""
     pod.spec.node_name = node
+    pod.status.nominated_node_name = None  # what was expected has come, here or elsewhere
     if annotations:
         pod.metadata.annotations = {**(pod.metadata.annotations or {}), **annotations}
     if labels:
