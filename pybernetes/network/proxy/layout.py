@@ -122,9 +122,9 @@ class Layout:
         yield self.message(DELTABLE, 0, name)
         yield self.message(NEWTABLE, CREATE, name)
 
-    def end(self) -> Iterator[Message]:
-        """No table."""
-        name = text(1, self.table)
+    def end(self, table: str) -> Iterator[Message]:
+        """No table of that name."""
+        name = text(1, table)
         yield self.message(NEWTABLE, CREATE, name)
         yield self.message(DELTABLE, 0, name)
 

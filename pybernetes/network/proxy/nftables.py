@@ -139,6 +139,8 @@ class Nftables:
         netns: Path | None = None,
     ) -> None:
         self.layout = Layout(table, family, pod_cidrs)
+        #: A table is made anew beside the old one, which goes when it is complete: no packet finds none.
+        self._names = table, f"{table}-b"
         self._nodes = [a for a in node_addresses if (":" in a) == (family == "IPv6")]
         self._netns = netns
         self._netlink: Netlink | None = None
@@ -163,13 +165,20 @@ class Nftables:
     def replace(self, rules: Mapping[str, ServiceRules]) -> None:
         """Make the table anew, with these Services and nothing else. Clients that are remembered stay so."""
         rules = {**rules}
+        there = [name for name in self._names if self._exists(name)]
+        for name in there[1:]:  # what came before it has ended in between
+            self.netlink.transact(self.layout.end(name))
+        self.layout.table = there[0] if there else self._names[1]
         clients = [*self._remembered()]
+        self.layout.table = next(name for name in self._names if name != self.layout.table)
         self._rules, self._fragments, self._chains = {}, {}, Counter()
         self._late, self._idle = {}, {}
         self._programmed, self._owners, self._contested, self._counts = {}, {}, {}, Counter()
         chains, elements = self._difference(rules)
         kept = self._known(self._targets(rules), clients)
         self.netlink.transact([*self.layout.begin(), *self.layout.fixed(), *chains, *elements, *kept])
+        for name in there[:1]:
+            self.netlink.transact(self.layout.end(name))
 
     def update(self, changed: Mapping[str, ServiceRules]) -> None:
         """Program changed Services (`NOTHING`: gone), by their namespace/name."""
@@ -193,15 +202,19 @@ class Nftables:
 
     def intact(self) -> bool:
         """Whether the table is still there."""
+        return self._exists(self.layout.table)
+
+    def _exists(self, table: str) -> bool:
         try:
-            self.netlink.request(_GETTABLE, 0, self.layout.family, text(1, self.layout.table))
+            self.netlink.request(_GETTABLE, 0, self.layout.family, text(1, table))
         except NetlinkError:
             return False
         return True
 
     def remove(self) -> None:
         """Remove the table and all in it."""
-        self.netlink.transact(self.layout.end())
+        for name in self._names:
+            self.netlink.transact(self.layout.end(name))
         self.close()
 
     def close(self) -> None:

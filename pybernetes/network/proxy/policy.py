@@ -150,7 +150,7 @@ class PolicyTable:
         layout = PolicyLayout(self.config.table, self.config.family, ())
         link = Netlink(self.config.netns)
         try:
-            link.transact(layout.build(pods) if pods else layout.end())
+            link.transact(layout.build(pods) if pods else layout.end(layout.table))
         finally:
             link.close()
 

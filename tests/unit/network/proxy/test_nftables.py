@@ -12,8 +12,16 @@ from typing import cast
 
 import pytest
 
-from pybernetes.network.proxy.layout import DELCHAIN, DELSETELEM, NEWCHAIN, NEWSETELEM, Message
-from pybernetes.network.proxy.netlink import Netlink, attributes
+from pybernetes.network.proxy.layout import (
+    DELCHAIN,
+    DELSETELEM,
+    DELTABLE,
+    NEWCHAIN,
+    NEWSETELEM,
+    NEWTABLE,
+    Message,
+)
+from pybernetes.network.proxy.netlink import Netlink, NetlinkError, attributes
 from pybernetes.network.proxy.nftables import Nftables
 from pybernetes.network.proxy.rules import PortRules, ServiceRules
 
@@ -25,16 +33,25 @@ class Notes:
 
     def __init__(self) -> None:
         self.told: list[set[str]] = []
+        self.tables: list[str] = []
 
     def transact(self, messages: Iterable[Message]) -> None:
         words = set()
         for kind, _, _, body in messages:
+            if kind in (NEWTABLE, DELTABLE):
+                name = dict(attributes(body))[1].rstrip(b"\0").decode()
+                self.tables = [table for table in self.tables if table != name] + [name] * (kind == NEWTABLE)
             if kind in NAMES:
                 parts = dict(attributes(body))
                 name = parts[3 if kind in (NEWCHAIN, DELCHAIN) else 2].rstrip(b"\0").decode()
                 words.add(f"{NAMES[kind]} {name}")
         if words:
             self.told.append(words)
+
+    def request(self, kind: int, flags: int, family: int, body: bytes) -> None:
+        """Is there such a table?"""
+        if dict(attributes(body))[1].rstrip(b"\0").decode() not in self.tables:
+            raise NetlinkError(2, 0)
 
     def dump(self, *_: object) -> Iterable[bytes]:
         return ()
@@ -107,3 +124,18 @@ def test_a_service_that_goes_leaves_nothing_that_packets_find(backend: Nftables,
     assert notes.told == [{"- services", "- cluster-ips"}]
     backend.settle()
     assert notes.told[1:] == [{"- endpoints", "-chain pick-3", "-chain pick-3-masq-always"}]
+
+
+def test_the_old_table_goes_when_the_new_one_is_there(backend: Nftables, notes: Notes) -> None:
+    assert notes.tables == ["t"]
+    for wanted in ("t-b", "t"):
+        backend.replace({"default/s": service(2)})
+        assert notes.tables == [wanted] and backend.intact()
+    notes.tables = ["t", "t-b"]  # an earlier process ended between the two
+    backend.replace({})
+    assert notes.tables == ["t-b"]
+    backend.update({"default/s": service(1)})
+    notes.tables = []
+    assert not backend.intact()
+    backend.replace({})
+    assert notes.tables == ["t"]
