@@ -152,7 +152,8 @@ def test_killed_container_and_deleted_pod_come_back(cluster: RealCluster, kubect
     kubectl("rollout", "status", "deployment/heal", "--timeout=60s")
     pod = json.loads(kubectl("get", "pods", "-l", "app=heal", "-o", "json"))["items"][0]
     name = pod["metadata"]["name"]
-    kubectl("exec", name, "--", "sh", "-c", "kill -9 -1; kill -TERM 1")
+    # Only after the exec has ended: else it may be killed by the end of the container, and tell so.
+    kubectl("exec", name, "--", "sh", "-c", "(sleep 0.3; kill -9 -1; kill -TERM 1) > /dev/null 2>&1 &")
     kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", f"pod/{name}", "--timeout=60s")
     kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
     kubectl("delete", "pod", name)
