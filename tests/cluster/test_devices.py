@@ -347,6 +347,7 @@ async def test_pods_leave_devices_that_are_tainted() -> None:
         assert (disrupted["status"], disrupted["reason"], disrupted["message"]) == (
             "True", "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint",
         )  # fmt: skip
+        assert disrupted["observedGeneration"] == gone["metadata"]["generation"] - 1  # then it was deleted
         await place.patch("Pod", "refuses", {"metadata": {"finalizers": None}})
         await clock.sleep(200)
         assert await place.names("Pod") == {"waits", "stays"}

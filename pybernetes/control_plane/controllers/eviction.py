@@ -51,6 +51,7 @@ async def evict(client: Client, pod: Pod, reason: str, message: str) -> None:
                     status="True",
                     reason=reason,
                     message=message,
+                    observed_generation=pod.metadata.generation,
                     last_transition_time=clock.rfc3339(),
                 ),
             ]

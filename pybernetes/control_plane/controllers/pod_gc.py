@@ -121,6 +121,7 @@ class PodGarbageCollector(Controller):
                         status="True",
                         reason=reason,
                         message=message,
+                        observed_generation=pod.metadata.generation,
                         last_transition_time=clock.rfc3339(),
                     )
                     changed.status.conditions = [*others, condition]
