@@ -17,6 +17,7 @@ from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.fanout import Group, Sink, Watcher, WatchEvent, transition
 from pybernetes.control_plane.apiserver.negotiate import JSON, accepted
+from pybernetes.control_plane.apiserver.render import warning_headers
 from pybernetes.control_plane.apiserver.verbs.versions import check_list, revision_of
 from pybernetes.machinery import errors
 
@@ -105,6 +106,8 @@ async def watch(core: Core, call: Call) -> None:
             headers = call.flow.headers + headers
         if call.audit is not None:
             headers = b"Audit-Id: %b\r\n%b" % (call.audit.id.encode("latin-1"), headers)
+        if call.warnings:
+            headers += warning_headers(call.warnings)
         sink = StreamSink(call.request.stream(200, headers))
     else:
         assert call.open_sink is not None

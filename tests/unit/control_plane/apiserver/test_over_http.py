@@ -139,6 +139,9 @@ async def test_warnings_over_http() -> None:
         assert headers.getall("Warning") == [
             '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
         ]
+        url = f"{call.base}{NAMESPACE}/endpoints?watch=1&timeoutSeconds=1"
+        async with call.session.get(url, headers=ADMIN) as got:
+            assert got.headers["Warning"].startswith('299 - "v1 Endpoints is deprecated')
         for check in ("poststarthook/crd-informer-synced", "autoregister-completion"):
             assert (await call("GET", f"/livez/{check}"))[0] == 200
 
