@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -65,16 +66,19 @@ async def _run(component: Component, ready_fd: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_announce(component, ready_fd), name="announce")
+        # containerd and etcd know systemd's socket, too, and are not the ones who are ready.
+        keeper = os.environ.pop("NOTIFY_SOCKET", "")
+        group.create_task(_announce(component, ready_fd, keeper), name="announce")
         await component.run()
 
 
-async def _announce(component: Component, ready_fd: int | None) -> None:
+async def _announce(component: Component, ready_fd: int | None, keeper: str) -> None:
     value = await component.ready.wait()
     # What is alive now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     processes.announce(ready_fd, str(value))
+    processes.notify(keeper, str(value))
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

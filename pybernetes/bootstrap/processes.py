@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -105,11 +106,19 @@ def start(name: str, arguments: Sequence[str], *, pid_file: Path, log: Path, pre
 
 
 def announce(ready_fd: int | None, text: str) -> None:
-    """Tell whoever started this process that it is ready, and where."""
+    """Tell the command that started this process that it is ready, and where."""
     if ready_fd is not None:
         with contextlib.suppress(OSError):
             os.write(ready_fd, text.encode() + b"\n")
             os.close(ready_fd)
+
+
+def notify(keeper: str, text: str) -> None:
+    """The same to systemd; keeper: its socket (sd_notify), or ""."""
+    if keeper:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
+            channel.connect("\0" + keeper[1:] if keeper.startswith("@") else keeper)
+            channel.send(f"READY=1\nSTATUS={text}".encode())
 
 
 def stop(path: Path, *, grace: float = 10.0) -> bool:

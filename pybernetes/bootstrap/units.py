@@ -1,5 +1,8 @@
 """systemd units for a member's processes: where systemd is, it keeps them, and starts them after a reboot.
 
+A unit counts as started when its process says that it is ready (sd_notify). At a reboot each waits, or is begun
+again, until what it needs is there, so that one that fails holds up no other.
+
 Elsewhere the processes are started as `up` does it, and somebody has to say `pybernetes up` after a reboot.
 """
 
@@ -28,17 +31,17 @@ def name(cluster: Cluster, part: str) -> str:
 
 def render(cluster: Cluster, part: str, arguments: list[str]) -> str:
     """The text of a unit that runs `pybernetes ARGUMENTS`."""
-    before = {"agent": ("control-plane",), "control-plane": ("etcd",)}.get(part, ())
-    after = " ".join(("network-online.target", *(name(cluster, other) for other in before)))
     command = " ".join(_quoted(word) for word in (sys.executable, "-m", "pybernetes", *arguments))
     # Containers outlive their agent, so only its own process is ended (KillMode), and nothing limits it.
     return f"""[Unit]
 Description=pybernetes: {part} of cluster {cluster.state.name}
-After={after}
+After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
+Type=notify
+TimeoutStartSec=infinity
 Environment=PYTHONPATH={_quoted(processes.import_root())}
 ExecStart={command}
 Restart=always
@@ -53,12 +56,21 @@ WantedBy=multi-user.target
 """
 
 
-def start(cluster: Cluster, part: str, arguments: list[str], directory: Path = DIRECTORY) -> None:
-    """Write the unit, enable it and start it. Raises ClusterError."""
+def start(cluster: Cluster, part: str, arguments: list[str], patience: float, directory: Path = DIRECTORY) -> None:
+    """Write the unit, enable it and start it; `patience` seconds for it to be ready. Raises ClusterError."""
     path = directory / name(cluster, part)
     path.write_text(render(cluster, part, arguments))
     _systemctl("daemon-reload")
-    _systemctl("enable", "--now", path.name)
+    _systemctl("enable", path.name)
+    try:
+        _systemctl("start", path.name, seconds=patience)
+    except (ClusterError, subprocess.TimeoutExpired):
+        said = subprocess.run(
+            ["journalctl", "--no-pager", "--output=cat", "--lines=15", f"--unit={path.name}"],
+            capture_output=True, text=True, check=False, timeout=60,
+        ).stdout.strip()  # fmt: skip
+        text = f"{path.stem} is not ready after {patience:.0f} s; see 'journalctl -u {path.name}'"
+        raise ClusterError(f"{text}\n{said}") from None
 
 
 def pause(cluster: Cluster, part: str) -> bool:
@@ -80,8 +92,8 @@ def stop(cluster: Cluster, part: str, directory: Path = DIRECTORY) -> None:
         subprocess.run(["systemctl", "reset-failed", path.name], capture_output=True, check=False, timeout=60)
 
 
-def _systemctl(*arguments: str) -> None:
-    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False, timeout=60)
+def _systemctl(*arguments: str, seconds: float = 60.0) -> None:
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False, timeout=seconds)
     if done.returncode:
         raise ClusterError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
 

@@ -7,7 +7,9 @@ import contextlib
 import email.utils
 import http.server
 import json
+import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -18,7 +20,7 @@ from typing import Any
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import etcd_member, kubeconfigs, pki, units, upgrade
+from pybernetes.bootstrap import etcd_member, kubeconfigs, pki, processes, units, upgrade
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
 from pybernetes.bootstrap.phases import certs, discovery, preflight, settings, upload_certs, upload_config
 from pybernetes.bootstrap.phases.preflight import Problem
@@ -223,9 +225,22 @@ def test_cluster_configuration_is_kubeadms(tmp_path: Path) -> None:
 def test_units(tmp_path: Path) -> None:
     cluster = clusters.Cluster(tmp_path, state())
     text = units.render(cluster, "agent", ["agent", "--data-dir", "/a b/100%", "--node", "cp1"])
-    assert "After=network-online.target pybernetes-default-control-plane.service" in text
+    assert "After=network-online.target\n" in text and "Type=notify" in text
     assert '"-m" "pybernetes" "agent" "--data-dir" "/a b/100%%" "--node" "cp1"' in text
     assert "KillMode=process" in text and "Restart=always" in text
+
+
+def test_systemd_is_told_when_a_process_is_ready(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as keeper:
+        keeper.bind(str(tmp_path / "notify"))
+        processes.notify(str(tmp_path / "notify"), "node a")
+        assert keeper.recv(100) == b"READY=1\nSTATUS=node a"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as keeper:
+        keeper.bind(f"\0pybernetes-{os.getpid()}")
+        processes.notify(f"@pybernetes-{os.getpid()}", "b")
+        assert keeper.recv(100) == b"READY=1\nSTATUS=b"
+    processes.notify("", "nobody keeps us")
+    processes.notify(str(tmp_path / "gone"), "nor here")
 
 
 def test_a_member_of_etcd_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
