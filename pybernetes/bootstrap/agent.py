@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybernetes.aio.tasks import Ready
-from pybernetes.bootstrap import node_host
+from pybernetes.bootstrap import machine_link, node_host
 from pybernetes.bootstrap.cluster import Cluster
 from pybernetes.bootstrap.node_identity import NodeIdentity, until_ready
 from pybernetes.client import kubeconfig
@@ -51,6 +51,8 @@ class Agent:
     async def run(self) -> None:
         """See the class."""
         cluster, node = self.config.cluster, self.config.node
+        if cluster.state.member is not None:  # after a reboot nobody but the agent is there to make it
+            await asyncio.to_thread(machine_link.add, cluster)
         containerd = Containerd(node_host.containerd_config(cluster, node))
         runtime = CRIClient(containerd.config.socket)
         identity = NodeIdentity(cluster, node) if cluster.state.member is not None else None

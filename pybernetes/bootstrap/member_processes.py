@@ -5,14 +5,12 @@ Either way the caller gets them ready or an error with the end of their log.
 
 from __future__ import annotations
 
-from pybernetes.bootstrap import machine_link, processes, units
+from pybernetes.bootstrap import processes, units
 from pybernetes.bootstrap.cluster import Cluster
 
 
 def start_control_plane(cluster: Cluster, patience: float) -> None:
     """API server, controllers and scheduler; returns when the API is ready."""
-    if cluster.state.member is not None:
-        machine_link.add(cluster)  # the API server listens on nothing of it, but Pods ask the DNS there
     arguments = ["control-plane", "--data-dir", str(cluster.directory)]
     if _by_systemd(cluster):
         units.start(cluster, "control-plane", arguments, patience)
@@ -42,7 +40,6 @@ def stop_etcd(cluster: Cluster) -> None:
 
 def start_agent(cluster: Cluster, node: str, patience: float) -> None:
     """The node's agent; returns when the node is registered and its parts are ready."""
-    machine_link.add(cluster)
     arguments = ["agent", "--data-dir", str(cluster.directory), "--node", node]
     if _by_systemd(cluster):
         units.start(cluster, "agent", arguments, patience)
