@@ -41,7 +41,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-TimeoutStartSec=infinity
+TimeoutStartSec=180
 Environment=PYTHONPATH={_quoted(processes.import_root())}
 ExecStart={command}
 Restart=always
