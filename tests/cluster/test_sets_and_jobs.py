@@ -246,3 +246,23 @@ async def test_pods_that_are_cut_short_have_failed() -> None:
         late = await place.until("Job", "late", lambda j: condition(j, "Failed"))
         assert (condition(late, "Failed") or {})["reason"] == "DeadlineExceeded"
         assert late["status"]["failed"] == 2 and "succeeded" not in late["status"]
+
+
+async def test_daemonset_counts_its_templates() -> None:
+    async with Place.open(nodes=1) as place:
+        annotation = "deprecated.daemonset.template.generation"
+        await place.create("DaemonSet", "d", spec=workload(app="d"))
+        (pod,) = await place.running(1)
+        assert pod["metadata"]["labels"]["pod-template-generation"] == "1"
+        await place.patch(
+            "DaemonSet", "d", {"spec": {"minReadySeconds": 1}, "metadata": {"annotations": {annotation: "7"}}}
+        )
+        assert (await place.get("DaemonSet", "d"))["metadata"]["annotations"] == {annotation: "1"}
+        await place.patch("DaemonSet", "d", {"spec": {"template": {"metadata": {"labels": {"more": "x"}}}}})
+        changed = await place.get("DaemonSet", "d")
+        assert changed["metadata"]["annotations"] == {annotation: "2"}
+        await place.until_listed(
+            "Pod", lambda pods: [p["metadata"]["labels"].get("pod-template-generation") for p in pods] == ["2"]
+        )
+        revisions = await place.list("ControllerRevision")
+        assert {r["metadata"]["annotations"][annotation] for r in revisions} == {"1", "2"}
