@@ -223,7 +223,7 @@ class StatefulSetStatus(Counting):
     update_revision: str | None = None
     collision_count: Int32 | None = None
     conditions: Annotated[list[StatefulSetCondition], BY_TYPE] | None = None
-    available_replicas: Int32 | None = None
+    available_replicas: Int32 = field(default_factory=zero_int)
 
 
 class StatefulSet(Object):

@@ -258,3 +258,5 @@ async def test_counts_of_zero_are_left_out() -> None:
             await clock.sleep(1)
             found = await place.get(kind, name)
             assert {k: v for k, v in found["status"].items() if "eplicas" in k} == counts, kind
+        made = await place.create("StatefulSet", "set", spec={**workload(app="set", replicas=1), "serviceName": "set"})
+        assert made["status"] == {"replicas": 0, "availableReplicas": 0}
