@@ -40,14 +40,8 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         text = to_json(before) + "\n" if as_json else yaml.dump(before)
         head, problem, last = _HEAD if not as_json else "", "", ""
         while True:
-            edited = _edit(head + problem + text, ".json" if as_json else ".yaml")
-            content = "\n".join(line for line in edited.split("\n") if not line.startswith("#") or as_json)
-            if not content.strip():
-                raise CLIError("Edit cancelled, saved file was empty.", plain=True)
-            if content.strip() == text.strip():
-                if problem:
-                    raise CLIError("Edit cancelled, no valid changes were saved.")
-                session.warn("Edit cancelled, no changes made.")
+            content = _edited(session, head, problem, text, as_json)
+            if content is None:
                 break
             try:
                 after = yaml.load(content)
@@ -71,6 +65,20 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     return None
 
 
+def _edited(session: Session, head: str, problem: str, text: str, as_json: bool) -> str | None:
+    """What the editor makes of the text, without comments; None when nothing was changed. Raises CLIError."""
+    edited = _edit(head + problem + text, ".json" if as_json else ".yaml")
+    content = "\n".join(line for line in edited.split("\n") if not line.startswith("#") or as_json)
+    if not content.strip():
+        raise CLIError("Edit cancelled, saved file was empty.", plain=True)
+    if content.strip() != text.strip():
+        return content
+    if problem:
+        raise CLIError("Edit cancelled, no valid changes were saved.")
+    session.warn("Edit cancelled, no changes made.")
+    return None
+
+
 def before_create(session: Session, flags: Flags) -> int | None:
     """`create --edit`: all objects of the files in one editor, and what was made of them is created."""
     from pybernetes.cli import files
@@ -85,14 +93,8 @@ def before_create(session: Session, flags: Flags) -> int | None:
     head, problem = "" if as_json else _HEAD, ""
     text = to_json(given[0] if len(given) == 1 else as_list(given)) + "\n" if as_json else _documents(given)
     while True:
-        edited = _edit(head + problem + text, ".json" if as_json else ".yaml")
-        content = "\n".join(line for line in edited.split("\n") if not line.startswith("#") or as_json)
-        if not content.strip():
-            raise CLIError("Edit cancelled, saved file was empty.", plain=True)
-        if content.strip() == text.strip():
-            if problem:
-                raise CLIError("Edit cancelled, no valid changes were saved.")
-            session.warn("Edit cancelled, no changes made.")
+        content = _edited(session, head, problem, text, as_json)
+        if content is None:
             return None
         try:
             for value in _items(yaml.load_all(content)):
