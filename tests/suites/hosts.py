@@ -36,12 +36,22 @@ for target in $4; do
   printf '[Unit]\\nDefaultDependencies=no\\n' > /run/units/$target.target
 done
 for d in $5; do mount -t tmpfs -o mode=1777 tmpfs $d; done
+if [ -n "$5" ] && [ $(stat -f -c %T /sys/fs/cgroup) = tmpfs ]; then
+  mkdir /run/cgroup
+  mount -t tmpfs -o mode=755 tmpfs /run/cgroup
+  for d in /sys/fs/cgroup/*; do
+    if [ -L $d ]; then cp -P $d /run/cgroup; else mkdir /run/cgroup/${d##*/}; mount --bind $d /run/cgroup/${d##*/}; fi
+  done
+  mount --move /run/cgroup /sys/fs/cgroup
+  rmdir /run/cgroup
+fi
 echo ready
 exec $3
 """
 SYSTEMD = Path("/lib/systemd/systemd")
 #: systemd as a host's first process. Of this machine's units and generators it sees nothing, for they would tidy up and
-#: set up a machine that is not theirs: the targets that every unit wants are empty, and made here.
+#: set up a machine that is not theirs: the targets that every unit wants are empty, and made here. It makes the
+#: folder of the cgroups read-only, so that is the host's own, too.
 _UNITS = "/run/units"
 _SYSTEMD = (
     f"env container=test SYSTEMD_UNIT_PATH={_UNITS}:/etc/systemd/system SYSTEMD_GENERATOR_PATH=/run/none "
