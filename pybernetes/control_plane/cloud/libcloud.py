@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 _KEEP = 5.0  # seconds that a listing of machines is good for
 _OFF = ("stopped", "stopping", "suspended", "paused")
-_GONE = ("terminated", "unknown")
+#: Of a machine whose state could not be asked for, libcloud says unknown: it is still there.
+_GONE = ("terminated",)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class LibcloudProvider:
             raise CloudError(f"no cloud {config.provider!r}: {', '.join(CLOUDS)}")
         self.name = config.provider
         self._config, self._cloud = config, found
-        self._driver = _driver(found.driver, config)
+        self._make = _driver(found.driver, config)
         self._balancers = (
             ElasticBalancers(_elastic_driver(config), config.subnets) if config.provider == "ec2" else None
         )
@@ -132,6 +133,11 @@ class LibcloudProvider:
         self._lock = asyncio.Lock()
         self._listed: list[Any] = []
         self._listed_at = -_KEEP
+
+    @cached_property
+    def _driver(self) -> Any:
+        """Made with the first call, in its thread: some log in as they are made."""
+        return self._make()
 
     def start(self, again: Callable[[], None]) -> None:
         """See Provider."""
@@ -160,7 +166,7 @@ class LibcloudProvider:
 
     async def _machines(self) -> list[Any]:
         if clock.monotonic() - self._listed_at >= _KEEP:
-            listed = await self._call(self._driver.list_nodes)
+            listed = await self._call(lambda: self._driver.list_nodes())
             self._listed = [machine for machine in listed if str(machine.state) not in _GONE]
             self._listed_at = clock.monotonic()
         return self._listed
@@ -225,19 +231,19 @@ class LibcloudProvider:
             raise CloudError("instance not found")
         table = await self._table()
         if machine.name != route.node:
-            await self._call(partial(self._driver.ex_create_tags, machine, {_NODE_TAG: route.node}))
+            await self._call(lambda: self._driver.ex_create_tags(machine, {_NODE_TAG: route.node}))
             self._listed_at = -_KEEP
-        await self._call(partial(self._driver.ex_create_route, table, route.destination, node=machine))
+        await self._call(lambda: self._driver.ex_create_route(table, route.destination, node=machine))
 
     async def delete_route(self, route: Route) -> None:
         """See Provider."""
         table = await self._table()
         if any(one.cidr == route.destination and one.instance_id for one in table.routes):
-            await self._call(partial(self._driver.ex_delete_route, table, route.destination))
+            await self._call(lambda: self._driver.ex_delete_route(table, route.destination))
 
     async def _table(self) -> Any:
         wanted = [self._config.route_table]
-        (table,) = await self._call(partial(self._driver.ex_list_route_tables, route_table_ids=wanted))
+        (table,) = await self._call(lambda: self._driver.ex_list_route_tables(route_table_ids=wanted))
         return table
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -260,7 +266,8 @@ def _same(machine: Any, node: Node) -> bool:
     return bool(addresses & {*(machine.private_ips or ())})
 
 
-def _driver(name: str, config: Config) -> Any:
+def _driver(name: str, config: Config) -> Callable[[], Any]:
+    """What makes the driver. Raises CloudError without the library."""
     try:
         from libcloud.compute.providers import get_driver
         from libcloud.compute.types import Provider
@@ -274,7 +281,7 @@ def _driver(name: str, config: Config) -> Any:
     if config.endpoint:
         url = urlsplit(config.endpoint)
         options |= {"host": url.hostname, "port": url.port, "secure": url.scheme == "https"}
-    return get_driver(getattr(Provider, name))(*config.credentials, **options)
+    return partial(get_driver(getattr(Provider, name)), *config.credentials, **options)
 
 
 def _elastic_driver(config: Config) -> Any:
