@@ -7,6 +7,7 @@ a host's first process ends all its processes, and with them go its mounts and l
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -63,6 +64,10 @@ _TARGETS = (
 )
 #: What else such a host does not share.
 _SYSTEMD_OWN = ("/tmp", "/var/tmp", "/var/log", "/etc/systemd/system")
+
+
+#: The kernel takes the links of a host that has ended away in its own time, so names are not used twice.
+_NUMBERS = itertools.count()
 
 
 class Host:
@@ -137,14 +142,14 @@ class Host:
 @contextmanager
 def hosts(*names: str, systemd: bool = False) -> Iterator[list[Host]]:
     """Hosts on one link, 172.31.7.1 and up. They reach each other and nothing else. systemd: it runs them."""
-    bridge = f"pbt{os.getpid() % 100000}"
+    bridge = f"pbt{os.getpid() % 100000}-{next(_NUMBERS)}"
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     with ExitStack() as stack:
         stack.callback(subprocess.run, ["ip", "link", "del", bridge], check=False)
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
         made = []
         for index, name in enumerate(names, 1):
-            host = _boot(name, f"172.31.7.{index}", bridge, f"pbt{os.getpid() % 100000}-{index}", systemd)
+            host = _boot(name, f"172.31.7.{index}", bridge, f"{bridge}{chr(ord('a') + index)}", systemd)
             stack.callback(host.end)
             made.append(host)
         for host in made if systemd else ():

@@ -320,7 +320,7 @@ def _phase(
 
 def _restarts_as_init(pod: Pod, state: PodState, container: Container, ended: ContainerStateTerminated) -> bool:
     run = state.latest(container.name) or Run("", container.name, 0, "", state=EXITED, exit_code=ended.exit_code)
-    return restarts(pod, container, run, init=True)
+    return run.state != EXITED or restarts(pod, container, run, init=True)  # made, and still shown as it ended before
 
 
 def _ended_for_good(pod: Pod, state: PodState, container: Container, status: ContainerStatus) -> bool:
