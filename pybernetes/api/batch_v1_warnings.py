@@ -12,6 +12,11 @@ __all__ = ["warn_cron_job", "warn_job"]
 
 #: From here on a job with many failed indexes may not be able to tell which.
 MANY_COMPLETIONS, MANY_AT_ONCE = 100_000, 10_000
+# The path is upstream's.
+_ZONE = (
+    "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+    "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+)
 
 
 def warn_job(new: Job, old: Job | None) -> list[str]:
@@ -22,9 +27,13 @@ def warn_job(new: Job, old: Job | None) -> list[str]:
 
 
 def warn_cron_job(new: CronJob, old: CronJob | None) -> list[str]:
-    names = name_in_pods(new.metadata.name) if old is None else []
+    found = name_in_pods(new.metadata.name) if old is None else []
     spec = new.spec.job_template.spec
-    return [*names, *(_job_spec(spec, Path("spec", "jobTemplate", "spec")) if spec is not None else ())]
+    if spec is not None and (old is None or new.metadata.generation != old.metadata.generation):
+        found += _job_spec(spec, Path("spec", "jobTemplate", "spec"))
+    if old is not None and "TZ" in new.spec.schedule:
+        found.append(_ZONE)
+    return found
 
 
 def _job_spec(spec: JobSpec, path: Path) -> Iterator[str]:

@@ -186,7 +186,8 @@ class StatefulSetController(Controller):
             collision_count=owner.status.collision_count or 0,
             conditions=owner.status.conditions,
         )
-        done = status.updated_replicas == status.replicas == status.ready_replicas == plan.replicas(owner)
+        counts = {status.replicas, status.updated_replicas or 0, status.ready_replicas or 0}  # zeros are left out
+        done = counts == {plan.replicas(owner)}
         if plan.is_rolling(owner) and done:
             status.current_replicas, status.current_revision = status.updated_replicas, update
         return status

@@ -130,6 +130,13 @@ def test_workloads() -> None:
     assert warnings("batch/v1", "CronJob", spec=spec, metadata={"name": "a.b"})[0].startswith(
         "metadata.name: this is used in Pod names and hostnames"
     )
+    odd = {**spec, "jobTemplate": {"spec": {"template": {"spec": {**template["spec"], "imagePullSecrets": [{}]}}}}}
+    before = {"spec": odd, "metadata": {"name": "x", "generation": 1}}
+    assert warnings("batch/v1", "CronJob", before, spec=odd, metadata={"name": "x", "generation": 1}) == []
+    assert len(warnings("batch/v1", "CronJob", before, spec=odd, metadata={"name": "x", "generation": 2})) == 1
+    zoned = {**spec, "schedule": "TZ=UTC * * * * *"}
+    (found,) = warnings("batch/v1", "CronJob", {"spec": zoned}, spec=zoned)
+    assert found.startswith("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see")
     assert warnings("networking.k8s.io/v1", "Ingress", metadata={"annotations": {"kubernetes.io/ingress.class": "a"}}) == [
         "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
     ]  # fmt: skip

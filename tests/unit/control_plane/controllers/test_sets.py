@@ -123,6 +123,17 @@ async def test_an_update_goes_from_the_top_down_to_the_partition() -> None:
         assert kept.spec.containers[0].image == "i:1"  # below the partition the old template holds
 
 
+async def test_a_template_without_pods_is_current_at_once() -> None:
+    async with World("statefulset-controller") as world:
+        await world.create(stateful(replicas=0))
+        before = await world.until(StatefulSet, "db", lambda s: s.status.current_revision is not None)
+        await image(world, StatefulSet, "db", "two")
+        after = await world.until(
+            StatefulSet, "db", lambda s: s.status.update_revision != before.status.update_revision
+        )
+        assert after.status.current_revision == after.status.update_revision
+
+
 async def test_parallel_sets_do_not_wait() -> None:
     async with World("statefulset-controller") as world:
         world.ready = lambda pod: False
