@@ -225,10 +225,12 @@ class Cluster:
 
     def remember_range(self, node: str, cidr: str) -> None:
         """Note the Pod range that the cluster gave to a node of this machine."""
-        known = self.state.node(node)
-        if known.pod_cidr != cidr:
-            known.pod_cidr = cidr
-            self.save()
+        self.state.node(node).pod_cidr = cidr
+        current = find("", str(self.directory))  # commands change the file while an agent runs: only this is ours
+        for known in current.state.nodes if current is not None else ():
+            if current is not None and known.name == node and known.pod_cidr != cidr:
+                known.pod_cidr = cidr
+                current.save()
 
     def save(self) -> None:
         """Write `cluster.json` in one step."""

@@ -53,7 +53,8 @@ def run(run: Run) -> None:
 
 @contextlib.contextmanager
 def begun(cluster: Cluster) -> Iterator[str]:
-    """A new etcd of this machine alone, and the store that it is; taken away again if what follows fails."""
+    """A new etcd of this machine alone, and the store that it is; taken away again if what follows fails before the
+    cluster uses it."""
     member = cluster.state.member
     if member is None or not member.control_plane:
         raise ClusterError("only a control plane that 'init' made can have a member of etcd")
@@ -65,10 +66,11 @@ def begun(cluster: Cluster) -> Iterator[str]:
         member_processes.start_etcd(cluster, 60.0)
         yield etcd_member.store_url(cluster)
     except BaseException:
-        member_processes.stop_etcd(cluster)
-        shutil.rmtree(cluster.directory / "etcd", ignore_errors=True)
-        member.etcd = None
-        cluster.save()
+        if cluster.state.store != etcd_member.store_url(cluster):  # else the objects are in there, and nowhere newer
+            member_processes.stop_etcd(cluster)
+            shutil.rmtree(cluster.directory / "etcd", ignore_errors=True)
+            member.etcd = None
+            cluster.save()
         raise
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import etcd_member, kubeconfigs, pki, processes, units, upgrade
+from pybernetes.bootstrap import etcd_member, kubeconfigs, member_processes, pki, processes, units, upgrade
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
-from pybernetes.bootstrap.phases import certs, discovery, preflight, settings, upload_certs, upload_config
+from pybernetes.bootstrap.phases import certs, discovery, etcd, preflight, settings, upload_certs, upload_config
 from pybernetes.bootstrap.phases.preflight import Problem
 from pybernetes.control_plane.controllers.bootstrap_tokens import sign
 
@@ -259,6 +259,39 @@ def test_a_member_of_etcd_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     made = {spec.name: spec.names for spec in pki.specs(certs.config_of(first))}
     assert "192.0.2.1" in made["etcd/server"] and "192.0.2.1" in made["etcd/peer"]
     assert "apiserver-etcd-client" in made
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_begun_etcd_stays_once_the_cluster_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    cluster = clusters.Cluster(tmp_path, state(member={"control_plane": True}))
+    stopped: list[clusters.Cluster] = []
+    monkeypatch.setattr(etcd, "_check", lambda address: None)
+    monkeypatch.setattr(pki, "ensure", lambda directory, config: None)
+    monkeypatch.setattr(member_processes, "start_etcd", lambda cluster, patience: (tmp_path / "etcd").mkdir())
+    monkeypatch.setattr(member_processes, "stop_etcd", stopped.append)
+    with pytest.raises(ClusterError), etcd.begun(cluster) as store:
+        if used:
+            cluster.state.store = store
+            cluster.save()
+        raise ClusterError("the control plane is not ready")
+    saved = clusters.find("", str(tmp_path))
+    assert saved is not None and saved.state.member is not None
+    assert (saved.state.member.etcd is not None, (tmp_path / "etcd").exists(), not stopped) == (used, used, used)
+
+
+def test_a_new_range_changes_nothing_else_that_was_written_meanwhile(tmp_path: Path) -> None:
+    commands = clusters.Cluster(tmp_path, state())
+    commands.save()
+    agent = clusters.find("", str(tmp_path))
+    assert agent is not None
+    commands.state.store = "etcd://127.0.0.1:2379"
+    commands.save()
+    agent.remember_range("cp1", "10.244.7.0/24")
+    saved = clusters.find("", str(tmp_path))
+    assert saved is not None and saved.state.store == "etcd://127.0.0.1:2379"
+    assert saved.state.node("cp1").pod_cidr == agent.state.node("cp1").pod_cidr == "10.244.7.0/24"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
