@@ -74,7 +74,7 @@ def apply(command: do.Command, state: PodState, now: float) -> bool:
             state.restarting = False
             for runs in state.runs.values():
                 for run in runs[-1:]:
-                    run.superseded = run.state == EXITED
+                    run.superseded = run.state != RUNNING  # one that was only made stands for no end of the init phase
         case do.TellBackOff(name, id, pause):
             state.told[name] = id, pause
         case _:

@@ -14,7 +14,7 @@ import pytest
 from pybernetes.node.kubelet import commands as do
 from pybernetes.node.kubelet.lifecycle import apply, decide
 from pybernetes.node.kubelet.restarts import next_back_off
-from pybernetes.node.kubelet.state import EXITED, RUNNING, Op, PodState, Run, Sandbox
+from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Op, PodState, Run, Sandbox
 from tests.unit.node.kubelet.world import pod
 
 
@@ -118,6 +118,8 @@ def show(command: do.Command) -> str:
             return "stop sandbox"
         case do.CreateSandbox(attempt):
             return f"sandbox {attempt}"
+        case do.BeginRestartAll() | do.EndRestartAll():
+            return type(command).__name__
     return {"SetUpVolumes": "volumes", "TearDown": "tear down", "DeleteObject": "delete", "CleanUp": "clean up"}[
         type(command).__name__
     ]
@@ -300,3 +302,14 @@ def test_scenario(name: str) -> None:
         happening = rest.partition("=>")[0].strip()
         played.append(f"{at:<4} {happening:<10} => {play.step(float(at), happening.split())}")
     assert "\n".join(played) == "\n".join(expected)
+
+
+def test_a_container_that_was_only_made_does_not_end_the_init_phase_of_a_restart_of_all() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    asking = {"name": "a", "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    play = Play({"containers": [asking, {"name": "b"}], "initContainers": [{"name": "i", "image": "busybox:1"}]})
+    play.happen(0, ["up"])
+    for name, state, code in (("i", EXITED, 0), ("a", EXITED, 42), ("b", CREATED, 0)):
+        play.state.runs[name] = [Run(f"{name}0", name, 0, "box", state, 0, 0, exit_code=code)]
+    play.step(1, ["tick"])
+    assert not play.state.restarting and {*play.state.ops} == {"start/i"}
