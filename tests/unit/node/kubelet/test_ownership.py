@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -35,3 +36,23 @@ def test_a_volume_is_given_to_the_group(tmp_path: Path, policy: str) -> None:
     (root / "deep" / "file").chmod(0o600)
     ownership.give(root, mine)
     assert mode(root / "deep" / "file") == (0o660 if policy == "Always" else 0o600)
+
+
+def test_what_is_gone_or_cannot_be_given_does_not_keep_the_pod_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").write_text("")
+    (tmp_path / "kept").chmod(0o600)
+    (tmp_path / "fixed").write_text("")
+    chown = os.lchown
+
+    def refused(path: str, uid: int, gid: int) -> None:
+        if path.endswith("fixed"):
+            raise OSError(errno.EROFS, "Read-only file system", path)
+        chown(path, uid, gid)
+
+    monkeypatch.setattr(os, "lchown", refused)
+    listed = [(str(tmp_path), [], ["gone", "fixed", "kept"])]
+    monkeypatch.setattr(os, "walk", lambda root, topdown: listed)
+    ownership.give(tmp_path, pod("p", securityContext={"fsGroup": os.getgid()}))
+    assert mode(tmp_path / "kept") == 0o660
