@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pybernetes.api.core_v1.node import Node
 from pybernetes.api.core_v1.objects import ServiceAccount
@@ -96,12 +96,18 @@ def _not_standard(path: Path, value: str, better: str) -> str:
 
 def claim_spec(spec: PersistentVolumeClaimSpec, path: Path) -> Iterator[str]:
     """The spec of a claim or of a claim's template."""
-    requests = spec.resources.requests if spec.resources is not None else None
-    yield from fractional(requests, path.child("resources", "requests"))
+    if spec.resources is not None:
+        yield from fractional(spec.resources.requests, path.child("resources", "requests"))
+        yield from fractional(spec.resources.limits, path.child("resources", "limits"))
 
 
 def warn_persistent_volume_claim(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> list[str]:
-    return list(claim_spec(new.spec, SPEC))
+    return [*_old_class(new.metadata.annotations or {}), *claim_spec(new.spec, SPEC)]
+
+
+def _old_class(annotations: Mapping[str, str]) -> Iterator[str]:
+    if _OLD_CLASS in annotations:
+        yield f'metadata.annotations[{_OLD_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
 
 
 def warn_persistent_volume(new: PersistentVolume, old: PersistentVolume | None) -> list[str]:
@@ -110,8 +116,7 @@ def warn_persistent_volume(new: PersistentVolume, old: PersistentVolume | None) 
 
 def _volume(volume: PersistentVolume) -> Iterator[str]:
     annotations, spec = volume.metadata.annotations or {}, volume.spec
-    if _OLD_CLASS in annotations:
-        yield f'metadata.annotations[{_OLD_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
+    yield from _old_class(annotations)
     if _OLD_OPTIONS in annotations:
         yield f'metadata.annotations[{_OLD_OPTIONS}]: deprecated since v1.31; use "mountOptions" attribute instead'
     if spec.persistent_volume_reclaim_policy == "Recycle":

@@ -164,6 +164,12 @@ def test_services(spec: dict[str, Any], text: str) -> None:
 
 def test_other_kinds_of_the_core_group() -> None:
     assert warnings("v1", "PersistentVolumeClaim", spec={"resources": {"requests": {"storage": "5500m"}}}) != []
+    assert warnings("v1", "PersistentVolumeClaim", spec={"resources": {"limits": {"storage": "5500m"}}}) != []
+    old = {"name": "c", "annotations": {"volume.beta.kubernetes.io/storage-class": "a"}}
+    assert warnings("v1", "PersistentVolumeClaim", metadata=old, spec={}) == [
+        "metadata.annotations[volume.beta.kubernetes.io/storage-class]: "
+        'deprecated since v1.8; use "storageClassName" attribute instead'
+    ]
     found = warnings(
         "v1",
         "PersistentVolume",

@@ -61,11 +61,12 @@ def merge_owners(call: Call, metadata: ObjectMeta) -> None:
     kept = [owner for i, owner in enumerate(owners) if owner not in owners[:i]]
     if len(kept) == len(owners):
         return
-    repeated = " ".join(owner.uid for i, owner in enumerate(owners) if owner in owners[:i])
+    repeated = ", ".join(owner.uid for i, owner in enumerate(owners) if owner in owners[:i])
     metadata.owner_references = kept
+    when = " after mutating admission happens" if call.info.verb == "patch" else ""  # so upstream says it of patches
     call.warn(
-        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
-        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: [{repeated}]"
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and "
+        f"may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {repeated}"
     )
 
 

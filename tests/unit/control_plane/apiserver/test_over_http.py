@@ -157,9 +157,15 @@ async def test_equal_owners_are_one() -> None:
             _, headers, body = await call(method, path, obj)
             (said,) = headers.getall("Warning")
             assert ".metadata.ownerReferences contains duplicate entries;" in said
-            assert said.endswith('duplicate UID(s) observed: [u]"')
+            assert said.endswith('duplicate UID(s) observed: u"')
             owners = json.loads(body)["metadata"]["ownerReferences"]
             assert [o["uid"] for o in owners] == ["u", "v"]
+        more = [{"op": "add", "path": "/metadata/ownerReferences/-", "value": o} for o in owners]
+        path = f"{NAMESPACE}/configmaps/m"
+        _, headers, _ = await call("PATCH", path, more, content="application/json-patch+json")
+        (said,) = headers.getall("Warning")
+        assert ".metadata.ownerReferences contains duplicate entries after mutating admission happens;" in said
+        assert said.endswith('duplicate UID(s) observed: u, v"')
 
     await serve(work)
 
