@@ -23,6 +23,7 @@ from pybernetes.bootstrap.phases import certs
 from pybernetes.bootstrap.phases.run import Run, connection_of, with_client
 from pybernetes.client.client import Client
 from pybernetes.store.errors import StoreError
+from pybernetes.store.etcd_members import Added, EtcdMembers
 
 #: Seconds for a new member to get everything that the others have.
 CATCH_UP = 300.0
@@ -118,13 +119,26 @@ async def _join(cluster: Cluster, addresses: list[str]) -> int:
         for left in await others.list():
             if own in left.peer_urls:  # of an attempt that failed, or of this machine's life before
                 await others.remove(left.id)
-        id, found = await _until(lambda: others.add(own), SETTLED)
+        id, found = await _until(lambda: _added(others, own), SETTLED)
         name = cluster.state.nodes[0].name
         member.etcd = ",".join(f"{name if one.id == id else one.name}={url}" for one in found for url in one.peer_urls)
         cluster.save()
         await asyncio.to_thread(member_processes.start_etcd, cluster, 60.0)
-        await _until(lambda: others.promote(id), CATCH_UP)
+        await _until(lambda: _promoted(others, id), CATCH_UP)
         return len(found)
+
+
+async def _added(others: EtcdMembers, own: str) -> Added:
+    known = await others.list()
+    for one in known:
+        if own in one.peer_urls:  # the answer to an attempt before this one was lost
+            return one.id, known
+    return await others.add(own)
+
+
+async def _promoted(others: EtcdMembers, id: int) -> None:
+    if not any(one.id == id and not one.learner for one in await others.list()):  # else that answer was lost
+        await others.promote(id)
 
 
 async def _until(action: Callable[[], Awaitable[T]], seconds: float) -> T:

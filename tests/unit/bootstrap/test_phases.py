@@ -25,6 +25,8 @@ from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, Nod
 from pybernetes.bootstrap.phases import certs, discovery, etcd, preflight, settings, upload_certs, upload_config
 from pybernetes.bootstrap.phases.preflight import Problem
 from pybernetes.control_plane.controllers.bootstrap_tokens import sign
+from pybernetes.store.errors import StoreError, StoreUnavailable
+from pybernetes.store.etcd_members import EtcdMember
 
 
 def state(**changes: Any) -> ClusterState:
@@ -279,6 +281,43 @@ def test_a_begun_etcd_stays_once_the_cluster_uses_it(
     saved = clusters.find("", str(tmp_path))
     assert saved is not None and saved.state.member is not None
     assert (saved.state.member.etcd is not None, (tmp_path / "etcd").exists(), not stopped) == (used, used, used)
+
+
+class _Others:
+    """An etcd that adds and promotes a member, and whose answers to that are lost."""
+
+    def __init__(self) -> None:
+        self.known = [EtcdMember(1, "cp0", ("https://192.0.2.7:2380",), (), False)]
+
+    async def __aenter__(self) -> _Others:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    async def list(self) -> list[EtcdMember]:
+        return [*self.known]
+
+    async def add(self, peer_url: str) -> None:
+        if any(peer_url in one.peer_urls for one in self.known):
+            raise StoreError("etcd: Peer URLs already exists")
+        self.known.append(EtcdMember(2, "", (peer_url,), (), True))
+        raise StoreUnavailable("etcd member_add: timed out")
+
+    async def promote(self, id: int) -> None:
+        if not self.known[1].learner:
+            raise StoreError("etcd: can only promote a learner member")
+        self.known[1] = self.known[1]._replace(learner=False)
+        raise StoreUnavailable("etcd member_promote: timed out")
+
+
+async def test_a_member_joins_though_answers_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = clusters.Cluster(tmp_path, state(member={"control_plane": True}))
+    monkeypatch.setattr(etcd_member, "members", lambda cluster, *addresses: _Others())
+    monkeypatch.setattr(member_processes, "start_etcd", lambda cluster, patience: None)
+    assert await etcd._join(cluster, ["192.0.2.7"]) == 2
+    assert cluster.state.member is not None
+    assert cluster.state.member.etcd == "cp0=https://192.0.2.7:2380,cp1=https://192.0.2.1:2380"
 
 
 def test_a_new_range_changes_nothing_else_that_was_written_meanwhile(tmp_path: Path) -> None:
