@@ -8,9 +8,10 @@ first report says whether runtime and network are there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import machine_link, node_host
@@ -104,7 +105,7 @@ class Agent:
             await network_transport.close()
             await runtime.close()
 
-    def _moved(self, runtime: CRIClient) -> Callable[[str], Awaitable[None]]:
+    def _moved(self, runtime: CRIClient) -> Callable[[str], Coroutine[Any, Any, None]]:
         """What follows when the node has got another Pod range."""
 
         async def moved(cidr: str) -> None:

@@ -21,11 +21,12 @@ import contextlib
 import hashlib
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pybernetes.aio.backoff import Backoff
-from pybernetes.aio.tasks import Ready
+from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.api.core_v1 import Node
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
@@ -227,7 +228,7 @@ class NodeNetwork:
         config: Config,
         client: Client,
         informers: InformerFactory,
-        moved: Callable[[str], Awaitable[None]] | None = None,
+        moved: Callable[[str], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.config = config
         self.ready: Ready[str] = Ready()
@@ -245,12 +246,14 @@ class NodeNetwork:
         if config.mode == "none" or not config.node_address:
             await asyncio.get_running_loop().create_future()
         await self._nodes.synced()
-        while True:
-            config = await self._follow(overlay)
-            log.warning("the node's Pod range is %s now, and was %s", config.pod_cidr, overlay.config.pod_cidr)
-            overlay = await self._set_up(config)
-            if self._moved is not None:
-                await self._moved(config.pod_cidr)
+        async with Nursery("pod-network") as aside:  # a runtime that does not answer must not cost the way to others
+            while True:
+                config = await self._follow(overlay)
+                log.warning("the node's Pod range is %s now, and was %s", config.pod_cidr, overlay.config.pod_cidr)
+                await aside.close()  # what followed from a range before this one
+                overlay = await self._set_up(config)
+                if self._moved is not None:
+                    aside.start(self._moved(config.pod_cidr), "moved")
 
     async def _set_up(self, config: Config) -> Overlay:
         overlay, backoff = Overlay(config), Backoff(0.1, 10.0)

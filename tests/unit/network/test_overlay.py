@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,7 @@ async def following(
     monkeypatch: pytest.MonkeyPatch,
     kernel: Kernel,
     settings: Config,
-    moved: Callable[[str], Awaitable[None]] | None = None,
+    moved: Callable[[str], Coroutine[Any, Any, None]] | None = None,
 ) -> AsyncIterator[tuple[Client, NodeNetwork]]:
     monkeypatch.setattr(overlay, "Overlay", kernel)
     async with running() as server:
@@ -243,3 +244,28 @@ async def test_a_node_that_was_registered_anew_has_the_range_that_its_new_object
         await client.resource(Node).patch("one", "", patch)
         await clock.sleep(60)
         assert told.empty()
+
+
+async def test_what_follows_from_another_range_does_not_hold_up_the_way_to_other_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel, under_way = Kernel(), list[str]()
+
+    async def moved(cidr: str) -> None:
+        under_way.append(cidr)
+        try:
+            await asyncio.Event().wait()  # a runtime that does not answer
+        finally:
+            under_way.remove(cidr)
+
+    async with following(monkeypatch, kernel, config("vxlan"), moved) as (client, network):
+        await network.ready.wait()
+        for number in (5, 6):
+            await add(client, node("one", [f"10.244.{number}.0/24"], "192.0.2.1"))
+            await clock.sleep(5)
+            assert under_way == [f"10.244.{number}.0/24"]
+            await client.resource(Node).delete("one")
+        await add(client, node("two", ["10.244.2.0/24"], "192.0.2.2"))
+        await clock.sleep(5)
+        assert kernel.others == [TWO]
+    assert not under_way
