@@ -6,6 +6,7 @@ discovery, the request is made with aiohttp, imported at its first use.
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from base64 import b64decode
 from dataclasses import replace
@@ -147,14 +148,15 @@ class Remotes:
             status, body = await self.fetch(api, "GET", "/openapi/v3", [], b"", "", AGGREGATOR, DISCOVERY_SECONDS)
             url = msgspec.json.decode(body)["paths"][path]["serverRelativeURL"] if status == 200 else ""
             hashed = parse_qs(urlsplit(url).query).get("hash", [""])[0]
-            if not url or (known is not None and hashed == known[0]):
+            if not url or (hashed and known is not None and hashed == known[0]):
                 return known if url else None
-            query = [("hash", hashed)]
+            query = [("hash", hashed)] if hashed else []
             where = f"/openapi/v3/{path}"
             status, body = await self.fetch(api, "GET", where, query, b"", "", AGGREGATOR, DISCOVERY_SECONDS)
         except (errors.StatusError, msgspec.DecodeError, TypeError, KeyError, AttributeError, ValueError):
             return None
-        return (hashed, body) if status == 200 else None
+        # Clients keep for good what they ask for by its hash, so one that the server does not tell is made here.
+        return (hashed or hashlib.sha512(body).hexdigest().upper(), body) if status == 200 else None
 
     def _context(self, bundle: str, insecure: bool) -> ssl.SSLContext:
         if self._watched.changed():  # our certificate was renewed

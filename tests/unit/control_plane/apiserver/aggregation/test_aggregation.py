@@ -22,6 +22,7 @@ from pybernetes.api.discovery_v1 import Endpoint, EndpointPort, EndpointSlice
 from pybernetes.bootstrap import pki as certificates
 from pybernetes.client.client import Client
 from pybernetes.client.transport import Request
+from pybernetes.control_plane.apiserver.aggregation.remote import Remotes
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import ObjectMeta
@@ -188,6 +189,26 @@ async def test_an_aggregated_server(tmp_path: Path) -> None:
             await client.transport.request(Request("GET", PATH + "/namespaces/default/flunders/two"))
         assert not server.foreign_documents
         assert after.value.code == 404 and ("wardle.example.com", "v1alpha1") not in server.discovery.remote
+
+
+async def test_a_document_without_a_hash_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [b"one", b"two"]
+
+    async def fetch(
+        self: Remotes, api: APIService, method: str, path: str, query: Any, *rest: Any
+    ) -> tuple[int, bytes]:
+        if path == "/openapi/v3":
+            return 200, json.dumps({"paths": {PATH[1:]: {"serverRelativeURL": f"/openapi/v3{PATH}"}}}).encode()
+        assert query == []
+        return 200, bodies.pop(0)
+
+    monkeypatch.setattr(Remotes, "fetch", fetch)
+    remotes = Remotes.__new__(Remotes)
+    api = APIService(spec=APIServiceSpec(group="wardle.example.com", version="v1alpha1"))
+    first = await remotes.document(api, None)
+    second = await remotes.document(api, first)
+    assert first is not None and second is not None
+    assert (first[1], second[1]) == (b"one", b"two") and first[0] and first[0] != second[0]
 
 
 async def test_what_is_missing_is_told(tmp_path: Path) -> None:
