@@ -155,7 +155,9 @@ class _Search:
             if self._steps > _STEPS:
                 raise Exhausted
             if self._selected(part, devices[i]) and self._take(_Chosen(claim, name, part, devices[i])):
-                if self._some(n, claim, name, part, left - 1, i + (not devices[i].device.allow_multiple_allocations)):
+                # A share may be followed by another of the same device; without a share it would be the same twice.
+                again = bool(devices[i].device.allow_multiple_allocations) and not _is_admin(part)
+                if self._some(n, claim, name, part, left - 1, i + (not again)):
                     return True
                 self._give_back()
         return False
@@ -174,7 +176,7 @@ class _Search:
 
     def _take(self, chosen: _Chosen) -> bool:
         candidate, part = chosen.candidate, chosen.part
-        admin = isinstance(part, ExactDeviceRequest) and bool(part.admin_access)
+        admin = _is_admin(part)
         several = bool(candidate.device.allow_multiple_allocations)
         used = bool(self._uses.get(candidate.id)) or candidate.id in self._offer.taken
         if not admin and used and not several:
@@ -206,7 +208,7 @@ class _Search:
 
     def _give_back(self) -> None:
         last = self.chosen.pop()
-        if isinstance(last.part, ExactDeviceRequest) and last.part.admin_access:
+        if _is_admin(last.part):
             return
         self._uses[last.candidate.id] -= 1
         for key, amount in last.needs.items():
@@ -227,6 +229,10 @@ class _Search:
         if constraint.match_attribute:
             return all(other == value for other in others)
         return value not in others
+
+
+def _is_admin(part: Part) -> bool:
+    return isinstance(part, ExactDeviceRequest) and bool(part.admin_access)
 
 
 def _concerns(requests: Sequence[str] | None, request: str) -> bool:
