@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pybernetes.api.kinds import Kind
 
@@ -28,6 +28,7 @@ Defaults = Callable[[Any], None]
 Validate = Callable[[Any], "list[FieldError]"]
 ValidateUpdate = Callable[[Any, Any], "list[FieldError]"]
 Warn = Callable[[Any, Any], list[str]]
+F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,19 @@ def _find(modules: list[ModuleType], name: str) -> Any:
     return None
 
 
+def _function_of(
+    known: dict[tuple[str, str], F | None], kind: Kind, table: dict[str, tuple[str, ...]], suffix: str, verb: str
+) -> F | None:
+    """The function `verb_kind` out of the kind's modules of this suffix, looked for once; None when there is none."""
+    key = (kind.api_version, kind.kind)
+    try:
+        return known[key]
+    except KeyError:
+        found: F | None = _find(_modules(table, suffix, kind.module), f"{verb}_{_snake(kind.kind)}")
+        known[key] = found
+        return found
+
+
 _defaults: dict[tuple[str, str], Defaults | None] = {}
 _validations: dict[tuple[str, str], Validation] = {}
 _warnings: dict[tuple[str, str], Warn | None] = {}
@@ -90,13 +104,7 @@ _warnings: dict[tuple[str, str], Warn | None] = {}
 
 def defaults_of(kind: Kind) -> Defaults | None:
     """The function that sets a kind's defaults in place; None for a kind that has none."""
-    key = (kind.api_version, kind.kind)
-    try:
-        return _defaults[key]
-    except KeyError:
-        found: Defaults | None = _find(_modules(_DEFAULTS, "defaults", kind.module), f"default_{_snake(kind.kind)}")
-        _defaults[key] = found
-        return found
+    return _function_of(_defaults, kind, _DEFAULTS, "defaults", "default")
 
 
 def validation_of(kind: Kind) -> Validation:
@@ -109,13 +117,7 @@ def validation_of(kind: Kind) -> Validation:
 
 def warnings_of(kind: Kind) -> Warn | None:
     """The function that tells what is odd about a kind's objects; None for a kind that has none."""
-    key = (kind.api_version, kind.kind)
-    try:
-        return _warnings[key]
-    except KeyError:
-        found: Warn | None = _find(_modules(_WARNINGS, "warnings", kind.module), f"warn_{_snake(kind.kind)}")
-        _warnings[key] = found
-        return found
+    return _function_of(_warnings, kind, _WARNINGS, "warnings", "warn")
 
 
 def _load_validation(kind: Kind) -> Validation:

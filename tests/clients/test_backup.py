@@ -72,16 +72,23 @@ async def write(transport: HTTPTransport, first: int, count: int) -> None:
         await maps.create(ConfigMap(metadata=ObjectMeta(name=f"m{number}", namespace="default"), data={"a": "b"}))
 
 
+async def backed_up_under_load(
+    one: Machine, transport: HTTPTransport, file: Path
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What was stored before the load and after it."""
+    await write(transport, 0, 50)
+    before = await stored(transport)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write(transport, 50, 200), name="load")
+        group.create_task(asyncio.to_thread(one.pybernetes, "backup", str(file)), name="backup")
+    return before, await stored(transport)
+
+
 async def test_backup_under_load_and_restore_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "saved"
     with machine(tmp_path / "one") as one, machine(tmp_path / "two") as two:
         async with one.transport() as transport:
-            await write(transport, 0, 50)
-            before = await stored(transport)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(write(transport, 50, 200), name="load")
-                group.create_task(asyncio.to_thread(one.pybernetes, "backup", str(file)), name="backup")
-            after = await stored(transport)
+            before, after = await backed_up_under_load(one, transport, file)
         assert file.stat().st_mode & 0o777 == 0o600
         await asyncio.to_thread(two.pybernetes, "restore", str(file), "--keys")
         async with two.transport() as transport:
@@ -112,12 +119,7 @@ async def test_backup_of_etcd_under_load_and_restore_there_into_an_empty_one_and
         machine(tmp_path / "three") as three,
     ):
         async with one.transport() as transport:
-            await write(transport, 0, 50)
-            before = await stored(transport)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(write(transport, 50, 200), name="load")
-                group.create_task(asyncio.to_thread(one.pybernetes, "backup", str(file)), name="backup")
-            after = await stored(transport)
+            before, after = await backed_up_under_load(one, transport, file)
             await write(transport, 5000, 5)  # lost by going back
             version = max((await stored(transport)).values(), key=int)
             await asyncio.to_thread(one.pybernetes, "restore", str(file))

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-_GROUP = "apiserver.config.k8s.io"
-_VERSIONS = ("v1", "v1beta1")
+from pybernetes.control_plane.apiserver import config_file
 
 
 class Issuer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -110,15 +109,7 @@ class Config:
 
 def load(text: str) -> AuthenticationConfiguration:
     """The configuration in a YAML or JSON text. Raises ValueError."""
-    from pybernetes.machinery import yaml
-
-    try:
-        found = msgspec.convert(yaml.load(text), AuthenticationConfiguration)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"authentication configuration: {error}") from None
-    group, _, version = found.api_version.partition("/")
-    if group != _GROUP or version not in _VERSIONS or found.kind != "AuthenticationConfiguration":
-        raise ValueError(f"authentication configuration: no such kind: {found.api_version}, Kind={found.kind}")
+    found = config_file.read(text, AuthenticationConfiguration, "authentication")
     problems = [*check(found.jwt or []), *_check_anonymous(found.anonymous)]
     if problems:
         raise ValueError(f"authentication configuration: {'; '.join(problems)}")

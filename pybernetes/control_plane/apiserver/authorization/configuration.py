@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from pybernetes.control_plane.apiserver import config_file
+
 #: What may be in the list; ABAC is upstream's, and refused by name.
 MODES = ("Node", "RBAC", "Webhook", "AlwaysAllow", "AlwaysDeny")
-_GROUP = "apiserver.config.k8s.io"
-_VERSIONS = ("v1", "v1beta1")
 _MOST_CONDITIONS = 64
 _MOST_SECONDS = 30.0
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -97,15 +97,7 @@ def of_flags(modes: Sequence[str], webhook: Webhook | None) -> Config:
 
 def load(text: str) -> Config:
     """What an AuthorizationConfiguration says, in YAML or JSON. Raises ValueError."""
-    from pybernetes.machinery import yaml
-
-    try:
-        found = msgspec.convert(yaml.load(text), _Document)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"authorization configuration: {error}") from None
-    group, _, version = found.api_version.partition("/")
-    if group != _GROUP or version not in _VERSIONS or found.kind != "AuthorizationConfiguration":
-        raise ValueError(f"authorization configuration: no such kind: {found.api_version}, Kind={found.kind}")
+    found = config_file.read(text, _Document, "authorization")
     problems: list[str] = []
     if not found.authorizers:
         problems.append("authorizers: Required value: at least one authorization mode must be defined")
