@@ -4,7 +4,9 @@ A backup is what the store itself calls one, taken while it is written to: SQLit
 or etcd's snapshot (which `etcdctl snapshot restore` takes as well). Either holds all objects at one revision, and every
 revision with it, so clients that were watching go on, or are told to list anew. `restore` is in its own module.
 
-`migrate` reads one store at one revision and writes another; there the objects get new, higher revisions.
+`migrate` reads one store at one revision and writes another; there the objects get new, higher revisions. Before and
+after it looks whether anybody else writes to the old one, and if so the cluster stays with that. An etcd that was left
+says so: control planes of other machines would go on with it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pybernetes.bootstrap import command_line, member_processes, restore
+from pybernetes.bootstrap import command_line, member_processes, restore, writers
 from pybernetes.bootstrap.cluster import ClusterError
 from pybernetes.bootstrap.phases import etcd, upload_config
 from pybernetes.bootstrap.phases.run import connection_of, with_client
-from pybernetes.store import Store, StoreError, open_store
+from pybernetes.store import Store, StoreError, closed, open_store
 from pybernetes.store.copying import copy_all
+from pybernetes.store.etcd import EtcdStore
 from pybernetes.store.sqlite_file import backup as sqlite_copy
+
+#: What an etcd says that a cluster has left.
+_MOVED = "the cluster's objects are in {} now; a control plane of another machine follows by 'reset' and 'join'"
 
 
 def main(arguments: list[str]) -> int:
@@ -67,8 +73,6 @@ def _backup(arguments: list[str]) -> None:
 
 
 async def _snapshot(url: str, target: Path) -> None:
-    from pybernetes.store.etcd import EtcdStore
-
     store = open_store(url)
     assert isinstance(store, EtcdStore)
     await store.start()
@@ -99,7 +103,8 @@ def _migrate(arguments: list[str]) -> None:
     with etcd.begun(cluster) if options.to == "etcd" else contextlib.nullcontext(options.to) as target:
         was_running = member_processes.stop_control_plane(cluster)
         try:
-            count, revision = asyncio.run(move(restore.opened(cluster, old), restore.opened(cluster, target)))
+            shown = target.partition("?")[0]
+            count, revision = asyncio.run(move(restore.opened(cluster, old), restore.opened(cluster, target), shown))
             cluster.state.store = target
             cluster.save()
         finally:
@@ -108,17 +113,23 @@ def _migrate(arguments: list[str]) -> None:
     if was_running and member is not None:  # who joins is told of the store
         admin = connection_of(cluster.directory / "super-admin.conf")
         with_client(admin, lambda client: upload_config.upload(client, cluster))
-    shown = target.partition("?")[0]
-    print(f"{count} objects are in {shown} now, at revision {revision}; the old store is left as it was")
+    left = "says that it is not used any more" if old.startswith("etcd") else "is left as it was"
+    print(f"{count} objects are in {shown} now, at revision {revision}; the old store {left}")
 
 
-async def move(source: Store, target: Store) -> tuple[int, int]:
-    """All of one store into another, empty one: how many objects, and the revision of the last."""
+async def move(source: Store, target: Store, name: str) -> tuple[int, int]:
+    """All of one store into another, empty one, which others know by a name: how many objects, and the revision of the
+    last."""
     await source.start()
     try:
         await target.start()
         try:
-            return await copy_all(source, target)
+            since = await writers.none_but_us(source)
+            moved = await copy_all(source, target)
+            await writers.none_since(source, since)
+            if isinstance(source, EtcdStore):
+                await closed.close(source, _MOVED.format(name))
+            return moved
         finally:
             await target.close()
     finally:

@@ -48,10 +48,24 @@ def main(arguments: list[str]) -> int:
         uvloop.run(_run(component, options.ready_fd))
     except asyncio.CancelledError:
         pass
-    except Exception:
-        logging.getLogger("pybernetes").exception("%s failed", command)
+    except Exception as error:
+        log = logging.getLogger("pybernetes")
+        if (told := _told(error)) is None:
+            log.exception("%s failed", command)
+        else:
+            log.error("%s failed: %s", command, told)
         return 1
     return 0
+
+
+def _told(error: BaseException) -> BaseException | None:
+    """What all that failed come down to, where it is no fault of ours and its text says enough."""
+    from pybernetes.store import StoreError
+
+    if isinstance(error, BaseExceptionGroup):
+        told = [_told(one) for one in error.exceptions]
+        return None if None in told else told[0]
+    return error if isinstance(error, StoreError | ClusterError) else None
 
 
 async def _run(component: Component, ready_fd: int | None) -> None:

@@ -1,9 +1,12 @@
 """`restore`: a backup in the place of what a cluster stores, whichever of the two stores each of them is of.
 
-From SQLite to SQLite it is the file itself, revisions included. Everything else is copied object by object into the
-store as it runs, which is emptied first and ends at a revision above all that it or the backup had: who remembers
-older ones is told to list anew. Nobody else may write meanwhile, so the control planes of other machines must have
-been stopped: as long as one runs it renews its Lease, which moves etcd's revision on.
+From SQLite to SQLite it is the file itself, revisions included. Everything else is copied object by object into a
+new file, or into the etcd as it runs, which is emptied first and ends at a revision above all that it or the backup
+had: who remembers older ones is told to list anew. Nobody else may write meanwhile, so the control planes of other
+machines must have been stopped.
+
+A file takes the place of the old one in one step, when it is complete. An etcd that is only half filled says so, and
+no control plane starts on it before `restore` was repeated.
 """
 
 from __future__ import annotations
@@ -15,21 +18,24 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pybernetes.aio import clock
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import command_line, member_processes, renewal
+from pybernetes.bootstrap import command_line, member_processes, renewal, writers
 from pybernetes.bootstrap.cluster import Cluster, ClusterError
-from pybernetes.control_plane.apiserver import peers
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
 from pybernetes.control_plane.apiserver.server import seal_of, store_of
-from pybernetes.store import Store
+from pybernetes.store import Store, StoreError, closed
 from pybernetes.store.copying import Source, copy_all
 from pybernetes.store.etcd import EtcdStore
 from pybernetes.store.etcd_snapshot import EtcdSnapshot, is_snapshot
 from pybernetes.store.sqlite_file import backup as sqlite_copy
+from pybernetes.store.sqlite_file import replace_file
 
 #: First bytes of a SQLite database.
 _SQLITE = b"SQLite format 3\0"
+
+
+class HalfFilled(ClusterError):
+    """An etcd holds a part of a backup and cannot be used."""
 
 
 def command(arguments: list[str]) -> None:
@@ -53,6 +59,9 @@ def command(arguments: list[str]) -> None:
         told = _put(source, cluster, from_sqlite=head.startswith(_SQLITE))
         if options.keys:
             _take_keys(cluster, keys)
+    except HalfFilled:
+        was_running = False  # it would refuse
+        raise
     finally:
         if was_running:
             member_processes.start_control_plane(cluster, 60.0)
@@ -90,11 +99,21 @@ def _put(source: Path, cluster: Cluster, *, from_sqlite: bool) -> str:
     path = sqlite_path(store)
     if path is None and not store.startswith("etcd"):
         raise ClusterError("a cluster in memory has no store that outlives its control plane")
-    if path is not None and from_sqlite:
-        _remove(path)
-        sqlite_copy(source, path)
-        return f"{path} is what {source} was"
-    count, revision = asyncio.run((_from_sqlite if from_sqlite else _from_etcd)(source, cluster))
+    if path is None:
+        count, revision = asyncio.run((_from_sqlite if from_sqlite else _from_etcd)(source, cluster, store))
+    else:
+        new = path.with_name(path.name + ".restored")
+        _remove(new)
+        try:
+            if from_sqlite:
+                sqlite_copy(source, new)
+            else:
+                count, revision = asyncio.run(_from_etcd(source, cluster, f"sqlite://{new}"))
+            replace_file(path, new)
+        finally:
+            _remove(new)
+        if from_sqlite:
+            return f"{path} is what {source} was"
     return f"{count} objects of {source} are in {store.partition('?')[0]} now, at revision {revision}"
 
 
@@ -103,25 +122,23 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-async def _from_etcd(source: Path, cluster: Cluster) -> tuple[int, int]:
-    target = opened(cluster, cluster.state.store)
+async def _from_etcd(source: Path, cluster: Cluster, store: str) -> tuple[int, int]:
+    target = opened(cluster, store)
     prefix = target.prefix if isinstance(target, EtcdStore) else ""
     snapshot = await asyncio.to_thread(EtcdSnapshot, source, prefix, seal_of(configuration(cluster)))
     if not (await snapshot.list("", limit=1)).entries:
         raise ClusterError(f"{source} has no objects where this cluster would look for them")
-    if (path := sqlite_path(cluster.state.store)) is not None:
-        _remove(path)
     return await _fill(target, snapshot)
 
 
-async def _from_sqlite(source: Path, cluster: Cluster) -> tuple[int, int]:
+async def _from_sqlite(source: Path, cluster: Cluster, store: str) -> tuple[int, int]:
     with tempfile.TemporaryDirectory(prefix="pybernetes-") as directory:  # opening it writes beside it
         copy = Path(directory, "backup")
         await asyncio.to_thread(sqlite_copy, source, copy)
         saved = opened(cluster, f"sqlite://{copy}")
         await saved.start()
         try:
-            return await _fill(opened(cluster, cluster.state.store), saved)
+            return await _fill(opened(cluster, store), saved)
         finally:
             await saved.close()
 
@@ -129,22 +146,19 @@ async def _from_sqlite(source: Path, cluster: Cluster) -> tuple[int, int]:
 async def _fill(target: Store, source: Source) -> tuple[int, int]:
     await target.start()
     try:
-        if isinstance(target, EtcdStore):
-            await _alone(target)
-            await target.clear()
-        return await copy_all(source, target)
+        await writers.none_but_us(target)
+        await closed.close(target, closed.HALF)  # what is there goes
+        try:
+            return await copy_all(source, target)
+        except (StoreError, asyncio.CancelledError) as error:
+            if not isinstance(target, EtcdStore):
+                raise
+            raise HalfFilled(
+                f"{str(error) or 'interrupted'}: the store holds only a part of the backup now, and no control plane "
+                "starts on it; repeat this when the cause is gone"
+            ) from error
     finally:
         await target.close()
-
-
-async def _alone(store: EtcdStore) -> None:
-    before = await store.current_revision()
-    await clock.sleep(peers.INTERVAL + 2.0)
-    if await store.current_revision() != before:
-        raise ClusterError(
-            "somebody writes to this etcd: stop the control planes of the other machines "
-            "('systemctl stop pybernetes-*-control-plane', or end what run/control-plane.pid names), and repeat this"
-        )
 
 
 def _take_keys(cluster: Cluster, keys: Path) -> None:

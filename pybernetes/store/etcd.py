@@ -232,13 +232,6 @@ class EtcdStore:
                 raise await self._explain(refusal, revision) from None
         self._compacted = max(self._compacted, revision)
 
-    async def clear(self) -> int:
-        """Remove every key below the prefix, in one revision; how many there were."""
-        start, stop = self._bounds("")
-        removal = [{"request_delete_range": {"key": start, "range_end": stop}}]
-        answer = await self._call("txn", MESSAGES["TxnRequest"](success=removal), repeat=True)
-        return cast(int, answer.responses[0].response_delete_range.deleted)
-
     # -- to and from the wire -------------------------------------------------------------------------------------
 
     def _stamp(self, key: str, data: bytes, revision: int) -> bytes:

@@ -252,6 +252,21 @@ def backup(source: str | Path, target: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def replace_file(path: str | Path, new: str | Path) -> None:
+    """Put a store's file, of one piece, in the place of another that nobody has open. Whatever happens on the way, one
+    of the two is there, complete. Raises StoreError."""
+    path, new = Path(path), Path(new)
+    try:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # its log must not meet the new file
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        new.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _explain(path, error) from error
+
+
 def _make_private(path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

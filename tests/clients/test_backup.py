@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -12,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.aio import clock
 from pybernetes.api.core_v1 import ConfigMap
+from pybernetes.bootstrap import member_processes, restore
+from pybernetes.bootstrap.cluster import find
 from pybernetes.client import kubeconfig
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.http import HTTPTransport
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta
+from pybernetes.store import Entry, Page, StoreError, StoreUnavailable, closed
+from pybernetes.store.etcd import EtcdStore
 from tests.suites.etcd_server import BINARY, EtcdServer, free_ports
 
 pytestmark = pytest.mark.real_time
@@ -154,6 +160,76 @@ async def test_migration_to_etcd(tmp_path: Path) -> None:
             await write(transport, 30, 1)
             assert int((await stored(transport))["m30"]) > max(map(int, before.values())), "revisions never go back"
         assert "uses this store already" in one.pybernetes("migrate", "--to", etcd.url, check=False).stderr
+
+
+@pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
+async def test_a_restore_that_was_cut_off_keeps_the_control_plane_away_until_it_is_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    with EtcdServer(tmp_path) as etcd, machine(tmp_path / "one", etcd.url) as one:
+        async with one.transport() as transport:
+            await write(transport, 0, 20)
+            before = await stored(transport)
+        await asyncio.to_thread(one.pybernetes, "backup", str(file))
+        cluster = find("", str(one.directory))
+        assert cluster is not None
+        member_processes.stop_control_plane(cluster)
+        with pytest.raises(restore.HalfFilled, match=r"gone: the store holds only a part .* repeat this"):
+            await restore._fill(restore.opened(cluster, etcd.url), Interrupted())
+        refused = await asyncio.to_thread(one.pybernetes, "up", "--no-merge", check=False)
+        assert refused.returncode == 1 and "the store is not to be used: a copy into it has not" in refused.stderr
+        assert "repeat the 'pybernetes restore'" in refused.stderr and "Traceback" not in refused.stderr
+        told = await asyncio.to_thread(one.pybernetes, "restore", str(file))
+        assert "'pybernetes up' starts the cluster with it" in told.stdout
+        await asyncio.to_thread(one.pybernetes, "up", "--no-merge")
+        async with one.transport() as transport:
+            assert (await stored(transport)).keys() == before.keys()
+
+
+class Interrupted:
+    """A backup of which one object can be read."""
+
+    async def list(self, prefix: str, *, limit: int = 0, after: str = "", revision: int = 0) -> Page:
+        if after:
+            raise StoreUnavailable("gone")
+        entry = Entry("/registry/configmaps/default/m0", b'{"metadata":{"name":"m0"}}', 2, 2)
+        return Page([entry] if entry.key.startswith(prefix) else [], 5, 1 if not prefix else 0)
+
+    async def current_revision(self) -> int:
+        return 5
+
+
+@pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
+async def test_who_writes_to_a_shared_etcd_is_named_and_nothing_is_moved(tmp_path: Path) -> None:
+    with EtcdServer(tmp_path) as etcd, machine(tmp_path / "one", etcd.url) as one:
+        other = EtcdStore([etcd.address])
+        await other.start()
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(renew(other), name="another API server")
+            target = f"sqlite://{tmp_path / 'new.db'}"
+            refused = await asyncio.to_thread(one.pybernetes, "migrate", "--to", target, check=False)
+            renewing.cancel()
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        assert "somebody writes to this etcd: the API server of second (192.0.2.7); stop" in refused.stderr
+        async with one.transport() as transport:
+            await write(transport, 0, 1)  # the control plane runs, where it was
+        told = await asyncio.to_thread(one.pybernetes, "migrate", "--to", target)
+        assert "the old store says that it is not used any more" in told.stdout
+        with pytest.raises(StoreError, match=r"the cluster's objects are in sqlite://.*new.db now"):
+            await closed.check(other)
+        await other.close()
+
+
+async def renew(store: EtcdStore) -> None:
+    """As an API server on another machine does."""
+    key = "/registry/leases/kube-system/apiserver-of-another"
+    labels = {"apiserver.kubernetes.io/identity": "kube-apiserver", "kubernetes.io/hostname": "second"}
+    annotations = {"pybernetes.io/advertise-address": "192.0.2.7"}
+    metadata = {"name": "a", "labels": labels, "annotations": annotations}
+    lease = json.dumps({"metadata": metadata}, separators=(",", ":")).encode()
+    entry = await store.create(key, lease)
+    while True:
+        await clock.sleep(1)
+        entry = await store.update(key, lease, entry.revision)
 
 
 async def again(transport: HTTPTransport) -> dict[str, str]:

@@ -46,7 +46,7 @@ from pybernetes.control_plane.apiserver.render import error_response
 from pybernetes.control_plane.apiserver.renewed_tls import RenewedTLS
 from pybernetes.control_plane.apiserver.transport import LocalTransport
 from pybernetes.machinery import errors
-from pybernetes.store import Store, open_store
+from pybernetes.store import Store, closed, open_store
 from pybernetes.store.protocol import Seal
 
 log = logging.getLogger(__name__)
@@ -201,6 +201,7 @@ class APIServer:
             self.parts["audit"] = self.chain.auditor
         await self.store.start()
         try:
+            await closed.check(self.store)
             self.registry.extend(builtin.build(self.core))
             self.core.admission = Admission(plugins.build(self.core))
             self._connect()

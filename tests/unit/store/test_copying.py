@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.store import StoreError
+from pybernetes.control_plane.apiserver.server import APIServer, Config
+from pybernetes.store import Entry, Page, StoreError, StoreUnavailable, closed
 from pybernetes.store.copying import copy_all
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.sqlite import SqliteStore
@@ -43,6 +44,64 @@ async def test_a_store_in_use_is_not_copied_into() -> None:
         await copy_all(source, target)
     await source.close()
     await target.close()
+
+
+class Interrupted:
+    """A source that is away after the first page."""
+
+    def __init__(self, source: MemoryStore) -> None:
+        self.source = source
+
+    async def list(self, prefix: str, *, limit: int = 0, after: str = "", revision: int = 0) -> Page:
+        if after:
+            raise StoreUnavailable("gone")
+        return await self.source.list(prefix, limit=limit, after=after, revision=revision)
+
+    async def current_revision(self) -> int:
+        return await self.source.current_revision()
+
+
+class Failing(MemoryStore):
+    """A target that soon takes nothing more."""
+
+    left = 100
+
+    async def create(self, key: str, value: bytes) -> Entry:
+        if not self.left:
+            raise StoreUnavailable("full")
+        self.left -= 1
+        return await super().create(key, value)
+
+
+async def test_a_copy_that_was_cut_off_says_so_and_is_completed_by_the_next() -> None:
+    source, target, failing = await filled(2500), MemoryStore(), Failing()
+    await target.start()
+    await failing.start()
+    with pytest.raises(StoreUnavailable, match="gone"):
+        await copy_all(Interrupted(source), target)
+    with pytest.raises(StoreUnavailable, match="full"):
+        await copy_all(source, failing)
+    for half in (target, failing):
+        assert len((await half.list("/registry/")).entries) > 0
+        with pytest.raises(StoreError, match="not to be used: a copy into it has not come to its end"):
+            await closed.check(half)
+        with pytest.raises(StoreError, match="half a copy"):
+            await copy_all(half, MemoryStore())
+        failing.left = 10_000
+        await copy_all(source, half)
+        await closed.check(half)
+        found = (await half.list("")).entries
+        assert [e.key for e in found] == [e.key for e in (await source.list("")).entries]
+        await half.close()
+    await source.close()
+
+
+async def test_no_api_server_starts_on_a_store_that_is_closed() -> None:
+    store = MemoryStore()
+    await store.start()
+    await closed.close(store, "it has moved")
+    with pytest.raises(StoreError, match="not to be used: it has moved"):
+        await APIServer(Config(store=store, listen=False)).run()
 
 
 @pytest.mark.real_time
