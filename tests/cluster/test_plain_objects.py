@@ -100,7 +100,16 @@ async def test_events() -> None:
         await new.delete_collection("here", label_selector="t=1")
         assert await place.names("Event", "") >= {"e"}
         assert not (await new.list("here", label_selector="t=1")).items
+        await place.change("Event", "e", lambda e: e.update(series={"count": 100, "lastObservedTime": moment}))
+        assert (await new.get("e", "here"))["series"]["count"] == 100
         await place.delete("Event", "e")
+        for name in ("e1", "e2", "e3"):
+            await place.create(
+                "Event", name, involvedObject=about, reason="R", message=name, metadata={"labels": {"t": "2"}}
+            )
+        assert await place.names("Event", "t=2") == {"e1", "e2", "e3"}
+        await place.of("Event").delete_collection("here", label_selector="t=2")
+        assert not await place.list("Event", "t=2", everywhere=True)
 
 
 async def test_runtimeclass() -> None:

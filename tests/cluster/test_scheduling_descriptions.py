@@ -68,6 +68,23 @@ async def test_the_victim_with_a_finalizer_says_why_it_goes() -> None:
         await place.until("Pod", "preemptor", lambda p: p["status"]["phase"] == "Running")
 
 
+async def test_a_critical_pod_of_the_system_pushes_out_the_lowest() -> None:
+    async with Place.open(nodes=2) as place:
+        await priorities(place, 2)
+        for name, priority in (("fake-0", "p1"), ("fake-1", "p2")):
+            await offer(place, name, "5")
+            spec = asking("4", priority, "a")["spec"]
+            await place.create("Pod", f"on-{name}", spec={**spec, "nodeSelector": {"kubernetes.io/hostname": name}})
+            await place.until("Pod", f"on-{name}", lambda p: p["status"]["phase"] == "Running")
+        system = Place(place.cluster, place.client, "kube-system")
+        spec = asking("4", "system-cluster-critical", "a")["spec"]
+        await system.create("Pod", "critical", spec={**spec, "nodeSelector": None})
+        placed = await system.until("Pod", "critical", lambda p: p["status"]["phase"] == "Running")
+        assert (placed["spec"]["nodeName"], placed["spec"]["priority"]) == ("fake-0", 2000000000)
+        await place.gone("Pod", "on-fake-0")
+        assert not (await place.get("Pod", "on-fake-1"))["metadata"].get("deletionTimestamp")
+
+
 async def test_priority_classes() -> None:
     async with Place.open(nodes=0) as place:
         await priorities(place, 1)
