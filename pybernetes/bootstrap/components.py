@@ -15,9 +15,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from pybernetes.aio.tasks import Ready
+from pybernetes.aio import clock
+from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.bootstrap import cloud, processes, standalone
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
+
+
+#: Seconds between two words to systemd before a part is ready; must be less than the units' TimeoutStartSec.
+ALIVE_EVERY = 60
 
 
 class Component(Protocol):
@@ -87,12 +92,21 @@ async def _run(component: Component, ready_fd: int | None) -> None:
 
 
 async def _announce(component: Component, ready_fd: int | None, keeper: str) -> None:
-    value = await component.ready.wait()
+    async with Nursery("announce") as nursery:
+        nursery.start(_alive(keeper), "alive")
+        value = await component.ready.wait()
     # What is alive now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     processes.announce(ready_fd, str(value))
-    processes.notify(keeper, str(value))
+    processes.notify(keeper, "READY=1", f"STATUS={value}")
+
+
+async def _alive(keeper: str) -> None:
+    """Before it is ready a part may have to wait for another machine for hours: that is no reason to begin it again."""
+    while True:
+        await clock.sleep(ALIVE_EVERY)
+        processes.notify(keeper, f"EXTEND_TIMEOUT_USEC={3 * ALIVE_EVERY}000000", "STATUS=waits for what it needs")
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

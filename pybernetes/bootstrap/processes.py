@@ -113,12 +113,12 @@ def announce(ready_fd: int | None, text: str) -> None:
             os.close(ready_fd)
 
 
-def notify(keeper: str, text: str) -> None:
-    """The same to systemd; keeper: its socket (sd_notify), or ""."""
+def notify(keeper: str, *assignments: str) -> None:
+    """Tell systemd something, as in sd_notify(3); keeper: its socket, or ""."""
     if keeper:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
             channel.connect("\0" + keeper[1:] if keeper.startswith("@") else keeper)
-            channel.send(f"READY=1\nSTATUS={text}".encode())
+            channel.send("\n".join(assignments).encode())
 
 
 def stop(path: Path, *, grace: float = 10.0) -> bool:

@@ -1,7 +1,7 @@
 """systemd units for a member's processes: where systemd is, it keeps them, and starts them after a reboot.
 
-A unit counts as started when its process says that it is ready (sd_notify). At a reboot each waits, or is begun
-again, until what it needs is there, so that one that fails holds up no other.
+A unit counts as started when its process says that it is ready (sd_notify). At a reboot each waits, and says that it is
+alive, or is begun again, until what it needs is there, so that one that fails holds up no other.
 
 Elsewhere the processes are started as `up` does it, and somebody has to say `pybernetes up` after a reboot.
 """

@@ -30,8 +30,16 @@ def left(state: dict[str, set[str]]) -> dict[str, set[str]]:
     return {key: {one for one in found if not one.startswith(own)} for key, found in state.items() if key != "cgroups"}
 
 
+def show(host: Host, unit: str, name: str) -> str:
+    return host.run("systemctl", "show", f"--property={name}", "--value", unit).stdout.strip()
+
+
 def pid(host: Host, unit: str) -> str:
-    return host.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
+    return show(host, unit, "MainPID")
+
+
+def state(host: Host, unit: str) -> str:
+    return show(host, unit, "ActiveState")
 
 
 def until(what: str, condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -71,6 +79,23 @@ def test_systemd_keeps_the_processes_of_members_and_reset_takes_them_from_it(pai
     names = host.kubectl("get", "configmaps", "-o", "name").split()
     assert "configmap/before" in names and "configmap/after" not in names
     until("the node is Ready again", lambda: ready(host))
+
+    agent, server = (f"pybernetes-default-{part}.service" for part in ("agent", "control-plane"))
+    # Less time to start than it takes, but more than passes until it says that it is alive.
+    worker.run("mkdir", f"/run/systemd/system/{agent}.d")
+    worker.run("tee", f"/run/systemd/system/{agent}.d/short.conf", stdin="[Service]\nTimeoutStartSec=65\n")
+    worker.run("systemctl", "daemon-reload")
+    host.run("systemctl", "stop", server)
+    worker.run("systemctl", "restart", "--no-block", agent)
+    until("it waits", lambda: state(worker, agent) == "activating" and pid(worker, agent) != "0")
+    begin, waiting = time.monotonic(), pid(worker, agent)
+    until("it says so", lambda: "waits" in show(worker, agent, "StatusText"))
+    until("its time is over", lambda: time.monotonic() > begin + 75)
+    assert (state(worker, agent), pid(worker, agent)) == ("activating", waiting)
+    host.run("systemctl", "start", server)
+    until("it is ready", lambda: state(worker, agent) == "active")
+    assert pid(worker, agent) == waiting, "never begun again"
+    worker.run("rm", "-r", f"/run/systemd/system/{agent}.d")
 
     host.run("rm", "-r", saved, f"{saved}.pki")
     for one in (worker, host):
