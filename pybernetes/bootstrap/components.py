@@ -20,7 +20,6 @@ from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.bootstrap import cloud, processes, standalone
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, find
 
-
 #: Seconds between two words to systemd before a part is ready; must be less than the units' TimeoutStartSec.
 ALIVE_EVERY = 60
 
