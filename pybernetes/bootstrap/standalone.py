@@ -188,6 +188,12 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         "--proxy-mode", choices=("nftables", "iptables"), default="nftables", help="default: %(default)s"
     )
     parser.add_argument(
+        "--iptables-localhost-nodeports",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with iptables, node ports answer on 127.0.0.1 too (default: true)",
+    )
+    parser.add_argument(
         "--healthz-port", type=int, default=10256, help="port of /healthz; 0: none (default: %(default)s)"
     )
     parser.add_argument(
@@ -205,6 +211,7 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         node_addresses=tuple(options.node_address or ()),
         pod_cidrs=tuple(options.cluster_cidr or ()),
         backend=options.proxy_mode,
+        localhost_node_ports=options.iptables_localhost_nodeports,
         healthz_port=options.healthz_port,
         status_port=options.metrics_port,
     )

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         else:
             name = f"e2e-{os.getpid()}-network"
             stack.callback(no_chains, name)
+            stack.callback(no_settings, ROUTE_LOCALNET.read_text())
             cluster = stack.enter_context(brought_up(tmp_path_factory, name, "--proxy-mode", request.param))
         found = stack.enter_context(world(cluster, "network-services", tmp_path_factory.mktemp("netexec")))
         for number, name in enumerate("abc"):
@@ -48,6 +50,14 @@ def no_chains(cluster: str) -> None:
     for program in ("iptables-save", "ip6tables-save"):
         saved = subprocess.run([program], capture_output=True, text=True, check=True).stdout
         assert "network-services/" not in saved, f"left behind by {cluster}: {saved}"
+
+
+ROUTE_LOCALNET = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
+
+
+def no_settings(before: str) -> None:
+    """`down` has set back what node ports on the loopback address need."""
+    assert ROUTE_LOCALNET.read_text() == before
 
 
 ABC = {"app": "abc"}
@@ -122,7 +132,7 @@ def test_one_port_of_two_protocols(net: World) -> None:
         net.reaches("client", address, 80, {"a", "b", "c"}, "udp")
 
 
-def test_node_port(net: World) -> None:
+def test_node_port(net: World, request: pytest.FixtureRequest) -> None:
     with net.temporary("services", "port"):
         service = net.service("port", ABC, {"name": "http", "port": 80, "targetPort": "web"}, UDP, type="NodePort")
         address, (http, udp) = service["spec"]["clusterIP"], service["spec"]["ports"]
@@ -133,6 +143,11 @@ def test_node_port(net: World) -> None:
             net.reaches(source, address, 81, {"a", "b", "c"}, "udp")
             net.reaches(source, net.node_address, http["nodePort"], {"a", "b", "c"})
             net.reaches(source, net.node_address, udp["nodePort"], {"a", "b", "c"}, "udp")
+        if request.node.callspec.params["net"] == "iptables":  # as upstream, the one packet filter that can
+            net.reaches("host", "127.0.0.1", http["nodePort"], {"a", "b", "c"})
+            net.reaches("host", "127.0.0.1", udp["nodePort"], {"a", "b", "c"}, "udp")
+        else:
+            net.fails("host", "127.0.0.1", http["nodePort"], "ConnectionRefusedError")
         assert http["nodePort"] != udp["nodePort"] and 30000 <= http["nodePort"] < 32768
 
 

@@ -25,7 +25,7 @@ import pytest
 from pybernetes.network import idle_tables
 from pybernetes.network.links import Namespace
 from pybernetes.network.proxy import conntrack
-from pybernetes.network.proxy.proxy import BACKENDS
+from pybernetes.network.proxy.proxy import BACKENDS, Config, backend
 from pybernetes.network.proxy.rules import NOTHING, PortRules, ServiceRules, Target
 
 T = TypeVar("T")
@@ -151,7 +151,13 @@ def network() -> Iterator[None]:
         wire("client", CLIENT, NODE)
         for family in FAMILIES:
             in_node(*(f"route add {at(net, family)} dev services" for net in ("10.96.0.0/16", "198.18.9.0/24")))
-        forward = ["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"]
+        forward = [
+            "sysctl",
+            "-qw",
+            "net.ipv4.ip_forward=1",
+            "net.ipv4.icmp_ratelimit=0",
+            "net.ipv4.conf.all.route_localnet=1",
+        ]
         forward += ["net.ipv6.conf.all.forwarding=1", "net.ipv6.icmp.ratelimit=0"]
         subprocess.run(["ip", "netns", "exec", f"{PREFIX}-node", *forward], check=True)
         for name in PODS:
@@ -179,7 +185,8 @@ class Judged:
     def __init__(self, name: str, family: str) -> None:
         self.name, self.family = name, family
         pods, nodes = (at("10.200.0.0/16", family),), (at(NODE, family),)
-        self._backend = BACKENDS[name]("pybernetes-test", family, pods, nodes, Path(f"/run/netns/{PREFIX}-node"))
+        config = Config("pybernetes-test", "node", nodes, pods, name, netns=Path(f"/run/netns/{PREFIX}-node"))
+        self._backend = backend(config, family)
 
     def translated(self, rules: ServiceRules) -> ServiceRules:
         def there(value: object) -> object:
@@ -308,6 +315,37 @@ def test_node_ports(proxy: Judged) -> None:
     assert ask("client", NODE, 30080)[1] != CLIENT
     assert answers("a", NODE, 30080) == {"a", "far"}
     assert answers("node", NODE, 30080) == {"a", "far"}
+
+
+def test_node_ports_on_loopback(proxy: Judged) -> None:
+    """As upstream's: iptables in IPv4 alone serves them, whatever the policy is."""
+    loopback = "127.0.0.1" if proxy.family == "IPv4" else "::1"
+    for rule in (rules("a", "far"), rules("a", "far", outside=targets("a"), outside_local=True)):
+        proxy.update({"default/s": rule})
+        if (proxy.name, proxy.family) == ("iptables", "IPv4"):
+            assert answers("node", loopback, 30080) == {"a", "far"}
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                ask("node", loopback, 30080)
+    with pytest.raises(ConnectionRefusedError):
+        ask("a", loopback, 30080)  # a Pod's own loopback is its own
+
+
+def test_services_come_and_go_as_the_tree_of_addresses_grows(proxy: Judged) -> None:
+    for count in (20, 80, 1200, 40):
+        many = {
+            f"default/s{i}": rules("a", "far", cluster_ip=f"10.96.{i // 200}.{i % 200}", service=f"s{i}", node_port=0)
+            for i in range(count)
+        }
+        if count == 40:
+            proxy.replace(many)
+        else:
+            proxy.update(many)
+        assert answers("b", "10.96.0.7", 80, 10) <= {"a", "far"}
+        assert ask("node", "10.96.0.19", 80)[0] in ("a", "far")
+    proxy.update({"default/s7": NOTHING})
+    with pytest.raises((ConnectionRefusedError, TimeoutError)):
+        ask("b", "10.96.0.7", 80)
 
 
 def test_external_policy_local_keeps_the_client_and_the_node(proxy: Judged) -> None:

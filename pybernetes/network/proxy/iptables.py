@@ -45,8 +45,9 @@ class Iptables:
         pod_cidrs: tuple[str, ...],
         node_addresses: tuple[str, ...],
         netns: Path | None = None,
+        loopback: bool = False,
     ) -> None:
-        self.chains = Chains(table, family, pod_cidrs, node_addresses)
+        self.chains = Chains(table, family, pod_cidrs, node_addresses, loopback)
         self._program = "ip6tables" if family == "IPv6" else "iptables"
         self._prefix = ["nsenter", f"--net={netns}", "--"] if netns is not None else []
         self._uncut: bool | None = None
@@ -58,19 +59,25 @@ class Iptables:
     def replace(self, rules: Mapping[str, ServiceRules]) -> None:
         """These Services and nothing else, whatever was there before."""
         self._rules = {**rules}
+        self.chains.levels = self._levels()
+        # In the order of the tree: what the kernel then walks through lies side by side in its memory.
+        rules = dict(
+            sorted(rules.items(), key=lambda item: [self.chains.leaf(p.cluster_ip) for p in item[1].ports[:1]])
+        )
         self._fragments = {key: self.chains.fragment(item) for key, item in rules.items()}
         self._dispatch = {chain: {} for chain in self.chains.dispatching}
         for fragment in self._fragments.values():
             for chain, rule in fragment.dispatch:
                 self._dispatch[chain][rule] = None
+        leading = self.chains.leading()
         own = {chain: lines for fragment in self._fragments.values() for chain, lines in fragment.chains.items()}
         fixed = self.chains.fixed()
         found = {table: self._mine(self._saved(table)) for table in _TABLES}
         self._restore(
             [
-                *self._written("nat", {**fixed, **own}, together=False),
-                *((table, self._leading(table, fixed, found[table])) for table in _TABLES),
-                *(piece for table in _TABLES for piece in self._stale(table, found[table], own, fixed)),
+                *self._written("nat", own, together=False),
+                *((table, self._leading(table, {**leading, **fixed}, found[table])) for table in _TABLES),
+                *(piece for table in _TABLES for piece in self._stale(table, found[table], own, {**leading, **fixed})),
             ]
         )
 
@@ -94,6 +101,9 @@ class Iptables:
                 if rule not in self._dispatch[chain]:
                     more.setdefault(chain, {})[rule] = None
                     self._dispatch[chain][rule] = None
+        if self._levels() > self.chains.levels:
+            self.replace(self._rules)
+            return
         pieces = list(self._written("nat", written, together=len(written) < _BRANCHES))
         for table in _TABLES:
             lines = self._redirected(table, less, more)
@@ -159,8 +169,7 @@ class Iptables:
     ) -> list[str]:
         """The chains of all, and the way there."""
         chains: dict[Chain, Iterable[str]] = {c: rules for c, rules in self._dispatch.items() if c[0] == table}
-        if table == "filter":
-            chains.update({chain: rules for chain, rules in fixed.items() if chain[0] == table})
+        chains.update({chain: rules for chain, rules in fixed.items() if chain[0] == table})
         lines = [f":{name} - [0:0]" for _, name in chains]
         lines += (f"-A {name} {rule}" for (_, name), rules in chains.items() for rule in rules)
         lines += (f"-D{jump[2:]}" for jump in found[1])
@@ -198,6 +207,12 @@ class Iptables:
         return lines
 
     # -- the programs --------------------------------------------------------------------------------------------------
+
+    def _levels(self) -> int:
+        """The levels of the tree that these Services want."""
+        return self.chains.levels_for(
+            sum(1 + len(port.external_ips) for item in self._rules.values() for port in item.ports)
+        )
 
     def _cut(self, chains: list[Chain], *, together: bool) -> Iterator[list[Chain]]:
         """Chains of a kind, those of a transaction each."""
@@ -242,5 +257,5 @@ class Iptables:
 
 def _rank(chain: Chain) -> int:
     """Chains in the order of who leads to whom, backwards."""
-    kinds = ("KUBE-MARK-MASQ", "KUBE-MARK", "KUBE-POSTROUTING", "KUBE-SEP", "KUBE-SVC", "KUBE-SVL", "KUBE-EXT-")
+    kinds = ("KUBE-SEP", "KUBE-SVC", "KUBE-SVL", "KUBE-EXT-")
     return next((i for i, kind in enumerate(kinds) if chain[1].startswith(kind)), len(kinds))

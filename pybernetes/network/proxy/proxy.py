@@ -23,6 +23,8 @@ from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
+from pybernetes.network import sysctls
+from pybernetes.network.links import Namespace, NetworkError
 from pybernetes.network.proxy import conntrack
 from pybernetes.network.proxy.health import HealthPorts, Status
 from pybernetes.network.proxy.iptables import Iptables
@@ -80,6 +82,8 @@ class Config:
     pod_cidrs: tuple[str, ...] = ()
     #: The packet filter: "nftables" or "iptables".
     backend: str = "nftables"
+    #: With iptables: node ports answer on 127.0.0.1 too, as upstream's do unless they are told not to.
+    localhost_node_ports: bool = True
     #: Families with Service addresses.
     families: tuple[str, ...] = ("IPv4",)
     #: The node's network namespace; None: this process's.
@@ -101,12 +105,26 @@ class Config:
         digest = hashlib.sha256(f"{self.cluster}/{self.node}".encode()).hexdigest()[:10]
         return f"pybernetes-proxy-{digest}"
 
+    @property
+    def sysctls(self) -> dict[str, str]:
+        """Settings of the kernel that the rules need."""
+        loopback = self.backend == "iptables" and self.localhost_node_ports and "IPv4" in self.families
+        return {"net.ipv4.conf.all.route_localnet": "1"} if loopback else {}
+
+    @property
+    def owner(self) -> str:
+        """In whose name they are changed."""
+        return f"proxy/{self.cluster}/{self.node}"
+
 
 def backend(config: Config, family: str) -> Backend:
     """The configured backend for one family."""
     if config.backend not in BACKENDS:
         raise ValueError(f"proxy backend {config.backend!r} is not supported: {', '.join(BACKENDS)}")
-    return BACKENDS[config.backend](config.table, family, config.pod_cidrs, config.node_addresses, config.netns)
+    place = config.table, family, config.pod_cidrs, config.node_addresses, config.netns
+    if config.backend == "iptables":
+        return Iptables(*place, loopback=bool(config.sysctls))
+    return BACKENDS[config.backend](*place)
 
 
 async def teardown(config: Config) -> None:
@@ -115,6 +133,8 @@ async def teardown(config: Config) -> None:
         return
     for family in config.families:
         await asyncio.to_thread(backend(config, family).remove)
+    if config.netns is None:  # those of another namespace end with it
+        await sysctls.release(Namespace(), config.owner)
 
 
 @dataclass
@@ -162,6 +182,7 @@ class Proxy:
                 group.create_task(self._health.run(), name="proxy/health")
                 group.create_task(self._status.run(), name="proxy/status")
                 await self._synced()
+                await self._prepare()
                 await self._follow()
         finally:
             self._services.off(services)
@@ -173,6 +194,18 @@ class Proxy:
     async def _synced(self) -> None:
         for informer in (self._services, self._slices, self._nodes):
             await informer.synced()
+
+    async def _prepare(self) -> None:
+        """Let the kernel's settings be what the rules need."""
+        place = Namespace(self.config.netns)
+        try:
+            if self.config.netns is None:
+                await sysctls.claim(place, self.config.owner, self.config.sysctls)
+                return
+            for name, value in self.config.sysctls.items():
+                await place.write_sysctl(name, value)
+        except (NetworkError, OSError) as error:
+            log.error("node ports will not answer on 127.0.0.1: %s", error)
 
     async def _follow(self) -> None:
         backoff = Backoff(0.1, 10.0)

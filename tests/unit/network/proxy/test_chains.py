@@ -39,7 +39,7 @@ def targets(fragment: Fragment, chain: tuple[str, str]) -> list[str]:
 
 def test_names_fit_and_are_known_again() -> None:
     chains, fragment = made(affinity_seconds=10, source_ranges=("0.0.0.0/0",), guarded_ips=("198.18.0.9",))
-    names = [name for _, name in (*fragment.chains, *chains.fixed(), *chains.dispatching)]
+    names = [name for _, name in (*fragment.chains, *chains.fixed(), *chains.leading(), *chains.dispatching)]
     assert all(len(name) <= 28 and chains.mine(name) for name in names)
     assert not chains.mine("KUBE-SERVICES") and not chains.mine("KUBE-SVC-" + "A" * 16)
     other = Chains("other", "IPv4", (), ())
@@ -51,11 +51,11 @@ def test_a_service_of_two_endpoints() -> None:
     found = kinds(fragment)
     assert sorted(found) == ["EXT", "SEP", "SVC"]
     (svc,) = found["SVC"]
-    assert "--probability 0.5000000000" in svc[1] and "statistic" not in svc[2] and len(svc) == 3
+    assert "--probability 0.5000000000" in svc[0] and "statistic" not in svc[1] and len(svc) == 2
     # The one on this node may call itself; of the other nothing but the address matters.
     assert [rules[0].split()[1] for rules in found["SEP"]] == ["10.200.0.1/32"]
-    assert "-g KUBE-SEP-" in svc[1] and svc[2] == "-p tcp -j DNAT --to-destination 10.200.1.1:8080"
-    assert targets(fragment, chains.services) == ["SVC", "EXT"]
+    assert "-g KUBE-SEP-" in svc[0] and svc[1] == "-p tcp -j DNAT --to-destination 10.200.1.1:8080"
+    assert targets(fragment, chains.leaf("10.96.0.1")) == ["SVC", "EXT"]
     assert targets(fragment, chains.node_ports) == ["EXT"]
     assert not targets(fragment, chains.refused) and not targets(fragment, chains.refused_outside)
 
@@ -64,15 +64,15 @@ def test_endpoints_that_clients_stick_to_have_chains() -> None:
     _, fragment = made(affinity_seconds=10)
     found = kinds(fragment)
     assert len(found["SEP"]) == 2 and all("--set -j DNAT" in rules[1] for rules in found["SEP"])
-    assert ["--rcheck" in rule for rule in found["SVC"][0]] == [False, True, True, False, False]
+    assert ["--rcheck" in rule for rule in found["SVC"][0]] == [True, True, False, False]
 
 
 def test_local_policies() -> None:
     chains, fragment = made(outside=(HERE,), outside_local=True)
     found = kinds(fragment)
     assert sorted(found) == ["EXT", "SEP", "SVC", "SVL"]
-    assert [re.split("-[jg] ", rule)[1][:12] for rule in found["EXT"][0]] == [
-        "KUBE-SVC-" + chains.tag[:3], "KUBE-MARK-MA", "KUBE-SVC-" + chains.tag[:3], "KUBE-SVL-" + chains.tag[:3],
+    assert [re.split("-[jg] ", rule)[1][:9] for rule in found["EXT"][0]] == [
+        "KUBE-SVC-", "MARK --or", "KUBE-SVC-", "MARK --an", "KUBE-SVL-",
     ]  # fmt: skip
     chains, fragment = made(inside=(), outside=(), outside_local=True)
     assert targets(fragment, chains.refused) == ["DROP"]
@@ -90,7 +90,7 @@ def test_nobody_home(protocol: str, verdict: str) -> None:
 
 def test_source_ranges() -> None:
     chains, fragment = made(source_ranges=("192.0.2.0/24",), guarded_ips=("198.18.0.9",))
-    assert targets(fragment, chains.services) == ["SVC", "FW"]
+    assert targets(fragment, chains.leaf("10.96.0.1")) == ["SVC", "FW"]
     assert targets(fragment, chains.firewall) == ["DROP"]
     assert kinds(fragment)["FW"][0][0].startswith("-s 192.0.2.0/24 -g KUBE-EXT-")
 
@@ -100,5 +100,34 @@ def test_the_other_family() -> None:
     pod: tuple[Target, ...] = (("fd00::2", 8080),)
     port = replace(PORT, cluster_ip="fd01::1", external_ips=(), inside=pod, outside=pod, cluster=pod)
     fragment = chains.fragment(ServiceRules((port,), frozenset()))
-    assert "--to-destination [fd00::2]:8080" in kinds(fragment)["SVC"][0][1]
+    assert "--to-destination [fd00::2]:8080" in kinds(fragment)["SVC"][0][0]
     assert any("-d fd00::1/128" in rule for _, rule in chains.jumps())
+
+
+def test_many_addresses_lie_in_a_tree() -> None:
+    assert [Chains.levels_for(count) for count in (0, 64, 65, 1024, 1025, 100_000)] == [0, 0, 1, 1, 2, 2]
+    chains = Chains("table", "IPv4", (), ())
+    flat = chains.leaf("10.96.7.42")
+    assert flat in chains.dispatching and f"-j {flat[1]}" in chains.leading()["nat", f"KUBE-SERVICES-{chains.tag}"]
+    chains.levels = 2
+    leading, leaf = chains.leading(), chains.leaf("10.96.7.42")  # 42 is 0x2a
+    assert leaf == (flat[0], f"{flat[1]}A2") and leaf in chains.dispatching and flat not in chains.dispatching
+    assert f"-d 0.0.0.10/0.0.0.15 -g {flat[1]}A" in leading[flat]
+    assert f"-d 0.0.0.32/0.0.0.240 -g {leaf[1]}" in leading["nat", f"{flat[1]}A"]
+    assert len([chain for chain in chains.dispatching if chain[1].startswith(flat[1])]) == 256
+    other = Chains("table", "IPv6", (), ())
+    other.levels = 1
+    assert other.leaf("fd00::2a")[1].endswith("A")
+    assert f"-d ::a/::f -g {other.leaf('fd00::2a')[1]}" in other.leading()["nat", f"KUBE-ADDR-{other.tag}"]
+
+
+def test_node_ports_on_loopback() -> None:
+    plain, served = (Chains("table", "IPv4", (), ("198.18.0.1",), loopback) for loopback in (False, True))
+    more = [jump for jump in served.jumps() if jump not in plain.jumps()]
+    assert [(chain, rule.split(" -j")[0]) for chain, rule in more] == [
+        (("nat", "OUTPUT"), "-d 127.0.0.0/8"), (("filter", "INPUT"), "-j KUBE-FIREWALL-" + served.tag),
+    ]  # fmt: skip
+    (guard,) = served.fixed()["filter", f"KUBE-FIREWALL-{served.tag}"]
+    assert guard.startswith("! -s 127.0.0.0/8 -d 127.0.0.0/8") and guard.endswith("-j DROP")
+    six = Chains("table", "IPv6", (), ("fd00::1",), True)
+    assert not any("127.0.0.0" in rule for _, rule in six.jumps())
