@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from pybernetes.control_plane.apiserver.call import Call, Result
 from pybernetes.machinery import errors
+from pybernetes.machinery.exposition import CONTENT_TYPE, STABLE, family, page
 
 Check = Callable[[], bool]
 _TEXT = b"text/plain; charset=utf-8"
@@ -19,6 +21,8 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, dict[str, Check]] = {"healthz": {}, "livez": {}, "readyz": {}}
+        #: By endpoint, check and result.
+        self._asked: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, name: str, check: Check, *, live: bool = True) -> None:
         """Add a check to all endpoints, or only to readyz when it says nothing about being alive."""
@@ -27,17 +31,20 @@ class Health:
                 checks[name] = check
 
     async def metrics(self, call: Call) -> Result:
-        """GET /metrics/slis: every check as a number."""
-        lines = [
-            "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.",
-            "# TYPE kubernetes_healthcheck gauge",
+        """GET /metrics/slis: every check as a number, and how often each was asked with which result."""
+        now = [
+            ({"name": name, "type": endpoint}, int(bool(check())))
+            for endpoint, checks in self._checks.items()
+            for name, check in checks.items()
         ]
-        for endpoint, checks in self._checks.items():
-            lines.extend(
-                f'kubernetes_healthcheck{{name="{name}",type="{endpoint}"}} {int(bool(check()))}'
-                for name, check in checks.items()
-            )
-        return Result(raw=("\n".join(lines) + "\n").encode(), media_type=b"text/plain; version=0.0.4; charset=utf-8")
+        before = [
+            ({"name": name, "status": status, "type": endpoint}, count)
+            for (endpoint, name, status), count in sorted(self._asked.items())
+        ]
+        about, total = "The result of a health check: 1 is well", "Results of health checks so far"
+        lines = family("kubernetes_healthcheck", "gauge", about, STABLE, now)
+        lines += family("kubernetes_healthchecks_total", "counter", total, STABLE, before)
+        return Result(raw=page(lines), media_type=CONTENT_TYPE.encode())
 
     def find(self, path: str) -> Callable[[Call], object] | None:
         """The handler of a health path, or None."""
@@ -58,7 +65,10 @@ class Health:
         for name, check in checks.items() if not only else [(only, checks[only])]:
             if name in excluded:
                 lines.append(f"[+]{name} excluded: ok")
-            elif check():
+                continue
+            well = check()
+            self._asked[endpoint, name, "success" if well else "error"] += 1
+            if well:
                 lines.append(f"[+]{name} ok")
             else:
                 lines.append(f"[-]{name} failed: reason withheld")

@@ -8,12 +8,12 @@ import resource as limits
 from typing import TYPE_CHECKING
 
 from pybernetes.control_plane.apiserver.call import Call, Result
+from pybernetes.machinery.exposition import CONTENT_TYPE, STABLE, head, page
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.cache import WatchCache
     from pybernetes.control_plane.apiserver.flowcontrol.control import FlowControl
 
-_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 Key = tuple[str, str, str, str, str, int]
 
 
@@ -36,32 +36,29 @@ class Metrics:
 
     async def answer(self, call: Call) -> Result:
         """GET /metrics."""
-        lines = [
-            "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, dry run value, "
-            "group, version, resource, scope, component, and HTTP response code.",
-            "# TYPE apiserver_request_total counter",
-        ]
+        about = "Requests by verb, group, version, resource and code of the answer"
+        lines = [*head("apiserver_request_total", "counter", about, STABLE)]
         for (verb, group, version, resource, subresource, code), count in sorted(self._requests.items()):
             lines.append(
                 f'apiserver_request_total{{code="{code}",component="apiserver",dry_run="",group="{group}",'
                 f'resource="{resource}",subresource="{subresource}",verb="{verb}",version="{version}"}} {count}'
             )
-        lines.append("# TYPE apiserver_storage_objects gauge")
+        lines += head("apiserver_storage_objects", "gauge", "Stored objects by resource", STABLE)
         for storage in self._cache.storages():
             name = f"{storage.resource}.{storage.group}" if storage.group else storage.resource
             lines.append(f'apiserver_storage_objects{{resource="{name}"}} {len(storage.items)}')
-        lines.append("# TYPE apiserver_longrunning_requests gauge")
+        lines += head("apiserver_longrunning_requests", "gauge", "Requests that are open, by verb", STABLE)
         lines.append(f'apiserver_longrunning_requests{{verb="WATCH"}} {self._cache.fanout.watchers}')
         lines.extend(self._flows.metrics())
-        lines.append("# TYPE process_resident_memory_bytes gauge")
+        lines += head("process_resident_memory_bytes", "gauge", "Resident memory of this process")
         lines.append(f"process_resident_memory_bytes {_resident()}")
         usage = limits.getrusage(limits.RUSAGE_SELF)
-        lines.append("# TYPE process_cpu_seconds_total counter")
+        lines += head("process_cpu_seconds_total", "counter", "CPU time of this process, in seconds")
         lines.append(f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.2f}")
-        lines.append("# TYPE python_gc_collections_total counter")
+        lines += head("python_gc_collections_total", "counter", "Runs of the garbage collector by generation")
         for generation, stats in enumerate(gc.get_stats()):
             lines.append(f'python_gc_collections_total{{generation="{generation}"}} {stats["collections"]}')
-        return Result(raw=("\n".join(lines) + "\n").encode(), media_type=_TEXT)
+        return Result(raw=page(lines), media_type=CONTENT_TYPE.encode())
 
 
 def _resident() -> int:

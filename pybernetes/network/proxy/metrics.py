@@ -10,6 +10,7 @@ import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from pybernetes.machinery import exposition
 from pybernetes.network.proxy.rules import PortRules
 
 _ROUNDS = tuple(0.001 * 2**i for i in range(15))
@@ -122,7 +123,7 @@ _FAILURES = {"nftables": "nftables_sync_failures", "iptables": "iptables_restore
 
 
 def _head(name: str, kind: str, help_: str) -> tuple[str, str]:
-    return f"# HELP kubeproxy_{name} [ALPHA] {help_}", f"# TYPE kubeproxy_{name} {kind}"
+    return exposition.head(f"kubeproxy_{name}", kind, help_, exposition.ALPHA)
 
 
 def _number(value: float) -> str:

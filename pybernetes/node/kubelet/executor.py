@@ -21,7 +21,7 @@ from pybernetes.machinery.errors import StatusError
 from pybernetes.node.cri import AlreadyExists, CRIError, Unsupported
 from pybernetes.node.cri import types as t
 from pybernetes.node.kubelet import commands as do
-from pybernetes.node.kubelet import handlers, hosts, mounts, qos
+from pybernetes.node.kubelet import hooks, hosts, mounts, qos
 from pybernetes.node.kubelet.cgroups import pod_limits
 from pybernetes.node.kubelet.configs import (
     POD_UID,
@@ -45,7 +45,7 @@ from pybernetes.node.kubelet.restarts import (
     next_back_off,
     spec_hash,
 )
-from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Kill, Op, PodState, Run, Sandbox
+from pybernetes.node.kubelet.state import CREATED, EXITED, POST_START_HOOK, RUNNING, Kill, Op, PodState, Run, Sandbox
 from pybernetes.node.kubelet.volumes.context import VolumeError
 
 
@@ -264,14 +264,16 @@ class Executor:
         if hook is None:
             return
         op.interruptible = True
-        outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, 0)
+        problem = await hooks.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, 0, say)
         run.post_started = True
-        if outcome.result != handlers.SUCCESS and run.state == RUNNING:
+        if problem:
             say("Warning", "FailedPostStartHook", "PostStartHook failed")  # what it printed is not for everybody
-            usual = pod.spec.termination_grace_period_seconds
-            deadline = clock.timestamp() + (30 if usual is None else usual)
-            run.kill = Kill(deadline, "FailedPostStartHook")
-            say("Normal", "Killing", "FailedPostStartHook")
+            now = clock.timestamp()
+            if run.state == RUNNING:
+                usual = pod.spec.termination_grace_period_seconds
+                run.kill = Kill(now + (30 if usual is None else usual), "FailedPostStartHook")
+                say("Normal", "Killing", "FailedPostStartHook")
+            raise OperationError(POST_START_HOOK, problem, now)
 
     def _say(self, container: str) -> Callable[[str, str, str], None]:
         return lambda kind, reason, text: self.tell(kind, reason, text, container)
@@ -391,9 +393,10 @@ class Executor:
         hook = container.lifecycle.pre_stop if container.lifecycle else None
         if hook is not None:
             left = max(command.deadline - clock.timestamp(), 0.001)
-            outcome = await handlers.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, left)
-            if outcome.result != handlers.SUCCESS and run.state == RUNNING:
-                self.tell("Warning", "FailedPreStopHook", "PreStopHook failed", run.name)
+            say = self._say(run.name)
+            problem = await hooks.perform(self.host.runtime, pod, container, run.id, self.pod_ip(), hook, left, say)
+            if problem and run.state == RUNNING:
+                say("Warning", "FailedPreStopHook", "PreStopHook failed")
         run.kill.hook_done = True
 
     async def _stop_container(self, command: do.StopContainer) -> None:

@@ -1,4 +1,4 @@
-"""What probes and lifecycle hooks do: exec, HTTP, TCP, gRPC health, sleep. One function, one result.
+"""What probes do: exec, HTTP, TCP, gRPC health. One function, one result; lifecycle hooks share the HTTP.
 
 HTTP is spoken here in a few lines, because a probe every second on a hundred pods must cost little, and a client
 library would add imports, pools and options that a probe must not have (no proxies, no verification, no keep-alive).
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from pybernetes.aio import clock
-from pybernetes.api.core_v1 import ExecAction, GRPCAction, HTTPGetAction, Pod, SleepAction, TCPSocketAction
+from pybernetes.api.core_v1 import ExecAction, GRPCAction, HTTPGetAction, Pod, TCPSocketAction
 from pybernetes.node.cri import ContainerRuntime, CRIError, DeadlineExceeded
 from pybernetes.node.kubelet.restarts import AnyContainer
 
 MAX_BODY = 10 * 1024
 USER_AGENT = "kube-probe/1.36"
+#: How it ends when TLS was expected and something else came.
+NO_TLS = "http: server gave HTTP response to HTTPS client"
 
 SUCCESS, FAILURE, ERROR = "success", "failure", "error"
 
@@ -34,11 +35,12 @@ class Outcome:
 
 
 class Handler(Protocol):
-    """The part that probes and lifecycle handlers share."""
+    """One of these."""
 
     exec: ExecAction | None
     http_get: HTTPGetAction | None
     tcp_socket: TCPSocketAction | None
+    grpc: GRPCAction | None
 
 
 async def perform(
@@ -46,21 +48,17 @@ async def perform(
     timeout: float,
 ) -> Outcome:  # fmt: skip
     """Carry out a handler against one container. Never raises but for cancellation."""
-    grpc: GRPCAction | None = getattr(handler, "grpc", None)
-    sleep: SleepAction | None = getattr(handler, "sleep", None)
+    grpc = handler.grpc
     try:
         if handler.exec is not None:
             return await _exec(runtime, container_id, handler.exec.command or [], timeout)
         if handler.http_get is not None:
-            return await _http(handler.http_get, container, pod_ip, timeout)
+            return await http_get(handler.http_get, container, pod_ip, timeout)
         if handler.tcp_socket is not None:
             port = port_number(container, handler.tcp_socket.port)
             return await _tcp(handler.tcp_socket.host or pod_ip, port, timeout)
         if grpc is not None:
             return await _grpc(pod_ip, grpc.port, grpc.service or "", timeout)
-        if sleep is not None:
-            await clock.sleep(sleep.seconds)
-            return Outcome(SUCCESS)
     except ValueError as error:
         return Outcome(ERROR, str(error))
     return Outcome(ERROR, f"missing handler for {pod.metadata.name}:{container.name}")
@@ -97,7 +95,8 @@ async def _exec(runtime: ContainerRuntime, container_id: str, command: list[str]
     return Outcome(SUCCESS, text)
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """`host:port`, with brackets where they belong."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -112,20 +111,25 @@ async def _tcp(host: str, port: int, timeout: float) -> Outcome:
         async with asyncio.timeout(timeout or None):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return Outcome(FAILURE, f"dial tcp {_address(host, port)}: i/o timeout")
+        return Outcome(FAILURE, f"dial tcp {address(host, port)}: i/o timeout")
     except OSError as error:
-        return Outcome(FAILURE, f"dial tcp {_address(host, port)}: {_dial_text(error)}")
+        return Outcome(FAILURE, f"dial tcp {address(host, port)}: {_dial_text(error)}")
     writer.close()
     return Outcome(SUCCESS)
 
 
-async def _http(action: HTTPGetAction, container: AnyContainer, pod_ip: str, timeout: float) -> Outcome:
+async def http_get(
+    action: HTTPGetAction, container: AnyContainer, pod_ip: str, timeout: float, user_agent: str = USER_AGENT,
+    *, any_status: bool = False,
+) -> Outcome:  # fmt: skip
+    """One request, with the redirects that lead to the same host. any_status: every answer is a success. Raises
+    ValueError about the port."""
     scheme = (action.scheme or "HTTP").lower()
     host = action.host or pod_ip
     port = port_number(container, action.port)
     path = action.path or "/"
     path = path if path.startswith("/") else f"/{path}"
-    headers: dict[str, str] = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    headers: dict[str, str] = {"User-Agent": user_agent, "Accept": "*/*"}
     host_header = ""
     for header in action.http_headers or ():
         if header.name.lower() == "host":
@@ -134,7 +138,7 @@ async def _http(action: HTTPGetAction, container: AnyContainer, pod_ip: str, tim
             del headers[known]
         headers[header.name] = header.value
     headers.pop("Host", None)
-    url = f"{scheme}://{_address(host, port)}{path}"
+    url = f"{scheme}://{address(host, port)}{path}"
     try:
         async with asyncio.timeout(timeout or None):
             for _ in range(10):
@@ -155,10 +159,12 @@ async def _http(action: HTTPGetAction, container: AnyContainer, pod_ip: str, tim
             FAILURE, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         )
     except OSError as error:
-        return Outcome(FAILURE, f'Get "{url}": dial tcp {_address(host, port)}: {_dial_text(error)}')
+        if getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):  # of an ssl.SSLError
+            return Outcome(FAILURE, f'Get "{url}": {NO_TLS}')
+        return Outcome(FAILURE, f'Get "{url}": dial tcp {address(host, port)}: {_dial_text(error)}')
     except (EOFError, ValueError) as error:
         return Outcome(FAILURE, f'Get "{url}": {error}')
-    if 200 <= status < 400:
+    if any_status or 200 <= status < 400:
         return Outcome(SUCCESS, body)
     return Outcome(FAILURE, f"HTTP probe failed with statuscode: {status}")
 
@@ -176,7 +182,7 @@ async def _get(
         tls.verify_mode = ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=64 * 1024)
     try:
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host_header or _address(host, port)}"]
+        lines = [f"GET {path} HTTP/1.1", f"Host: {host_header or address(host, port)}"]
         lines += [f"{k}: {v}" for k, v in headers.items() if v or k not in ("User-Agent", "Accept")]
         writer.write(("\r\n".join([*lines, "Connection: close", "", ""])).encode("latin-1", "replace"))
         first = (await reader.readline()).split(None, 2)
@@ -198,18 +204,18 @@ async def _get(
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Outcome:
     from pybernetes.node.kubelet.grpc_health import check
 
-    address = _address(host, port)
+    server = address(host, port)
     try:
         async with asyncio.timeout(timeout or None):
             status = await check(host, port, service)
     except TimeoutError:
         return Outcome(
             FAILURE,
-            f'timeout: failed to connect service "{address}" within {timeout:g}s: context deadline exceeded',
+            f'timeout: failed to connect service "{server}" within {timeout:g}s: context deadline exceeded',
         )
     except OSError as error:
         return Outcome(
-            FAILURE, f'error: failed to connect service at "{address}": dial tcp {address}: {_dial_text(error)}'
+            FAILURE, f'error: failed to connect service at "{server}": dial tcp {server}: {_dial_text(error)}'
         )
     except LookupError:
         return Outcome(

@@ -57,12 +57,16 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An answer. `body` bytes, or an iterator of chunks for a stream; None: the handler has taken the connection."""
+    """An answer. `body` bytes, or an iterator of chunks for a stream; None: the handler has taken the connection.
+
+    length: how many bytes a stream has, if that is known; one that ends earlier ends the connection.
+    """
 
     status: int = 200
     body: bytes | AsyncIterator[bytes] | None = b""
     content_type: str = "text/plain; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -162,12 +166,13 @@ async def _write(writer: asyncio.StreamWriter, response: Response, reader: async
         await writer.drain()
         return
     assert body is not None
-    lines.append("Transfer-Encoding: chunked")
+    plain = response.length is not None
+    lines.append(f"Content-Length: {response.length}" if plain else "Transfer-Encoding: chunked")
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
     await writer.drain()
     # The peer may go while nothing is written: its end of file ends the stream.
     async with Nursery("stream") as nursery:
-        sending = nursery.start(_chunks(writer, body), "send")
+        sending = nursery.start(_chunks(writer, body, plain), "send")
         gone = nursery.start(_until_gone(reader), "peer")
         await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
 
@@ -180,13 +185,14 @@ async def _until_gone(reader: asyncio.StreamReader) -> None:
         pass
 
 
-async def _chunks(writer: asyncio.StreamWriter, body: AsyncIterator[bytes]) -> None:
+async def _chunks(writer: asyncio.StreamWriter, body: AsyncIterator[bytes], plain: bool) -> None:
     try:
         async for chunk in body:
-            writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            writer.write(chunk if plain else b"%x\r\n%b\r\n" % (len(chunk), chunk))
             await writer.drain()
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
+        if not plain:
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
     except OSError:
         pass
     finally:

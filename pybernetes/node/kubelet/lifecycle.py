@@ -31,7 +31,7 @@ from pybernetes.node.kubelet.restarts import (
     restarts,
     sidecars,
 )
-from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, Ending, Kill, PodState, Run
+from pybernetes.node.kubelet.state import CREATED, EXITED, HOOK_SHOWN, RUNNING, Ending, Kill, PodState, Run
 
 #: Even without grace a container gets a moment between the stop signal and SIGKILL, seconds.
 MINIMUM_GRACE = 2.0
@@ -336,6 +336,8 @@ class _Decider:
         if until := back_off_until(self.state, container, self.now):
             self._wake(until)
             run = self.state.latest(name)
+            if run and name in self.state.trouble and run.finished_at + HOOK_SHOWN > self.now:
+                self._wake(run.finished_at + HOOK_SHOWN)
             if run and self.state.told.get(name, ("", 0.0))[0] != run.id:
                 self.commands.append(do.TellBackOff(name, run.id, self.state.back_off[name].delay))
             return False

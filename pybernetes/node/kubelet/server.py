@@ -11,9 +11,10 @@ import msgspec
 
 from pybernetes.aio import clock, files
 from pybernetes.aio.tasks import Nursery, Ready
+from pybernetes.machinery.exposition import CONTENT_TYPE
 from pybernetes.machinery.meta import Status
 from pybernetes.node.cri import CRIError, Unsupported
-from pybernetes.node.kubelet import inspection, logs, stats, streaming
+from pybernetes.node.kubelet import inspection, logs, metrics, stats, streaming
 from pybernetes.node.kubelet.host import offload
 from pybernetes.node.kubelet.http_server import HTTPServer, Refusal, Request, Response
 from pybernetes.node.kubelet.restarts import find_container
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
 #: What /statusz names.
 PATHS = ("/configz", "/flagz", "/healthz", "/logs", "/metrics", "/pods", "/stats/summary")
 
@@ -40,6 +40,7 @@ class Server:
         self.ready: Ready[str] = Ready()
         self._kubelet = kubelet
         self._started = clock.timestamp()
+        self._asked = 0  # how often whether we are well
         self._gate = Gate(kubelet.client, kubelet.config.node_name)
 
     async def run(self) -> None:
@@ -87,6 +88,7 @@ class Server:
         try:
             match kind, rest:
                 case "healthz", _:
+                    self._asked += 1
                     return Response(body=b"ok")
                 case "containerLogs", [namespace, pod, container]:
                     try:
@@ -117,8 +119,10 @@ class Server:
                     path = "/".join(below) + slash
                     if not below and not request.path.endswith("/"):
                         return Response(301, headers={"Location": "/logs/"})
-                    root = self._kubelet.config.system_log_dir
-                    return cast(Response, await offload(self._kubelet.config, inspection.system_log, root, path))
+                    config = self._kubelet.config
+                    return cast(
+                        Response, await offload(config, inspection.system_log, config.system_log_dir, path, config)
+                    )
                 case "statusz", []:
                     return inspection.statusz(self._started, PATHS)
                 case "flagz", []:
@@ -126,13 +130,15 @@ class Server:
                 case "stats", ["summary"]:
                     return Response(body=msgspec.json.encode(await stats.summary(self._kubelet)), content_type=JSON)
                 case "metrics", []:
-                    return Response(body=stats.own_metrics(self._kubelet).encode(), content_type=METRICS)
+                    return Response(body=metrics.own(self._kubelet), content_type=CONTENT_TYPE)
                 case "metrics", ["resource"]:
-                    return Response(body=(await stats.resource_metrics(self._kubelet)).encode(), content_type=METRICS)
+                    return Response(body=await metrics.resources(self._kubelet), content_type=CONTENT_TYPE)
                 case "metrics", ["probes"]:
-                    return Response(body=stats.probe_metrics(self._kubelet).encode(), content_type=METRICS)
+                    return Response(body=metrics.probes(self._kubelet), content_type=CONTENT_TYPE)
                 case "metrics", ["cadvisor"]:
-                    return Response(body=(await stats.container_metrics(self._kubelet)).encode(), content_type=METRICS)
+                    return Response(body=await metrics.cadvisor(self._kubelet), content_type=CONTENT_TYPE)
+                case "metrics", ["slis"]:
+                    return Response(body=metrics.slis(self._asked), content_type=CONTENT_TYPE)
         except Unsupported as error:
             raise Refusal(501, error.message) from None
         except CRIError as error:

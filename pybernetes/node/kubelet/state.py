@@ -79,6 +79,11 @@ class BackOff:
     updated: float
 
 
+#: The trouble of a container whose hook after its start failed, and for how many seconds after its end that is shown;
+#: then it is a back-off like any other.
+POST_START_HOOK, HOOK_SHOWN = "PostStartHookError", 10.0
+
+
 @dataclass(slots=True)
 class Trouble:
     """Why a container (or sandbox, or the volumes) is not there yet: the waiting reason, and when to try again."""

@@ -38,7 +38,7 @@ from pybernetes.node.kubelet.restarts import (
     may_restart_all,
     restarts,
 )
-from pybernetes.node.kubelet.state import CREATED, EXITED, RUNNING, PodState, Run
+from pybernetes.node.kubelet.state import CREATED, EXITED, HOOK_SHOWN, POST_START_HOOK, RUNNING, PodState, Run
 
 PENDING, RUNNING_PHASE, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 
@@ -194,7 +194,7 @@ class _Statuses:
         if not isinstance(container, Container) or not restarts(self.pod, container, run, init=init):
             return
         trouble = self.state.trouble.get(container.name)
-        if trouble:
+        if trouble and not (trouble.reason == POST_START_HOOK and self.now >= run.finished_at + HOOK_SHOWN):
             status.last_state, status.state = status.state, _waiting(trouble.reason, trouble.message)
             return
         # From the announcement until the next run is there: also while that is being started.

@@ -19,6 +19,7 @@ from pybernetes.control_plane.apiserver.flowcontrol.levels import Full, Level, S
 from pybernetes.control_plane.apiserver.flowcontrol.matching import flow_of, in_order, matches, seats
 from pybernetes.control_plane.apiserver.http import ensure_task
 from pybernetes.machinery import codec, errors
+from pybernetes.machinery.exposition import ALPHA, BETA, head
 
 if TYPE_CHECKING:
     from pybernetes.control_plane.apiserver.authentication.user import User
@@ -208,24 +209,25 @@ class FlowControl:
 
     def metrics(self) -> Iterator[str]:
         """Lines for /metrics."""
-        yield "# TYPE apiserver_flowcontrol_dispatched_requests_total counter"
+        prefix = "apiserver_flowcontrol"
+        yield from head(f"{prefix}_dispatched_requests_total", "counter", "Requests that were let through", BETA)
         for name, flow in self._flows.items():
             labels = f'flow_schema="{name}",priority_level="{flow.level.name}"'
             yield f"apiserver_flowcontrol_dispatched_requests_total{{{labels}}} {flow.dispatched}"
-        yield "# TYPE apiserver_flowcontrol_rejected_requests_total counter"
+        yield from head(f"{prefix}_rejected_requests_total", "counter", "Requests refused, by reason", BETA)
         for name, flow in self._flows.items():
             for reason, count in flow.rejected.items():
                 labels = f'flow_schema="{name}",priority_level="{flow.level.name}",reason="{reason}"'
                 yield f"apiserver_flowcontrol_rejected_requests_total{{{labels}}} {count}"
         gauges = {
-            "current_inqueue_requests": "waiting",
-            "current_executing_requests": "executing",
-            "current_executing_seats": "in_use",
-            "nominal_limit_seats": "nominal",
-            "request_concurrency_limit": "nominal",
+            "current_inqueue_requests": ("waiting", "Requests that wait in queues", BETA),
+            "current_executing_requests": ("executing", "Requests under way", BETA),
+            "current_executing_seats": ("in_use", "Seats that requests under way take", BETA),
+            "nominal_limit_seats": ("nominal", "Seats of a priority level before any are lent", BETA),
+            "request_concurrency_limit": ("nominal", "The same under its former name", ALPHA),
         }
-        for gauge, attribute in gauges.items():
-            yield f"# TYPE apiserver_flowcontrol_{gauge} gauge"
+        for gauge, (attribute, about, stability) in gauges.items():
+            yield from head(f"{prefix}_{gauge}", "gauge", about, stability)
             for level in self.seats.levels.values():
                 value = getattr(level, attribute)
                 yield f'apiserver_flowcontrol_{gauge}{{priority_level="{level.name}"}} {value}'

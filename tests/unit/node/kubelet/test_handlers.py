@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pybernetes.api.core_v1 import Probe
+from pybernetes.api.core_v1 import LifecycleHandler, Probe
 from pybernetes.machinery import codec
 from pybernetes.node.cri import fake
-from pybernetes.node.kubelet import handlers
+from pybernetes.node.kubelet import handlers, hooks
 from pybernetes.node.kubelet.handlers import FAILURE, SUCCESS, Outcome
 from pybernetes.node.kubelet.probes import Tally
 from tests.unit.node.kubelet.world import pod
@@ -78,6 +78,53 @@ async def test_http_redirects() -> None:
         assert outcome.output.startswith("Probe terminated redirects, Response body: ")
     async with web(lambda request: response(302, "Location: /again")) as (port, _):
         assert (await probe({"httpGet": {"port": port}})).output.endswith("stopped after 10 redirects")
+
+
+async def hook(wire: dict[str, Any]) -> tuple[str, list[tuple[str, str, str]]]:
+    """What went wrong with a hook, and the events."""
+    one, told = pod("p", {"name": "main"}), list[tuple[str, str, str]]()
+    handler = codec.from_dict(LifecycleHandler, wire)
+    problem = await hooks.perform(
+        fake.FakeRuntime(), one, one.spec.containers[0], "id", "127.0.0.1", handler, 5.0, lambda *a: told.append(a)
+    )
+    return problem, told
+
+
+async def test_an_http_hook_fails_only_when_nobody_answers() -> None:
+    async with web(lambda request: response(500)) as (port, asked):
+        assert await hook({"httpGet": {"port": port, "path": "/x"}}) == ("", [])
+        assert "User-Agent: kube-lifecycle/1.36" in asked[0]
+    problem, told = await hook({"httpGet": {"port": port, "path": "/x"}})
+    assert problem == (
+        'HTTP lifecycle hook (/x) for Container "main" in Pod "p_default()" failed - error: '
+        f'Get "http://127.0.0.1:{port}/x": dial tcp 127.0.0.1:{port}: connect: connection refused'
+    )
+    assert told == []
+    assert (await hook({"tcpSocket": {"port": port}}))[0] == "Cannot run handler: invalid handler"
+
+
+async def test_an_https_hook_that_meets_plain_http_asks_again() -> None:
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(1)
+        if first != b"\x16":  # else: the beginning of a TLS handshake
+            asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(response(400 if first == b"\x16" else 200).encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        headers = [{"name": "Authorization", "value": "Bearer secret"}, {"name": "X-A", "value": "1"}]
+        problem, told = await hook({"httpGet": {"port": port, "scheme": "HTTPS", "httpHeaders": headers}})
+        text = f"request to HTTPS lifecycle hook 127.0.0.1:{port} got HTTP response, retry with HTTP succeeded"
+        assert (problem, told) == ("", [("Warning", "LifecycleHTTPFallback", text)])
+        assert "X-A: 1" in asked[0] and "secret" not in asked[0]
+        outcome = await probe({"httpGet": {"port": port, "scheme": "HTTPS", "path": "/"}})
+        assert outcome == Outcome(
+            FAILURE, f'Get "https://127.0.0.1:{port}/": http: server gave HTTP response to HTTPS client'
+        ), "a probe does not"
+        await asyncio.sleep(0.01)
 
 
 async def test_nobody_there_and_nobody_answering() -> None:

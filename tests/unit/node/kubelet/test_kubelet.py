@@ -16,7 +16,7 @@ from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.node.cri import fake
 from pybernetes.node.cri import types as t
 from pybernetes.node.cri.fake_programs import Launch
-from pybernetes.node.kubelet import handlers, stats
+from pybernetes.node.kubelet import handlers, metrics
 from tests.unit.node.kubelet.world import NODE, World, condition, pod, ready
 
 
@@ -308,8 +308,25 @@ async def test_post_start_hook_fails(tmp_path: Path) -> None:
 
     async with World(tmp_path, fake.Config(images=("busybox:1",), on_exec=on_exec)) as world:
         await world.create(pod("p", {"name": "main", "lifecycle": {"postStart": {"exec": {"command": ["hi"]}}}}))
-        await world.until("p", lambda p: count(p) == 2)
-        assert ("FailedPostStartHook", "PostStartHook failed") in await world.events("p")
+        await world.until("p", lambda p: count(p) == 1)
+        found = await world.until("p", lambda p: count(p) == 1 and reason_of(p, "main") == "PostStartHookError")
+        status = state_of(found, "main")
+        assert status.waiting.message == (
+            f'Exec lifecycle hook ([hi]) for Container "main" in Pod "p_default({found.metadata.uid})" failed - error: '
+            "command 'hi' exited with 1: no, message: \"no\""
+        )
+        assert found.status.container_statuses[0].last_state.terminated.reason == "Completed"
+        await world.until("p", lambda p: count(p) == 2 and reason_of(p, "main") == "PostStartHookError")
+        await world.until("p", lambda p: count(p) == 2 and reason_of(p, "main") == "CrashLoopBackOff")
+        events = await world.events("p")
+        assert ("FailedPostStartHook", "PostStartHook failed") in events
+        assert ("Killing", "FailedPostStartHook") in events
+        await world.create(
+            pod("never", {"name": "main", "lifecycle": {"postStart": {"exec": {"command": ["hi"]}}}},
+                restartPolicy="Never")
+        )  # fmt: skip
+        found = await world.until("never", lambda p: p.status.phase == "Succeeded")
+        assert state_of(found, "main").terminated.reason == "Completed", "nothing waits to be started"
 
 
 async def test_images(tmp_path: Path) -> None:
@@ -502,14 +519,14 @@ async def test_metrics(tmp_path: Path) -> None:
         probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
         made = await world.create(pod("p", {"name": "main", "readinessProbe": probe}))
         await world.until("p", ready)
-        text = await stats.resource_metrics(world.kubelet)
+        text = (await metrics.resources(world.kubelet)).decode()
         numbers = {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in text.splitlines() if line[0] != "#"}
         started = numbers['container_start_time_seconds{container="main",namespace="default",pod="p"}']
         assert abs(float(started) - clock.timestamp()) < 60, "with all its digits"
         memory = numbers['container_memory_working_set_bytes{container="main",namespace="default",pod="p"}']
         assert numbers['pod_memory_working_set_bytes{namespace="default",pod="p"}'] == memory and memory.isdigit()
         labels = f'container="main",namespace="default",pod="p",pod_uid="{made.metadata.uid}",probe_type="Readiness"'
-        assert f'prober_probe_total{{{labels},result="successful"}} ' in stats.probe_metrics(world.kubelet)
+        assert f'prober_probe_total{{{labels},result="successful"}} ' in metrics.probes(world.kubelet).decode()
 
 
 async def test_active_deadline(tmp_path: Path) -> None:
