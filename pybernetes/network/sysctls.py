@@ -6,11 +6,13 @@ and go in any order thus leave the machine as they found it.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -28,7 +30,7 @@ class Setting(msgspec.Struct):
 
 async def claim(namespace: Namespace, owner: str, wanted: Mapping[str, str], registry: Path = REGISTRY) -> None:
     """Set what is not as wanted, and remember. What the kernel does not have is passed over. Idempotent."""
-    with _locked(registry) as settings:
+    async with _locked(registry) as settings:
         for name, value in wanted.items():
             current = await namespace.read_sysctl(name)
             if current is None:
@@ -48,7 +50,7 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
     """Restore what nobody else needs. Idempotent."""
     if not registry.exists():  # noqa: ASYNC240 - a file in /run
         return
-    with _locked(registry) as settings:
+    async with _locked(registry) as settings:
         for name, setting in list(settings.items()):
             if owner in setting.owners:
                 setting.owners.remove(owner)
@@ -57,36 +59,43 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
                 del settings[name]
 
 
-@contextmanager
-def _locked(registry: Path) -> Iterator[dict[str, Setting]]:
-    path = registry.with_suffix(".lock")
-    with _lock(path):
-        try:
-            settings = msgspec.json.decode(registry.read_bytes(), type=dict[str, Setting])
-        except (FileNotFoundError, msgspec.DecodeError):
-            settings = {}
+@asynccontextmanager
+async def _locked(registry: Path) -> AsyncIterator[dict[str, Setting]]:
+    # Waiting is for a thread: the holder may be another task of this process, which must go on meanwhile.
+    with await asyncio.to_thread(_lock, registry.with_suffix(".lock")) as lock:
+        settings = _read(registry)
         yield settings
-        if settings:
-            temporary = registry.with_suffix(".new")
-            temporary.write_bytes(msgspec.json.encode(settings))
-            temporary.replace(registry)
-        else:
-            registry.unlink(missing_ok=True)
-            path.unlink()  # nothing stays of the last one
-            with suppress(OSError):
-                path.parent.rmdir()
+        _write(registry, settings, Path(lock.name))
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> TextIO:
     """Hold the lock file, and be sure that it is the one at `path`: its last holder may have removed it."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_at(lock.fileno(), path):
-                yield
-                return
+        lock = open(path, "w")  # noqa: SIM115 - it is the answer
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_at(lock.fileno(), path):
+            return lock
+        lock.close()
+
+
+def _read(registry: Path) -> dict[str, Setting]:
+    try:
+        return msgspec.json.decode(registry.read_bytes(), type=dict[str, Setting])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+
+
+def _write(registry: Path, settings: dict[str, Setting], lock: Path) -> None:
+    if settings:
+        temporary = registry.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(settings))
+        temporary.replace(registry)
+    else:
+        registry.unlink(missing_ok=True)
+        lock.unlink()  # nothing stays of the last one
+        with suppress(OSError):
+            lock.parent.rmdir()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
