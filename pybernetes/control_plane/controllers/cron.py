@@ -70,6 +70,21 @@ class Schedule:
         return (day and weekday) if self.any_day or self.any_weekday else (day or weekday)
 
 
+def is_zone(name: str) -> bool:
+    """Whether the machine knows a time zone of that name."""
+    try:
+        ZoneInfo(name or "UTC")
+    except (KeyError, OSError, ValueError):
+        return False
+    return True
+
+
+def in_zone(unix_seconds: float, zone: str | None) -> str:
+    """A time as the clocks of a zone show it, with their distance to UTC."""
+    text = dt.datetime.fromtimestamp(int(unix_seconds), ZoneInfo(zone or "UTC")).isoformat()
+    return text.replace("+00:00", "Z")
+
+
 @lru_cache(maxsize=1024)
 def parse(text: str) -> tuple[Schedule, str]:
     """The schedule, and the time zone it names itself (`TZ=Europe/Berlin ...`) or "". Raises ValueError."""
@@ -77,6 +92,8 @@ def parse(text: str) -> tuple[Schedule, str]:
     if text.startswith(("TZ=", "CRON_TZ=")):
         prefix, _, text = text.partition(" ")
         zone = prefix.partition("=")[2]
+        if not is_zone(zone):
+            raise ValueError(f"provided bad location {zone}: unknown time zone {zone}")
     text = text.strip()
     if text.startswith("@every "):
         nothing: frozenset[int] = frozenset()

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from pybernetes.aio import clock
 from pybernetes.api.batch_v1 import CronJob, Job, JobSpec
 from pybernetes.api.core_v1 import ObjectReference
-from pybernetes.client.controller import Controller, RequeueAfter, controller_of, controller_reference, split_key
+from pybernetes.client.controller import (
+    Controller,
+    RequeueAfter,
+    controller_of,
+    controller_reference,
+    key_of,
+    split_key,
+)
 from pybernetes.client.events import reference_to
 from pybernetes.control_plane.controllers import cron
 from pybernetes.control_plane.controllers.job_plan import condition, is_finished
@@ -24,6 +31,7 @@ from pybernetes.machinery.meta import ObjectMeta
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _TOO_MANY = 100
+_DOCS = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"
 
 
 def due(schedule: cron.Schedule, zone: str, since: float, now: float) -> tuple[float | None, float | None, int]:
@@ -56,10 +64,25 @@ class CronJobController(Controller):
         self.cron_jobs = self.informers.informer(CronJob)
         self.jobs = self.informers.informer(Job)
         add_indexes(self.jobs)
-        self.cron_jobs.on(self.enqueue, self.enqueue_updated)
+        self.cron_jobs.on(self.enqueue, self._updated)
         self.jobs.on(self._job, lambda old, new: self._job(new), self._job)
         self._jobs = self.client.resource(Job)
         self._cron_jobs = self.client.resource(CronJob)
+
+    def _updated(self, old: CronJob, new: CronJob) -> None:
+        """Another schedule begins with its next time: what it would have done before is not made up for."""
+        if (old.spec.schedule, old.spec.time_zone) == (new.spec.schedule, new.spec.time_zone):
+            self.enqueue_updated(old, new)
+            return
+        try:
+            schedule, own_zone = cron.parse(new.spec.schedule)
+            now = clock.timestamp()
+            following = schedule.after(now, new.spec.time_zone or own_zone or "UTC")
+        except (KeyError, OSError, ValueError):
+            self.enqueue(new)
+            return
+        if following is not None:
+            self.queue.add_after(key_of(new), following - now + 0.1)
 
     def _job(self, job: Job) -> None:
         reference = controller_of(job)
@@ -76,7 +99,7 @@ class CronJobController(Controller):
         self._note_jobs(owner, jobs)
         await self._clean_up(owner, jobs)
         try:
-            again = None if owner.spec.suspend else await self._schedule(owner, jobs)
+            again = await self._schedule(owner, jobs)
         finally:
             if owner.status != cached.status:
                 cron_job = codec.copy(cached)
@@ -116,7 +139,7 @@ class CronJobController(Controller):
             if limit is None:
                 continue
             ended = [job for job in jobs if condition(job, type_) and not job.metadata.deletion_timestamp]
-            ended.sort(key=lambda job: (job.status.start_time or "", job.metadata.name))
+            ended.sort(key=lambda job: (not job.status.start_time, job.status.start_time or "", job.metadata.name))
             for job in ended[: max(0, len(ended) - limit)]:
                 await self._delete(owner, job)
 
@@ -133,13 +156,23 @@ class CronJobController(Controller):
         await self.jobs.terminating(job)
 
     async def _schedule(self, owner: CronJob, jobs: Sequence[Job]) -> RequeueAfter | None:
+        wanted = owner.spec.time_zone
+        if wanted is not None and not cron.is_zone(wanted):
+            message = f'invalid timeZone: "{wanted}": unknown time zone {wanted}'
+            self.events.event(owner, "Warning", "UnknownTimeZone", message)
+            return None
+        if owner.spec.suspend:
+            return None
+        if "TZ" in owner.spec.schedule:
+            text = f'CRON_TZ or TZ used in schedule "{owner.spec.schedule}" is not officially supported, see {_DOCS}'
+            self.events.event(owner, "Warning", "UnsupportedSchedule", f"{text} for more details")
         try:
             schedule, own_zone = cron.parse(owner.spec.schedule)
         except ValueError as error:
             message = f'unparseable schedule: "{owner.spec.schedule}" : {error}'
             self.events.event(owner, "Warning", "UnparseableSchedule", message)
             return None
-        zone = owner.spec.time_zone or own_zone or "UTC"
+        zone = wanted or own_zone or "UTC"
         now = clock.timestamp()
         since = clock.parse_rfc3339(
             owner.status.last_schedule_time or owner.metadata.creation_timestamp or clock.rfc3339()
@@ -147,16 +180,15 @@ class CronJobController(Controller):
         deadline = owner.spec.starting_deadline_seconds
         if deadline is not None:
             since = max(since, now - deadline)
-        try:
-            last, following, count = due(schedule, zone, since, now)
-        except (KeyError, OSError, ValueError):
-            message = f'invalid timeZone: "{zone}": unknown time zone {zone}'
-            self.events.event(owner, "Warning", "UnknownTimeZone", message)
+        last, following, count = due(schedule, zone, since, now)
+        if following is None and last is None:
+            message = f"invalid schedule: {owner.spec.schedule} : time difference between two schedules is less than"
+            self.events.event(owner, "Warning", "InvalidSchedule", f"{message} 1 second")
             return None
         again = RequeueAfter(max(0.0, following - now) + 0.1) if following is not None else None
         if count > _TOO_MANY:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-            message = f"too many missed start times: {count}. {advice}"
+            message = f"too many missed start times. {advice}"
             self.events.event(owner, "Warning", "TooManyMissedTimes", message)
         if last is None:
             return again
@@ -207,7 +239,7 @@ class CronJobController(Controller):
                 name=name,
                 namespace=owner.metadata.namespace,
                 labels=metadata.labels,
-                annotations={**(metadata.annotations or {}), SCHEDULED_AT: clock.format_rfc3339(at)},
+                annotations={**(metadata.annotations or {}), SCHEDULED_AT: cron.in_zone(at, owner.spec.time_zone)},
                 owner_references=[controller_reference(owner)],
             ),
             spec=template.spec or JobSpec(),

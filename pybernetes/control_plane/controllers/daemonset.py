@@ -15,9 +15,12 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.control_plane.controllers import daemonset_plan as plan
 from pybernetes.control_plane.controllers import pods as pod_state
 from pybernetes.control_plane.controllers.ownership import Claims, add_indexes
-from pybernetes.control_plane.controllers.pod_control import BURST, PodControl, is_namespace_terminating
+from pybernetes.control_plane.controllers.pod_control import PodControl, is_namespace_terminating
 from pybernetes.control_plane.controllers.revisions import POD_HASH, Collision, Revisions
 from pybernetes.machinery import codec, labels
+
+_LONGEST = 900.0
+BURST = 250  #: Pods created or deleted by one step at most
 
 
 class DaemonSetController(Controller):
@@ -27,8 +30,9 @@ class DaemonSetController(Controller):
 
     def __init__(self, client: Client, informers: InformerFactory, events: EventRecorder) -> None:
         super().__init__(client, informers, events)
-        self._failed_pods = ItemBackoff(1.0, 900.0)
-        self._retry_at: dict[str, float] = {}
+        self._failed_pods = ItemBackoff(1.0, _LONGEST)
+        #: By DaemonSet and (its uid, node): when the last failed Pod was removed, and how long the next one stays.
+        self._held: dict[str, dict[tuple[str, str], tuple[float, float]]] = {}
 
     def setup(self) -> None:
         """Sets, their Pods and revisions, and nodes whose labels or taints change."""
@@ -73,7 +77,8 @@ class DaemonSetController(Controller):
         """Place and remove Pods, move an update on, write the status."""
         owner = self.sets.get(*split_key(key))
         if owner is None:
-            self._retry_at.pop(key, None)
+            for item in self._held.pop(key, ()):
+                self._failed_pods.forget(item)
             return None
         if not owner.spec.selector.match_labels and not owner.spec.selector.match_expressions:
             message = "This daemon set is selecting all pods. A non-empty selector is required."
@@ -92,6 +97,10 @@ class DaemonSetController(Controller):
             await self._write_status(owner, status)
             raise Retry("hash collision") from None
         hashed = (revision.metadata.labels or {}).get(POD_HASH, "")
+        if duplicates := [r for r in known if r.data == revision.data and r.metadata.uid != revision.metadata.uid]:
+            await self._merge(duplicates, pods, hashed)
+            known = [r for r in known if r not in duplicates]
+            pods = await self._claims.claim(owner, selector)
         nodes = self.nodes.list()
         now = clock.timestamp()
         step = plan.manage(owner, nodes, _by_node(pods), hashed, now)
@@ -102,13 +111,11 @@ class DaemonSetController(Controller):
             step = plan.roll(owner, nodes, _by_node(pods), hashed, now)
             error = await self._perform(owner, step, hashed)
             pods = await self._claims.claim(owner, selector)
-        used = {f"{(pod.metadata.labels or {}).get(POD_HASH)}" for pod in pods}
-        keep = [
-            r.metadata.name
-            for r in known
-            if r.metadata.uid == revision.metadata.uid or (r.metadata.labels or {}).get(POD_HASH) in used
-        ]
-        await self._revisions.clean_up(known, keep, owner.spec.revision_history_limit)
+        used = {(pod.metadata.labels or {}).get(POD_HASH) for pod in pods}
+        old = [r for r in known if r.metadata.uid != revision.metadata.uid]
+        unused = [r for r in old if (r.metadata.labels or {}).get(POD_HASH) not in used]
+        limit = owner.spec.revision_history_limit
+        await self._revisions.remove(unused[: max(0, len(old) - (10 if limit is None else limit))])
         await self._write_status(owner, self._status(owner, nodes, pods, hashed))
         if error is not None:
             if is_namespace_terminating(error):
@@ -120,17 +127,27 @@ class DaemonSetController(Controller):
             waits.append(wait)
         return RequeueAfter(min(waits)) if waits else None
 
+    async def _merge(self, duplicates: Sequence[ControllerRevision], pods: Sequence[Pod], hashed: str) -> None:
+        """Of several revisions of one template the newest stays, and the Pods become its own."""
+        for pod in pods:
+            if not plan.is_updated(pod, hashed):
+                await self._control.patch_labels(pod, {POD_HASH: hashed})
+        await self._revisions.remove(duplicates)
+
     def _hold_back(self, owner: DaemonSet, key: str, step: plan.Step, now: float) -> float | None:
         """Failed Pods are replaced with back-off per node, lest a broken one is started over and over."""
         waits = []
+        held = self._held.setdefault(key, {})
         for pod in step.failed:
-            item = f"{owner.metadata.uid}/{plan.node_of(pod)}"
-            at = self._retry_at.get(item, 0.0)
-            if at > now:
+            item = (owner.metadata.uid, plan.node_of(pod))
+            since, hold = held.get(item, (now, 0.0))
+            if since + hold > now:
                 step.delete.remove(pod)
-                waits.append(at - now)
+                waits.append(since + hold - now)
                 continue
-            self._retry_at[item] = now + self._failed_pods.next(item)
+            if now - since > 2 * _LONGEST:  # long ago: this is another story
+                self._failed_pods.forget(item)
+            held[item] = now, self._failed_pods.next(item)
             where = f"{pod.metadata.namespace}/{pod.metadata.name} on node {plan.node_of(pod)}"
             message = f"Found failed daemon pod {where}, will try to kill it"
             self.events.event(owner, "Warning", "FailedDaemonPod", message)
@@ -171,7 +188,7 @@ class DaemonSetController(Controller):
             if not here:
                 continue
             status.current_number_scheduled += 1
-            oldest = min(here, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.name))
+            oldest = plan.oldest(here)
             if pod_state.is_ready(oldest):
                 status.number_ready += 1
                 available += pod_state.is_available(oldest, min_ready, now)
@@ -190,8 +207,11 @@ class DaemonSetController(Controller):
 
 
 def _by_node(pods: Sequence[Pod]) -> dict[str, list[Pod]]:
+    """Those that are over and only wait to be removed (for a finalizer, say) leave their node to the next one."""
     found: dict[str, list[Pod]] = {}
     for pod in pods:
+        if pod_state.is_terminal(pod) and pod_state.is_terminating(pod):
+            continue
         if name := plan.node_of(pod):
             found.setdefault(name, []).append(pod)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pybernetes.api.apps_v1 import DaemonSet
@@ -145,21 +145,30 @@ def manage(
                 step.delete.append(pod)
             else:
                 running.append(pod)
-        if not pods and starts:
+        if starts and (not pods or (surging and not running)):  # a surge does not wait for the last one to be gone
             step.create.append(node.metadata.name)
-        running.sort(key=lambda pod: (not pod.spec.node_name, pod.metadata.creation_timestamp or "", pod.metadata.name))
-        if not surging:
+        running.sort(key=_age)
+        if not surging or len(running) < 2:
             step.delete += running[1:]
             continue
         new = [pod for pod in running if is_updated(pod, revision_hash)]
         old = [pod for pod in running if not is_updated(pod, revision_hash)]
         step.delete += new[1:] + old[1:]
-        if new and old and pod_state.is_available(new[0], min_ready, now):
+        if new and old and (not pod_state.is_ready(old[0]) or pod_state.is_available(new[0], min_ready, now)):
             step.delete.append(old[0])
     for name, pods in by_node.items():
         if name not in names:  # the node is gone: those never placed would wait for ever
             step.delete += [p for p in pods if not p.spec.node_name and not pod_state.is_terminating(p)]
     return step
+
+
+def oldest(pods: Iterable[Pod]) -> Pod:
+    """The Pod of a node that counts: one with a node before others, then by age."""
+    return min(pods, key=_age)
+
+
+def _age(pod: Pod) -> tuple[bool, str, str]:
+    return (not pod.spec.node_name, pod.metadata.creation_timestamp or "", pod.metadata.name)
 
 
 def is_updated(pod: Pod, revision_hash: str) -> bool:
@@ -170,33 +179,78 @@ def is_updated(pod: Pod, revision_hash: str) -> bool:
 def roll(
     owner: DaemonSet, nodes: Sequence[Node], by_node: Mapping[str, Sequence[Pod]], revision_hash: str, now: float
 ) -> Step:
-    """The next step of a rolling update."""
-    step = Step()
-    eligible = [node.metadata.name for node in nodes if runs_on(owner, node)[0]]
+    """The next step of a rolling update. Nodes without Pods do not hold it up, lest a broken node should."""
+    eligible = {node.metadata.name for node in nodes if runs_on(owner, node)[0]}
     surge, max_unavailable = limits(owner, len(eligible))
-    min_ready = owner.spec.min_ready_seconds or 0
-    candidates: list[tuple[str, Pod]] = []
-    unavailable = surging = 0
-    for name in eligible:
-        pods = [p for p in by_node.get(name, ()) if not pod_state.is_terminal(p)]
-        new = [p for p in pods if is_updated(p, revision_hash)]
-        old = [p for p in pods if not is_updated(p, revision_hash)]
-        if len(new) > 1 or len(old) > 1 or not pods or any(map(pod_state.is_terminating, pods)):
-            unavailable += 1
-            continue
-        if new and old:
-            surging += 1
-        elif new:
-            unavailable += not pod_state.is_available(new[0], min_ready, now)
-        elif not pod_state.is_available(old[0], min_ready, now):
-            unavailable += 1
-            if surge:
-                step.create.append(name)
-            step.delete.append(old[0])
-        else:
-            candidates.append((name, old[0]))
+    rolled = [_Rolled.of(name, pods, revision_hash, owner, now) for name, pods in by_node.items()]
     if surge:
-        step.create += [name for name, _ in candidates[: max(0, surge - surging)]]
-    else:
-        step.delete += [pod for _, pod in candidates[: max(0, max_unavailable - unavailable)]]
+        return _surge(rolled, eligible, surge)
+    step = Step()
+    candidates: list[Pod] = []
+    unavailable = 0
+    for each in rolled:
+        if each.crowded or (each.new is None) == (each.old is None):  # `manage` mends those
+            unavailable += 1
+        elif each.old is None:
+            unavailable += not each.new_available
+        elif each.old_available:
+            candidates.append(each.old)
+        else:
+            step.delete.append(each.old)
+            unavailable += 1
+    step.delete += candidates[: max(0, max_unavailable - unavailable)]
+    return step
+
+
+@dataclass
+class _Rolled:
+    """What an update finds on a node: at most one Pod of each template, or it is `crowded`."""
+
+    node: str
+    new: Pod | None
+    old: Pod | None
+    crowded: bool
+    new_available: bool
+    old_available: bool
+
+    @classmethod
+    def of(cls, node: str, pods: Sequence[Pod], revision_hash: str, owner: DaemonSet, now: float) -> _Rolled:
+        staying = [pod for pod in pods if not pod_state.is_terminating(pod)]
+        new = [pod for pod in staying if is_updated(pod, revision_hash)]
+        old = [pod for pod in staying if not is_updated(pod, revision_hash)]
+        min_ready = owner.spec.min_ready_seconds or 0
+        good = [any(pod_state.is_available(pod, min_ready, now) for pod in some[:1]) for some in (new, old)]
+        crowded = len(new) > 1 or len(old) > 1
+        return cls(node, new[0] if new else None, old[0] if old else None, crowded, *good)
+
+
+def _surge(rolled: Sequence[_Rolled], eligible: Set[str], surge: int) -> Step:
+    """New Pods beside old ones, at most `surge` that nobody needs yet; where an old one fails a new one comes at once.
+
+    Old Pods of nodes that are no longer meant go when others are available for them.
+    """
+    step = Step()
+    candidates: list[str] = []
+    leaving: list[Pod] = []
+    surging = available = 0
+    for each in rolled:
+        if each.crowded:
+            surging += 1
+            continue
+        available += each.old_available if each.old is not None else each.new_available
+        if each.old is None:
+            continue
+        if each.new is not None:
+            if each.new_available:
+                step.delete.append(each.old)
+            else:
+                surging += 1
+        elif each.node not in eligible:
+            (leaving if each.old_available else step.delete).append(each.old)
+        elif each.old_available:
+            candidates.append(each.node)
+        else:
+            step.create.append(each.node)
+    step.delete += leaving[: max(0, available - len(eligible))]
+    step.create += candidates[: max(0, surge - surging)]
     return step

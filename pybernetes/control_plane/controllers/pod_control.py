@@ -96,8 +96,9 @@ class PodControl:
         return error
 
     async def patch_labels(self, pod: Pod, labels: Mapping[str, str]) -> None:
-        """Set labels."""
-        await self._resource.patch(pod.metadata.name, pod.metadata.namespace, {"metadata": {"labels": dict(labels)}})
+        """Set labels, and wait until the cache has them."""
+        change = {"metadata": {"labels": dict(labels), "uid": pod.metadata.uid}}
+        await self._pods.caught_up(await self._resource.patch(pod.metadata.name, pod.metadata.namespace, change))
 
 
 async def slow_start(work: Sequence[Callable[[], Awaitable[None]]]) -> Exception | None:

@@ -55,9 +55,11 @@ def is_available(pod: Pod, min_ready_seconds: int, now: float) -> bool:
     return available_in(pod, min_ready_seconds, now) == 0.0
 
 
-def restarts(pod: Pod) -> int:
-    """The most restarts of any of its containers."""
-    return max((s.restart_count for s in pod.status.container_statuses or ()), default=0)
+def restarts(pod: Pod) -> tuple[int, int]:
+    """The most restarts of any of its containers, and of any of its sidecars."""
+    sidecars = {c.name for c in pod.spec.init_containers or () if c.restart_policy == "Always"}
+    beside = (s.restart_count for s in pod.status.init_container_statuses or () if s.name in sidecars)
+    return max((s.restart_count for s in pod.status.container_statuses or ()), default=0), max(beside, default=0)
 
 
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
@@ -73,8 +75,9 @@ def in_deletion_order(pods: Iterable[Pod], per_node: Mapping[str, int], now: flo
 
     def magnitude(since: str | None) -> float:
         if not since:
-            return -1.0
-        return math.floor(math.log2(max(1.0, now - clock.parse_rfc3339(since))))
+            return -2.0
+        age = (now - clock.parse_rfc3339(since)) * 1e9
+        return math.floor(math.log2(age)) if age > 0 else -1.0
 
     def rank(pod: Pod) -> tuple[object, ...]:
         ready = condition(pod, "Ready")
@@ -85,8 +88,8 @@ def in_deletion_order(pods: Iterable[Pod], per_node: Mapping[str, int], now: flo
             is_ready,
             _cost(pod),
             -per_node.get(pod.spec.node_name or "", 0),
-            magnitude(ready.last_transition_time) if is_ready and ready else -1.0,
-            -restarts(pod),
+            magnitude(ready.last_transition_time) if is_ready and ready else -2.0,
+            tuple(-count for count in restarts(pod)),
             magnitude(pod.metadata.creation_timestamp),
             pod.metadata.uid,
         )

@@ -65,7 +65,7 @@ class Revisions:
         labels = {**((template.metadata.labels if template.metadata else None) or {}), self._label: hashed}
         revision = ControllerRevision(
             metadata=ObjectMeta(
-                name=f"{owner.metadata.name[:220]}-{hashed}",
+                name=f"{owner.metadata.name[:223]}-{hashed}",
                 namespace=owner.metadata.namespace,
                 labels=labels,
                 annotations=owner.metadata.annotations,
@@ -91,7 +91,11 @@ class Revisions:
         """Delete the oldest beyond the history limit; `used` are the names that stay."""
         names = {*used}
         unused = [r for r in known if r.metadata.name not in names]
-        for revision in unused[: max(0, len(unused) - (10 if limit is None else limit))]:
+        await self.remove(unused[: max(0, len(unused) - (10 if limit is None else limit))])
+
+    async def remove(self, revisions: Iterable[ControllerRevision]) -> None:
+        """Delete them; that they are gone already is success."""
+        for revision in revisions:
             metadata = revision.metadata
             try:
                 await self._resource.delete(metadata.name, metadata.namespace, uid=metadata.uid)

@@ -96,10 +96,20 @@ class StatefulSetController(Controller):
         condemned = {pod.metadata.uid for pod in step.condemned}
         for pod in pods:
             await self._own_claims(owner, pod, condemned=pod.metadata.uid in condemned)
+            if pod.metadata.uid in condemned or not pod_state.is_active(pod):
+                continue
+            if pod.status.phase == "Pending":
+                await self._create_claims(owner, pod)  # somebody may have removed one before the Pod could start
+            if (pod.metadata.labels or {}).get(plan.POD_NAME) != pod.metadata.name:
+                await self._identify(owner, pod)
         for pod in step.recreate:
             name = pod.metadata.name
-            message = f"StatefulSet {key_of(owner)} is recreating failed Pod {name}"
-            self.events.event(owner, "Warning", "RecreatingFailedPod", message)
+            if pod.status.phase == "Failed":
+                message = f"StatefulSet {key_of(owner)} is recreating failed Pod {name}"
+                self.events.event(owner, "Warning", "RecreatingFailedPod", message)
+            else:
+                message = f"StatefulSet {key_of(owner)} is recreating terminated Pod {name}"
+                self.events.event(owner, "Normal", "RecreatingTerminatedPod", message)
             await self._delete(owner, pod)
         for number, revision in step.create:
             template = template_of(by_name[revision])
@@ -120,6 +130,19 @@ class StatefulSetController(Controller):
             raise
         self.events.event(owner, "Normal", "SuccessfulCreate", f"create {name} successful")
         await self.pods.caught_up(created)
+
+    async def _identify(self, owner: StatefulSet, pod: Pod) -> None:
+        """A Pod that was adopted gets the labels of its place."""
+        name = f"Pod {pod.metadata.name} in StatefulSet {owner.metadata.name}"
+        wanted = {plan.POD_NAME: pod.metadata.name, plan.POD_INDEX: str(plan.ordinal(owner, pod))}
+        change = {"metadata": {"labels": wanted, "uid": pod.metadata.uid}}
+        try:
+            changed = await self._pods.patch(pod.metadata.name, pod.metadata.namespace, change)
+        except StatusError as error:
+            self.events.event(owner, "Warning", "FailedUpdate", f"update {name} failed error: {error}")
+            raise
+        self.events.event(owner, "Normal", "SuccessfulUpdate", f"update {name} successful")
+        await self.pods.caught_up(changed)
 
     async def _delete(self, owner: StatefulSet, pod: Pod) -> None:
         metadata = pod.metadata
@@ -143,15 +166,17 @@ class StatefulSetController(Controller):
                     raise Retry(f"claim {name} is being deleted")
                 continue
             claim.metadata.owner_references = plan.claim_owners(owner, (), None, condemned=False) or None
-            text = f"Claim {name} Pod {pod.metadata.name} in StatefulSet {owner.metadata.name}"
+            place = f"Pod {pod.metadata.name} in StatefulSet {owner.metadata.name}"
             try:
                 created = await resource.create(claim)
             except StatusError as error:
                 if error.reason == "AlreadyExists":
                     continue
-                self.events.event(owner, "Warning", "FailedCreate", f"create {text} failed error: {error}")
+                self.events.event(
+                    owner, "Warning", "FailedCreate", f"create Claim {name} for {place} failed error: {error}"
+                )
                 raise
-            self.events.event(owner, "Normal", "SuccessfulCreate", f"create {text} success")
+            self.events.event(owner, "Normal", "SuccessfulCreate", f"create Claim {name} {place} success")
             await self.claims.caught_up(created)
 
     async def _own_claims(self, owner: StatefulSet, pod: Pod, *, condemned: bool) -> None:

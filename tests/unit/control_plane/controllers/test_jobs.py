@@ -280,6 +280,38 @@ async def test_jobs_that_others_made_are_told_and_left_alone() -> None:
         assert [a.name for a in again.status.active or ()] == [active.name] and again.status.last_schedule_time
 
 
+async def test_what_is_wrong_with_a_schedule_is_told() -> None:
+    async with World("cronjob-controller") as world:
+        for name, schedule in (("never", "59 23 31 2 *"), ("behind", "* * * * *")):
+            made = cron_job(schedule=schedule)
+            made.metadata.name = name
+            await world.create(made)
+        await world.settle(1)
+        text = "invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second"
+        assert await world.events("InvalidSchedule") == [text]
+        long_ago = {"status": {"lastScheduleTime": clock.format_rfc3339(clock.timestamp() - 86400)}}
+        await world.client.resource(CronJob).patch("behind", "default", long_ago, subresource="status")
+        await world.until(CronJob, "behind", lambda c: c.status.active)
+        advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+        assert await world.events("TooManyMissedTimes") == [f"too many missed start times. {advice}"]
+
+
+async def test_a_new_schedule_begins_with_its_next_time_in_its_zone() -> None:
+    async with World("cronjob-controller", "job-controller") as world:
+        world.phase = lambda pod: "Succeeded"
+        await world.create(cron_job(schedule="0 0 1 1 *"))
+        await world.settle(1900)
+        change = {"spec": {"schedule": "10 * * * *", "timeZone": "Asia/Kolkata"}}  # five and a half hours ahead
+        await world.client.resource(CronJob).patch("cj", "default", change)
+        await world.settle(60)
+        assert not await world.list(Job)  # ten past was before
+        await world.settle(3600)
+        [made] = await world.list(Job)
+        scheduled = (made.metadata.annotations or {})["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+        assert scheduled.endswith(":10:00+05:30")
+        assert made.metadata.name == f"cj-{int(clock.parse_rfc3339(scheduled)) // 60}"
+
+
 def at(text: str) -> float:
     return clock.parse_rfc3339(text)
 

@@ -150,6 +150,32 @@ async def test_an_ended_pod_is_made_again_under_its_name() -> None:
         await world.until(Pod, "db-0", lambda p: p.metadata.uid != first.metadata.uid)
 
 
+async def test_an_adopted_pod_gets_its_identity_and_a_lost_claim_comes_back() -> None:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    async with World("statefulset-controller") as world:
+        world.phase = lambda pod: "Pending" if pod.metadata.name == "db-1" else "Running"
+        await world.create(wire(Pod, "db-0", template(LABELS)["spec"], labels=LABELS))
+        await world.until(Pod, "db-0", lambda p: p.status.phase == "Running")
+        await world.create(stateful(2, volumeClaimTemplates=[claim]))
+        adopted = await world.until(Pod, "db-0", lambda p: "apps.kubernetes.io/pod-index" in p.metadata.labels)
+        assert (adopted.metadata.labels or {})["statefulset.kubernetes.io/pod-name"] == "db-0"
+        assert "update Pod db-0 in StatefulSet db successful" in await world.events("SuccessfulUpdate")
+        lost = await world.until(PersistentVolumeClaim, "data-db-1", lambda c: c)
+        told = "create Claim data-db-1 Pod db-1 in StatefulSet db success"
+        assert told in await world.events("SuccessfulCreate")
+        await world.client.resource(PersistentVolumeClaim).patch(
+            "data-db-1", "default", {"metadata": {"finalizers": None}}
+        )
+        await world.client.resource(PersistentVolumeClaim).delete("data-db-1", "default")
+        await world.gone(PersistentVolumeClaim, "data-db-1")
+        await world.client.resource(Pod).patch("db-1", "default", {"metadata": {"annotations": {"a": "b"}}})
+        found = await world.until(PersistentVolumeClaim, "data-db-1", lambda c: c)
+        assert found.metadata.uid != lost.metadata.uid
+
+
 def daemon(**spec: Any) -> DaemonSet:
     return wire(DaemonSet, "ds", {"selector": SELECTOR, "template": template(LABELS), **spec})
 
