@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from grpclib.client import Channel
@@ -22,16 +24,26 @@ class _Bytes(CodecBase):
         return data
 
 
-async def check(host: str, port: int, service: str) -> str:
+@asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator[Channel]:
+    """A connection. Raises OSError."""
+    channel = Channel(host, port, codec=_Bytes())
+    try:
+        await channel.__connect__()
+        yield channel
+    finally:
+        channel.close()
+
+
+async def check(channel: Channel, service: str) -> str:
     """The serving status: SERVING, NOT_SERVING, ...
 
-    Raises OSError when it cannot be reached, LookupError when the protocol is not spoken, RuntimeError for other
-    refusals, TimeoutError by the caller's limit.
+    Raises OSError when the connection is lost, LookupError when the protocol is not spoken, RuntimeError for other
+    refusals, each with the server's words.
     """
     name = service.encode()
     size = bytes([len(name)]) if len(name) < 128 else bytes([len(name) & 127 | 128, len(name) >> 7])  # a varint
     request = b"\x0a" + size + name if name else b""
-    channel = Channel(host, port, codec=_Bytes())
     try:
         async with channel.request(
             "/grpc.health.v1.Health/Check",
@@ -43,10 +55,12 @@ async def check(host: str, port: int, service: str) -> str:
             reply = cast("bytes | None", await stream.recv_message())
     except GRPCError as error:
         if error.status is Status.UNIMPLEMENTED:
-            raise LookupError("unimplemented") from None
-        raise RuntimeError(f"rpc error: code = {error.status.name} desc = {error.message}") from None
+            raise LookupError(error.message or "") from None
+        raise RuntimeError(f"rpc error: code = {_go_name(error.status)} desc = {error.message or ''}") from None
     except (StreamTerminatedError, ProtocolError) as error:
         raise ConnectionResetError(str(error)) from None
-    finally:
-        channel.close()
     return _STATUS.get(reply[1] if reply and len(reply) > 1 else 0, "UNKNOWN")
+
+
+def _go_name(status: Status) -> str:
+    return "Canceled" if status is Status.CANCELLED else "".join(word.capitalize() for word in status.name.split("_"))

@@ -202,25 +202,24 @@ async def _get(
 
 
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Outcome:
-    from pybernetes.node.kubelet.grpc_health import check
+    from pybernetes.node.kubelet.grpc_health import check, connected
 
     server = address(host, port)
+    # The usual client tries to connect until its time is over, so that is what it tells of a refused connection.
+    away = f'timeout: failed to connect service "{server}" within {timeout:g}s: context deadline exceeded'
+    is_connected = False
     try:
-        async with asyncio.timeout(timeout or None):
-            status = await check(host, port, service)
+        async with asyncio.timeout(timeout or None), connected(host, port) as channel:
+            is_connected = True
+            status = await check(channel, service)
     except TimeoutError:
-        return Outcome(
-            FAILURE,
-            f'timeout: failed to connect service "{server}" within {timeout:g}s: context deadline exceeded',
-        )
+        return Outcome(FAILURE, f"timeout: health rpc did not complete within {timeout:g}s" if is_connected else away)
     except OSError as error:
-        return Outcome(
-            FAILURE, f'error: failed to connect service at "{server}": dial tcp {server}: {_dial_text(error)}'
-        )
-    except LookupError:
-        return Outcome(
-            FAILURE, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-        )
+        text = f"error: health rpc failed: rpc error: code = Unavailable desc = {error}"
+        return Outcome(FAILURE, text if is_connected else away)
+    except LookupError as error:
+        text = "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+        return Outcome(FAILURE, f"{text}: {error.args[0]}")
     except RuntimeError as error:
         return Outcome(FAILURE, f"error: health rpc failed: {error}")
     if status != "SERVING":

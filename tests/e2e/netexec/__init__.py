@@ -16,10 +16,10 @@ IMAGE = "docker.io/library/netexec:latest"
 _SERVER = Path(__file__).with_name("server.py")
 
 
-def build(to: Path, program: Path = _SERVER, image: str = IMAGE) -> Path:
-    """The archive, written to `to`, of one of the programs here."""
+def build(to: Path, program: Path = _SERVER, image: str = IMAGE, arguments: tuple[str, ...] = ()) -> Path:
+    """The archive, written to `to`, of one of the programs here. arguments: its first ones."""
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    command = [str(python), "-I", "-S", str(program), "--modules"]
+    command = [str(python), "-I", "-S", str(program), *arguments, "--modules"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
     modules = [Path(name) for name in listed if Path(name) != program]
     library = next(path.parent for path in modules if path.name == "os.py")
@@ -38,5 +38,5 @@ def build(to: Path, program: Path = _SERVER, image: str = IMAGE) -> Path:
     found["/netexec.py"] = images.File(program)
     layers = [images._busybox_layer(), found]
     return images.build_image(
-        image, layers, images.ImageConfig(entrypoint=[str(python), "-I", "-S", "/netexec.py"]), to
+        image, layers, images.ImageConfig(entrypoint=[str(python), "-I", "-S", "/netexec.py", *arguments]), to
     )
