@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pybernetes.aio import clock
+from pybernetes.aio.tasks import Nursery
+from pybernetes.control_plane.scheduler.config import Config, ProfileConfig
+from pybernetes.control_plane.scheduler.loop import Scheduler
 
 from .place import Place, Wire, condition, template
 
@@ -273,11 +276,17 @@ async def test_a_pod_waits_until_its_device_is_ready() -> None:
         await clock.sleep(60)
         pod = await place.get("Pod", "c")
         assert "nodeName" not in pod["spec"]
+        assert pod["status"]["nominatedNodeName"] == term["matchFields"][0]["values"][0]  # it will be there
         await report("c", "a", "attached")
         pod = await place.until("Pod", "c", lambda p: p["status"]["phase"] == "Running", 10)
         assert term["matchFields"][0]["values"] == [pod["spec"]["nodeName"]]
+        assert "nominatedNodeName" not in pod["status"]
         told = [e["message"] for e in await place.list("Event") if e["reason"] == "BindingConditionsPending"]
         assert told == [f"waiting for binding conditions for device on node {pod['spec']['nodeName']}"]
+        await user(place, "shares", "c")
+        await place.until("Pod", "shares", lambda p: p["status"]["phase"] == "Running", 10)
+        pending = [e for e in await place.list("Event") if e["reason"] == "BindingConditionsPending"]
+        assert len(pending) == 1  # the device was ready already
 
         await claim(place, "d", request())
         await user(place, "d", "d")
@@ -290,6 +299,21 @@ async def test_a_pod_waits_until_its_device_is_ready() -> None:
         await waiting(place, "d", "device binding timeout")
         await place.delete("Pod", "d")
         await place.until("ResourceClaim", "d", lambda c: "allocation" not in c.get("status", {}))
+
+
+async def test_a_driver_has_the_configured_time() -> None:
+    profile = ProfileConfig("patient", args={"DynamicResources": {"bindingTimeout": "1m30s"}})
+    async with Place.open(nodes=1) as place, Nursery("test") as nursery:
+        nursery.start(Scheduler(Config(profiles=(profile,)), place.client).run(), "patient")
+        await gpu_class(place)
+        slow = {"bindingConditions": ["attached"], "bindingFailureConditions": ["broken"]}
+        await publish(place, "fake-0", {**device("a"), **slow})
+        await claim(place, "c", request())
+        await user(place, "c", "c", schedulerName="patient")
+        await place.until("ResourceClaim", "c", lambda c: c["status"]["allocation"])
+        await clock.sleep(80)
+        assert condition(await place.get("Pod", "c"), "PodScheduled") is None
+        await waiting(place, "c", 'running PreBind plugin "DynamicResources": device binding timeout')
 
 
 async def test_shared_counters_are_not_overdrawn() -> None:

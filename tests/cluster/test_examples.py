@@ -115,7 +115,7 @@ async def test_own_scheduler_plugins() -> None:
     assert await run("scheduler_plugin_vectorised") == {
         "rich": "fake-2",
         "poor": "0/3 nodes are available: 3 node(s) cost too much. "
-        "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+        "no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
     }
 
 

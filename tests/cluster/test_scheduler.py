@@ -85,6 +85,7 @@ async def test_a_pod_too_large_says_so_and_fits_when_there_is_room() -> None:
         assert (found.status, found.reason) == ("False", "Unschedulable")
         assert found.message == (
             "0/2 nodes are available: 2 Insufficient cpu. "
+            "no new claims to deallocate, "
             "preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod."
         )
         assert found.observed_generation == 1
@@ -115,6 +116,7 @@ async def test_a_label_put_on_a_node_lets_a_waiting_pod_go_there() -> None:
         assert (found := scheduled(pod)) is not None
         assert found.message == (
             "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. "
+            "no new claims to deallocate, "
             "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
         )
         await label(cluster, "fake-1", disk="ssd")
@@ -218,7 +220,8 @@ async def test_a_polite_pod_preempts_nobody() -> None:
         pod = await eventually(cluster, "polite", scheduled)
         assert (found := scheduled(pod)) is not None
         assert found.message == (
-            "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+            "preemption: not eligible due to preemptionPolicy=Never."
         )
         await clock.sleep(60)
         assert (await cluster.client.resource(Pod).get("low", "default")).metadata.deletion_timestamp is None
@@ -307,7 +310,7 @@ async def test_an_extended_resource_that_a_node_offers_later() -> None:
         await make(cluster, a_pod("gpu", containers=[Container(name="c", image="web:1", resources=asks)]))
         pod = await eventually(cluster, "gpu", scheduled)
         assert (found := scheduled(pod)) is not None and found.message is not None
-        assert found.message.startswith("0/2 nodes are available: 2 Insufficient example.com/gpu. preemption: ")
+        assert found.message.startswith("0/2 nodes are available: 2 Insufficient example.com/gpu. no new claims")
         offers = {"status": {"capacity": {"example.com/gpu": "3"}, "allocatable": {"example.com/gpu": "3"}}}
         nodes = cluster.client.resource(Node)
         await nodes.patch("fake-1", "", offers, subresource="status")

@@ -32,8 +32,6 @@ from pybernetes.machinery.errors import StatusError
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
 _ATTEMPTS = 5
-#: Seconds that a driver may take to get a device ready.
-_BINDING_TIMEOUT = 600.0
 
 
 class ClaimsNotReserved(Exception):
@@ -82,20 +80,17 @@ class ClaimEffects:
             allocation = _dated(allocation) if allocation is not None else None
             await self._claims.caught_up(await self._reserve(claim, allocation, pod))
 
-    def waits(self, work: ClaimWork) -> bool:
-        """Whether `ready` will take its time."""
-        return any(
-            result.binding_conditions
-            for claim in self._current(work)
-            if claim.status.allocation is not None and claim.status.allocation.devices is not None
-            for result in claim.status.allocation.devices.results or ()
-        )
-
-    async def ready(self, work: ClaimWork, pod: PodFacts) -> None:
-        """Until the devices fulfil their binding conditions. Raises ClaimsNotReserved."""
+    async def ready(self, work: ClaimWork, pod: PodFacts, waiting: Callable[[], None]) -> None:
+        """Until the devices fulfil their binding conditions; tells `waiting` if they do not yet. Raises
+        ClaimsNotReserved.
+        """
         try:
-            async with asyncio.timeout(_BINDING_TIMEOUT):
+            async with asyncio.timeout(work.timeout):
+                told = False
                 while sum(map(awaited, self._current(work))):  # all are asked: a later one may have failed
+                    if not told:
+                        waiting()
+                        told = True
                     change = asyncio.get_running_loop().create_future()
                     self._waiting.add(change)
                     try:
@@ -117,14 +112,13 @@ class ClaimEffects:
             found.append(current)
         return found
 
-    async def _free(self, claim: ResourceClaim, pod: PodFacts) -> bool:
+    async def _free(self, claim: ResourceClaim, pod: PodFacts) -> None:
         """Take a claim's allocation, if nobody else uses it."""
         if any(user.uid != pod.uid for user in claim.status.reserved_for or ()):
-            return False
+            return
         changed = codec.copy(claim)
         changed.status.allocation = changed.status.reserved_for = changed.status.devices = None
         await self._claims.caught_up(await self._resource.update_status(changed))
-        return True
 
     async def _reserve(self, claim: ResourceClaim, allocation: AllocationResult | None, pod: PodFacts) -> ResourceClaim:
         current = claim
@@ -156,15 +150,20 @@ class ClaimEffects:
         changed.status.reserved_for = [*(changed.status.reserved_for or ()), user]
         return await self._resource.update_status(changed)
 
-    async def give_up(self, pod: PodFacts) -> None:
-        """Take the allocation from one claim of the Pod that nobody else uses, so that it may be had elsewhere."""
+    def superfluous(self, pod: PodFacts) -> ResourceClaim | None:
+        """A claim of the Pod whose allocation ties it to other nodes and that nobody else uses."""
         for entry in pod.pod.spec.resource_claims or ():
             name, _, _ = claim_name(pod.pod, entry)
             claim = self._claims.get(pod.namespace, name) if name else None
             if claim is None or claim.status.allocation is None or claim.status.allocation.node_selector is None:
                 continue
-            if await self._free(claim, pod):
-                return
+            if all(user.uid == pod.uid for user in claim.status.reserved_for or ()):
+                return claim
+        return None
+
+    async def give_up(self, claim: ResourceClaim, pod: PodFacts) -> None:
+        """Take the allocation from such a claim, so that it may be had elsewhere."""
+        await self._free(claim, pod)
 
 
 def _dated(allocation: AllocationResult) -> AllocationResult:

@@ -29,6 +29,8 @@ class ClaimWork:
     """What must be written before the Pod is bound: each claim with its new allocation, None when it has one."""
 
     claims: tuple[tuple[ResourceClaim, AllocationResult | None], ...]
+    #: Seconds that drivers may take to get the devices ready.
+    timeout: float = 600.0
 
 
 class NotReady(Exception):

@@ -146,7 +146,7 @@ def extender(number: int, document: Mapping[str, Any]) -> Extender:
         preempt_verb=document.get("preemptVerb") or "",
         bind_verb=document.get("bindVerb") or "",
         weight=weight,
-        timeout=_seconds(f"{where}.httpTimeout", document.get("httpTimeout")),
+        timeout=seconds(f"{where}.httpTimeout", document.get("httpTimeout") or "5s"),
         node_cache=bool(document.get("nodeCacheCapable")),
         resources=frozenset(str(one["name"]) for one in resources),
         ignored=frozenset(str(one["name"]) for one in resources if one.get("ignoredByScheduler")),
@@ -155,13 +155,11 @@ def extender(number: int, document: Mapping[str, Any]) -> Extender:
     )
 
 
-def _seconds(where: str, text: Any) -> float:
-    """A Go duration of one or more parts."""
-    if not text:
-        return 5.0
+def seconds(where: str, text: Any) -> float:
+    """A Go duration of one or more parts. Raises ConfigurationError."""
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
     parts = re.findall(r"([\d.]+)(ms|s|m|h)", str(text))
-    if "".join(number + unit for number, unit in parts) != str(text):
+    if not parts or "".join(number + unit for number, unit in parts) != str(text):
         raise ConfigurationError(f"{where}: {text} is no duration")
     return sum(float(number) * units[unit] for number, unit in parts)
 

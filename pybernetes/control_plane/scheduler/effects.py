@@ -77,6 +77,11 @@ class Effects:
         if status:
             await self._patch_status(pod, status)
 
+    async def nominate(self, pod: PodFacts, node: str) -> None:
+        """The Pod will go to the node, as soon as what it needs there is ready."""
+        if pod.pod.status.nominated_node_name != node:
+            await self._patch_status(pod, {"nominatedNodeName": node})
+
     async def clear_nomination(self, pod: PodFacts) -> None:
         """The Pod no longer waits for the node it was nominated to."""
         await self._patch_status(pod, {"nominatedNodeName": None})

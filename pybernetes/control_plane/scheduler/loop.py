@@ -276,8 +276,12 @@ class Scheduler:
             for other in world.nominations.behind(pod, placement.nominated):
                 world.nominations.pop(other.uid)
                 self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
+        claim = None
         if ELSEWHERE in placement.refusal.reasons and self._claim_effects is not None:
-            self._start(self._try(self._claim_effects.give_up(pod), pod), "give up devices")
+            claim = self._claim_effects.superfluous(pod)
+            if claim is not None:
+                self._start(self._try(self._claim_effects.give_up(claim, pod), pod), "give up devices")
+        world.explain(placement, freed=claim is not None)
         self._start(self._refuse(placement), "refuse")
         return False
 
@@ -296,40 +300,32 @@ class Scheduler:
         return self._effects[pod.pod.spec.scheduler_name or ""]
 
     async def _bind(self, world: World, queued: Queued, placement: Placement) -> None:
-        pod = placement.pod
+        pod, effects = placement.pod, self._effects_of(placement.pod)
+        doing = ""
         try:
+            if placement.reservations:  # it may take a while: others see where the Pod will be
+                await self._try(effects.nominate(pod, placement.node), pod)
             if (work := placement.reservations.get("VolumeBinding")) is not None:
                 assert self._volume_effects is not None
+                doing = 'running PreBind plugin "VolumeBinding"'
                 await self._volume_effects.carry_out(work, placement.node)
-        except (StatusError, Unavailable, VolumesNotBound) as error:
-            world.settled(placement)
-            world.forget(pod.uid)
-            await self._error(world, queued, f'running PreBind plugin "VolumeBinding": {error}')
-            return
-        try:
             if (claims := placement.reservations.get("DynamicResources")) is not None:
                 assert self._claim_effects is not None
+                doing = 'running PreBind plugin "DynamicResources"'
                 await self._claim_effects.carry_out(claims, pod)
-                if self._claim_effects.waits(claims):
-                    self._effects_of(pod).waiting_event(pod, placement.node)
-                    await self._claim_effects.ready(claims, pod)
-        except (StatusError, Unavailable, ClaimsNotReserved) as error:
-            world.settled(placement)
-            world.forget(pod.uid)
-            await self._error(world, queued, f'running PreBind plugin "DynamicResources": {error}')
-            return
-        try:
+                await self._claim_effects.ready(claims, pod, lambda: effects.waiting_event(pod, placement.node))
+            doing = 'binding rejected: running Bind plugin "DefaultBinder"'
             if self.config.extenders and await self._extenders.bind(pod, placement.node):
-                self._effects_of(pod).bound_event(pod, placement.node)
+                effects.bound_event(pod, placement.node)
             else:
-                await self._effects_of(pod).bind(pod, placement.node)
-        except (StatusError, Unavailable, ExtenderError) as error:
+                await effects.bind(pod, placement.node)
+        except (StatusError, Unavailable, VolumesNotBound, ClaimsNotReserved, ExtenderError) as error:
             world.settled(placement)
             world.forget(pod.uid)
-            if isinstance(error, StatusError) and error.code == 404:
+            if doing.startswith("binding") and isinstance(error, StatusError) and error.code == 404:
                 world.queue.remove(pod.uid)  # it is gone
                 return
-            await self._error(world, queued, f'binding rejected: running Bind plugin "DefaultBinder": {error}')
+            await self._error(world, queued, f"{doing}: {error}")
             return
         self.bound += 1
         world.settled(placement)

@@ -56,6 +56,7 @@ class Refusal:
     resolvable: Sequence[int] = ()
     before_nodes: str = ""  #: a reason that has nothing to do with nodes, instead of `reasons`
     preemption: str = ""  #: what preemption says, "" if it was not tried
+    claims: str = ""  #: what giving up devices says, which is tried before it
 
     @property
     def message(self) -> str:
@@ -67,7 +68,8 @@ class Refusal:
             text += f" {self.before_nodes}."
         elif self.reasons:
             text += f" {histogram(self.reasons)}."
-        return f"{text} {self.preemption}" if self.preemption else text
+        after = ", ".join(filter(None, (self.claims, self.preemption)))
+        return f"{text} {after}" if after else text
 
 
 def histogram(reasons: Counter[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 from pybernetes.api.core_v1 import NodeAffinity as NodeAffinityStruct
 from pybernetes.api.core_v1 import TopologySpreadConstraint
 from pybernetes.control_plane.scheduler.config import ProfileConfig
-from pybernetes.control_plane.scheduler.configuration import ConfigurationError
+from pybernetes.control_plane.scheduler.configuration import ConfigurationError, seconds
 from pybernetes.control_plane.scheduler.plan import Profile
 from pybernetes.control_plane.scheduler.plugins.base import Plugin
 from pybernetes.control_plane.scheduler.plugins.dynamic_resources import DynamicResources
@@ -211,6 +211,19 @@ def _volume_binding(args: Mapping[str, Any]) -> Plugin:
     return VolumeBinding()
 
 
+def _devices(args: Mapping[str, Any]) -> Plugin:
+    name = DynamicResources.name
+    binding, search = _take(name, args, "bindingTimeout", "filterTimeout")
+    if search is not None:  # the search ends after so many steps, which needs no clock
+        raise ConfigurationError(f"pluginConfig: {name}: filterTimeout is not supported")
+    if binding is None:
+        return DynamicResources()
+    timeout = seconds(f"pluginConfig: {name}: bindingTimeout", binding)
+    if timeout < 1:
+        raise ConfigurationError(f"pluginConfig: {name}: bindingTimeout: must be at least 1 second")
+    return DynamicResources(timeout)
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any]], Plugin]] = {
     NodeResourcesFit.name: _fit,
     NodeResourcesBalancedAllocation.name: _balanced,
@@ -218,6 +231,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Plugin]] = {
     InterPodAffinity.name: _between,
     PodTopologySpread.name: _spread,
     VolumeBinding.name: _volume_binding,
+    DynamicResources.name: _devices,
 }
 
 

@@ -18,6 +18,8 @@ from pybernetes.control_plane.scheduler.preemption import Memory, Outcome, preem
 from pybernetes.control_plane.scheduler.queue import SchedulingQueue, Waker
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
+_DEVICES = "DynamicResources"
+
 
 class World:
     """The state of one scheduler."""
@@ -78,6 +80,26 @@ class World:
             else:
                 self.nominations.set(pod, "")
 
+    def explain(self, placement: Placement, *, freed: bool) -> None:
+        """Note in a refused placement, that nobody makes room for, what was tried with devices; `freed`: with success.
+
+        The texts are upstream's, also for Pods without any claim. Of a Pod that was refused before its claims were
+        looked at upstream says no more than "not found", and does not come to preemption.
+        """
+        refusal = placement.refusal
+        assert refusal is not None
+        names = [plugin.name for plugin in self.planner_of(placement.pod).profile.filters]
+        if placement.nominated or not refusal.total or _DEVICES not in names:
+            return
+        if refusal.before_nodes and names.index(min(refusal.plugins)) < names.index(_DEVICES):
+            refusal.claims, refusal.preemption = "not found", ""
+        elif freed:
+            refusal.claims = "deallocation of ResourceClaim completed"
+        elif refusal.before_nodes or not placement.pod.pod.spec.resource_claims:
+            refusal.claims = "no new claims to deallocate"
+        else:
+            refusal.claims = "still not schedulable"
+
     # Pods
 
     def ours(self, pod: Pod) -> bool:
@@ -117,7 +139,9 @@ class World:
         self.pod_added(pod)
         if old.status.nominated_node_name != pod.status.nominated_node_name:
             queued = self.queue.pods.get(pod.metadata.uid)
-            if queued is not None:
+            if queued is not None and pod.metadata.uid in self.assumed:
+                queued.pod.pod = pod  # it counts as being there already
+            elif queued is not None:
                 self.nominations.set(queued.pod, pod.status.nominated_node_name or "")
 
     def pod_deleted(self, pod: Pod) -> None:
@@ -177,6 +201,8 @@ class World:
             facts = self.snapshot.remove(uid)
             if facts is not None:
                 self.event("Pod/removed", facts, None)
+            if (queued := self.queue.pods.get(uid)) is not None:
+                self.nominations.set(queued.pod, queued.pod.pod.status.nominated_node_name or "")
 
     def _not_nominated(self, uid: str) -> None:
         if (facts := self.nominations.pop(uid)) is not None:

@@ -1,8 +1,7 @@
 """DynamicResources: a Pod goes where its claims are allocated, or where devices for them are free (KEP-4381).
 
 What is found for a node is kept until one is chosen, and then handed out by `reserve`; the loop writes it to the
-claims before it binds the Pod. Devices with binding conditions, and those that several claims share a part of, are left
-alone; when that may be why a Pod waits, the reason says so.
+claims before it binds the Pod.
 """
 
 from __future__ import annotations
@@ -45,7 +44,9 @@ class DynamicResources(Plugin):
         {"Node/added", "Node/labels", "ResourceClaim", "ResourceClaim/removed", "ResourceSlice", "DeviceClass"}
     )
 
-    def __init__(self) -> None:
+    def __init__(self, binding_timeout: float = 600.0) -> None:
+        """`binding_timeout`: seconds that drivers may take to get devices ready that are allocated."""
+        self._binding_timeout = binding_timeout
         self._broken: list[str] = []
 
     def prepare(self, pod: PodFacts, snapshot: Snapshot) -> Any:
@@ -111,7 +112,8 @@ class DynamicResources(Plugin):
     def reserve(self, state: Any, snapshot: Snapshot, row: int) -> Any:
         results = state.found.get(row, [])
         assert len(results) == len(state.wanted)
-        return ClaimWork((*zip(state.wanted, results, strict=True), *((claim, None) for claim in state.allocated)))
+        claims = (*zip(state.wanted, results, strict=True), *((claim, None) for claim in state.allocated))
+        return ClaimWork(claims, self._binding_timeout)
 
 
 def _objects(snapshot: Snapshot) -> Objects:

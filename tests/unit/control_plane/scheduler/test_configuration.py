@@ -132,6 +132,18 @@ def test_backoff_and_timeouts() -> None:
             "hardPodAffinityWeight",
         ),
         ("podInitialBackoffSeconds: 20", "podMaxBackoffSeconds"),
+        (
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {bindingTimeout: 500ms}}]}]",
+            "bindingTimeout: must be at least 1 second",
+        ),
+        (
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {bindingTimeout: soon}}]}]",
+            "bindingTimeout: soon is no duration",
+        ),
+        (
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {filterTimeout: 1s}}]}]",
+            "filterTimeout is not supported",
+        ),
     ],
 )
 def test_refused_by_name(text: str, message: str) -> None:

@@ -137,7 +137,7 @@ async def test_all_nodes_refused() -> None:
             await client.resource(Pod).create(a_pod("p"))
             pod = await until(client, "p", lambda p: p.status.conditions)
             assert (pod.status.conditions or [])[0].message == (
-                "0/3 nodes are available: 3 no power. "
+                "0/3 nodes are available: 3 no power. no new claims to deallocate, "
                 "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
             )
             refusing = False
