@@ -199,11 +199,11 @@ class Proxy:
         """Let the kernel's settings be what the rules need."""
         place = Namespace(self.config.netns)
         try:
-            if self.config.netns is None:
+            if self.config.netns is None and self.config.sysctls:
                 await sysctls.claim(place, self.config.owner, self.config.sysctls)
-                return
-            for name, value in self.config.sysctls.items():
-                await place.write_sysctl(name, value)
+            elif self.config.netns is not None:
+                for name, value in self.config.sysctls.items():
+                    await place.write_sysctl(name, value)
         except (NetworkError, OSError) as error:
             log.error("node ports will not answer on 127.0.0.1: %s", error)
 
