@@ -73,8 +73,9 @@ class Agent:
                     group.create_task(names.run(), name="dns")
                 services = proxy.Proxy(node_host.proxy_config(cluster, node), informers.client, informers)
                 group.create_task(services.run(), name="proxy")
-                policies = proxy.policy.Policies(node_host.policy_config(cluster, node), informers.client, informers)
-                group.create_task(policies.run(), name="network-policy")
+                for wanted in node_host.policy_configs(cluster, node):
+                    policies = proxy.policy.Policies(wanted, informers.client, informers)
+                    group.create_task(policies.run(), name=f"network-policy-{wanted.family}")
                 if identity is not None:
                     identity.follow_servers(informers)
                 group.create_task(informers.run(), name="network-informers")
@@ -108,9 +109,9 @@ class Agent:
     def _moved(self, runtime: CRIClient) -> Callable[[str], Coroutine[Any, Any, None]]:
         """What follows when the node has got another Pod range."""
 
-        async def moved(cidr: str) -> None:
-            self.config.cluster.remember_range(self.config.node, cidr)
-            await sandboxes.renew_outside(runtime, cidr)
+        async def moved(cidrs: str) -> None:
+            self.config.cluster.remember_range(self.config.node, cidrs)
+            await sandboxes.renew_outside(runtime, cidrs)
 
         return moved
 
@@ -147,7 +148,7 @@ class Agent:
             address=address,
             domain=state.domain,
             service_addresses=(state.dns_address,),
-            ranges=(state.pod_cidr, state.service_cidr),
+            ranges=(*state.pod_cidrs, *state.service_cidrs),
             forward=forward.Config(resolv_conf=files, own=(address, state.dns_address), loopback=loopback),
         )
 
@@ -159,7 +160,7 @@ class Agent:
             certificate = key = NodeIdentity(cluster, node).serving_file
         return KubeletConfig(
             node_name=node,
-            node_ips=(address,),
+            node_ips=cluster.state.node_addresses(node),
             data_dir=directory / "kubelet",
             log_dir=directory / "logs",
             manifest_dir=directory / "manifests",

@@ -7,6 +7,7 @@ All clusters are found below one home; a data directory elsewhere is linked from
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 
 from pybernetes.aio import clock
+from pybernetes.bootstrap import dual_stack
 
 DEFAULT_NAME = "default"
 #: Real nodes on one machine at most: a /24 of a /18 each.
@@ -39,6 +41,7 @@ class NodeState(msgspec.Struct):
     index: int = 0
     #: The Pod range, where the cluster and not this machine gave it out; "" before that, and with `up`.
     pod_cidr: str = ""
+    pod_cidr6: str = ""
 
 
 class Member(msgspec.Struct):
@@ -59,6 +62,8 @@ class Member(msgspec.Struct):
     etcd: str | None = None
     #: What `reset` is to remove outside of the data directory.
     made: list[str] = []
+    #: This machine's IPv6 address for the other nodes, in a cluster that has both families.
+    address6: str = ""
 
     @property
     def is_named(self) -> bool:
@@ -99,6 +104,23 @@ class ClusterState(msgspec.Struct):
     apiserver_flags: dict[str, Any] = {}
     #: None: all of the cluster is on this machine.
     member: Member | None = None
+    #: The IPv6 ranges of a cluster that has both families.
+    six: dual_stack.Six | None = None
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The address families of Pods and Services, the first one first."""
+        return ("IPv4",) if self.six is None else ("IPv4", "IPv6")
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The Pod range of each family."""
+        return (self.pod_cidr,) if self.six is None else (self.pod_cidr, self.six.pod_cidr)
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        """The Service range of each family."""
+        return (self.service_cidr,) if self.six is None else (self.service_cidr, self.six.service_cidr)
 
     @property
     def dns_address(self) -> str:
@@ -134,6 +156,21 @@ class ClusterState(msgspec.Struct):
             return self.member.address
         return str(ipaddress.ip_network(self.node_cidr)[1 + self.node(name).index])
 
+    def node_addresses(self, name: str) -> tuple[str, ...]:
+        """The address of a node in each family."""
+        if self.six is None:
+            return (self.node_address(name),)
+        six = self.six.node_address(self.node(name).index) if self.member is None else self.member.address6
+        return self.node_address(name), six
+
+    def node_pod_cidrs(self, name: str) -> tuple[str, ...]:
+        """The Pod range of a node in each family; those of a member may not be known yet."""
+        if self.six is None:
+            return (self.node_pod_cidr(name),)
+        known = self.node(name)
+        six = self.six.node_range(known.index) if self.member is None else known.pod_cidr6
+        return self.node_pod_cidr(name), six
+
     def node_pod_cidr(self, name: str) -> str:
         """The Pod range of a node of this machine: a /24. A member has "" before the cluster gave it one."""
         if self.member is not None:
@@ -148,9 +185,22 @@ class ClusterState(msgspec.Struct):
         return [str(cidr) for cidr in ipaddress.ip_network(self.local_pod_cidr).subnets(new_prefix=24)]
 
     @property
+    def reserved_ranges(self) -> tuple[str, ...]:
+        """Pod ranges that the cluster must not give to a node that asks."""
+        six = () if self.six is None else (*(self.six.local_ranges if self.member is None else ()), self.six.node_cidr)
+        return *self.local_ranges, self.node_cidr, *six
+
+    @property
     def local_pod_cidr(self) -> str:
         """Where Pods of this machine's nodes have their addresses: unlike the whole Pod range, no node has one here."""
         return str(next(ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=18)))
+
+    @property
+    def kept_sources(self) -> tuple[str, ...]:
+        """Whose packets keep their source on the way to a cluster IP: Pods', of all machines, and not nodes'."""
+        if self.member is not None:
+            return self.pod_cidrs
+        return (self.local_pod_cidr,) if self.six is None else (self.local_pod_cidr, self.six.local_pod_cidr)
 
     @property
     def node_server(self) -> str:
@@ -223,13 +273,14 @@ class Cluster:
         digest = hashlib.sha256(str(self.directory).encode()).hexdigest()[:6]
         return Path("/run/netns") / f"pybernetes-{digest}-{node}"
 
-    def remember_range(self, node: str, cidr: str) -> None:
-        """Note the Pod range that the cluster gave to a node of this machine."""
-        self.state.node(node).pod_cidr = cidr
+    def remember_range(self, node: str, cidrs: str) -> None:
+        """Note the Pod range that the cluster gave to a node of this machine; two by comma."""
+        cidr, _, cidr6 = cidrs.partition(",")
+        self.state.node(node).pod_cidr, self.state.node(node).pod_cidr6 = cidr, cidr6
         current = find("", str(self.directory))  # commands change the file while an agent runs: only this is ours
         for known in current.state.nodes if current is not None else ():
-            if current is not None and known.name == node and known.pod_cidr != cidr:
-                known.pod_cidr = cidr
+            if current is not None and known.name == node and (known.pod_cidr, known.pod_cidr6) != (cidr, cidr6):
+                known.pod_cidr, known.pod_cidr6 = cidr, cidr6
                 current.save()
 
     def save(self) -> None:
@@ -288,12 +339,20 @@ def create(
     ingress_ports: tuple[int, int] = (80, 443),
     network: str = "routes",
     node_grace: float = 50.0,
+    ranges: tuple[str, str] | None = None,
 ) -> Cluster:
-    """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable."""
+    """Decide and write down a new cluster. Raises ClusterError when the port is taken or the name unusable.
+
+    ranges: those of Pods and of Services, as `dual_stack` reads them; None: IPv4 ranges that are free here.
+    """
     if not name.replace("-", "").isalnum() or name != name.lower() or len(name) > 40:
         raise ClusterError(f"the name {name!r} is not usable: lower-case letters, digits and '-', at most 40")
     others = [cluster.state for cluster in all_clusters()]
-    pod_cidr, service_cidr = _free_ranges(others)
+    six = None
+    if ranges is None:
+        pod_cidr, service_cidr = _free_ranges(others)
+    else:
+        pod_cidr, service_cidr, six = _given_ranges(others, *ranges)
     directory = Path(data_dir).resolve() if data_dir else home() / name
     if store == "sqlite":
         store = f"sqlite://{directory / 'store.db'}"
@@ -315,6 +374,7 @@ def create(
         ingress_ports=ingress_ports,
         network=network,
         node_grace=node_grace,
+        six=six,
     )
     add_nodes(state, nodes)
     return establish(state, data_dir)
@@ -386,7 +446,7 @@ def port_problem(host: str, port: int) -> str:
 def _free_ranges(others: list[ClusterState]) -> tuple[str, str]:
     """A Pod and a Service range that no other cluster here has and no route of this machine leads to."""
     used = {other.pod_cidr for other in others} | {other.service_cidr for other in others}
-    routed = [network for network in _routes() if network.prefixlen > 0]
+    routed = _routes()
     for index in range(12):
         pods, services = f"10.{244 + index}.0.0/16", f"10.{96 + index}.0.0/16"
         networks = [ipaddress.ip_network(pods), ipaddress.ip_network(services)]
@@ -395,19 +455,44 @@ def _free_ranges(others: list[ClusterState]) -> tuple[str, str]:
     raise ClusterError("no free address ranges below 10.244.0.0 and 10.96.0.0; remove a cluster with 'pybernetes down'")
 
 
-def _routes() -> list[ipaddress.IPv4Network]:
+def _given_ranges(others: list[ClusterState], pods: str, services: str) -> tuple[str, str, dual_stack.Six | None]:
+    """The ranges that the user wants. Raises ClusterError for ones that cannot be had here."""
     try:
-        text = subprocess.run(
-            ["ip", "-4", "route", "show"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout
+        (pod_cidr, _), (service_cidr, _) = dual_stack.pair(pods), dual_stack.pair(services)
+        six = dual_stack.second(pods, services, one_machine=True)
+    except ValueError as error:
+        raise ClusterError(f"--pod-network-cidr, --service-cidr: {error}") from error
+    if ipaddress.ip_network(pod_cidr).prefixlen > 17 or ipaddress.ip_network(service_cidr).prefixlen > 28:
+        raise ClusterError(f"{pod_cidr}, {service_cidr}: too small, a /17 and a /28 at least")
+    if six is not None and (why := dual_stack.missing()):
+        raise ClusterError(f"{six.pod_cidr}: this machine cannot do that: {why}")
+    wanted = [pod_cidr, service_cidr, *((six.pod_cidr, six.service_cidr) if six else ())]
+    taken = [ipaddress.ip_network(cidr) for other in others for cidr in (*other.pod_cidrs, *other.service_cidrs)]
+    taken += _routes()
+    if ipaddress.ip_network(pod_cidr).overlaps(ipaddress.ip_network(service_cidr)):
+        raise ClusterError(f"{pod_cidr} and {service_cidr} overlap")
+    for network in map(ipaddress.ip_network, wanted):
+        for other in taken:
+            if other.version == network.version and network.overlaps(other):
+                raise ClusterError(f"{network}: {other} is in use on this machine")
+    return pod_cidr, service_cidr, six
+
+
+def _routes() -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Where routes of this machine lead, but for the default routes."""
+    try:
+        text = "".join(
+            subprocess.run(
+                ["ip", family, "route", "show"], capture_output=True, text=True, check=True, timeout=10
+            ).stdout
+            for family in ("-4", "-6")
+        )
     except (OSError, subprocess.SubprocessError):
         return []  # without iproute2 there can be no real nodes either
     found = []
     for line in text.splitlines():
         words = line.split()
         target = words[1] if words[0] in ("blackhole", "unreachable", "prohibit") else words[0]
-        try:
-            found.append(ipaddress.IPv4Network(target, strict=False))
-        except ValueError:
-            continue
-    return found
+        with contextlib.suppress(ValueError):
+            found.append(ipaddress.ip_network(target, strict=False))
+    return [network for network in found if network.prefixlen > 0]

@@ -183,13 +183,13 @@ def node_ranges(cluster: Cluster) -> node_ipam.Config:
     def assigned(node: str) -> tuple[str, ...]:
         current = find("", str(cluster.directory))  # nodes come while we run
         known = {found.name for found in current.state.nodes} if current else set()
-        cidr = current.state.node_pod_cidr(node) if current and node in known else ""
-        return (cidr,) if cidr else ()
+        cidrs = current.state.node_pod_cidrs(node) if current and node in known else ()
+        return cidrs if all(cidrs) else ()
 
     return node_ipam.Config(
-        cluster_cidrs=(state.pod_cidr,),
+        cluster_cidrs=state.pod_cidrs,
         assigned=assigned,
-        reserved=(*state.local_ranges, state.node_cidr),
+        reserved=state.reserved_ranges,
         skip=_is_fake,
     )
 
@@ -211,7 +211,7 @@ def configure(cluster: Cluster) -> Config:
         dns_address=state.machine_address if state.nodes else "",
         node_dns=state.dns,
         pki=pki,
-        service_cidrs=(state.service_cidr,),
+        service_cidrs=state.service_cidrs,
         # Pods fetch the keys there: the name must be one that the cluster's DNS has and the certificate is for.
         service_accounts=service_accounts.Config(issuer=f"https://kubernetes.default.svc.{state.domain}"),
     )

@@ -59,6 +59,8 @@ def _up(arguments: list[str]) -> int:
     parser = command_line.parser("up", "Bring up a cluster on this machine; returns when it is Ready.")
     parser.add_argument("--nodes", type=int, default=None, metavar="N", help="real nodes (default: 1 as root, else 0)")
     parser.add_argument("--network", choices=NETWORKS, help="how Pods of several nodes reach each other: docs/nodes.md")
+    parser.add_argument("--pod-network-cidr", metavar="CIDR[,CIDR]", help="IPv4, or IPv4,IPv6 (default: a free one)")
+    parser.add_argument("--service-cidr", metavar="CIDR[,CIDR]", help="the same for Services; both or neither")
     parser.add_argument(
         "--node-monitor-grace-period",
         type=seconds,
@@ -89,6 +91,8 @@ def _up(arguments: list[str]) -> int:
         _grow(cluster, options.nodes)
     if options.network not in (None, cluster.state.network):
         raise ClusterError(f"the cluster was made with --network {cluster.state.network}; 'down' it first")
+    if _ranges(options) not in (None, (",".join(cluster.state.pod_cidrs), ",".join(cluster.state.service_cidrs))):
+        raise ClusterError("the cluster was made with other ranges of addresses; 'down' it first")
     if options.node_monitor_grace_period not in (None, cluster.state.node_grace):
         given = f"--node-monitor-grace-period {cluster.state.node_grace:g}s"
         raise ClusterError(f"the cluster was made with {given}; 'down' it first")
@@ -182,11 +186,20 @@ def _create(options: argparse.Namespace, flags: dict[str, Any]) -> Cluster:
         ingress_ports=options.ingress_ports or (80, 443),
         network=options.network or "routes",
         node_grace=options.node_monitor_grace_period or 50.0,
+        ranges=_ranges(options),
     )
     if flags:
         cluster.state.apiserver_flags = flags
         cluster.save()
     return cluster
+
+
+def _ranges(options: argparse.Namespace) -> tuple[str, str] | None:
+    """The ranges given, of Pods and of Services. Raises ClusterError for one without the other."""
+    pods, services = options.pod_network_cidr, options.service_cidr
+    if (pods is None) != (services is None):
+        raise ClusterError("--pod-network-cidr and --service-cidr go together")
+    return None if pods is None else (pods, services)
 
 
 def _grow(cluster: Cluster, count: int | None) -> None:

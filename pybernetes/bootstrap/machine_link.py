@@ -42,7 +42,7 @@ def port_name(cluster: Cluster, node: str) -> str:
 def add(cluster: Cluster) -> None:
     """Make the link before anything binds to its address, and the switch if there are several nodes. Safe to repeat."""
     link, state, box = name(cluster), cluster.state, switch(cluster)
-    up = [f"addr add {state.machine_address}/24 dev {link}", f"link set {link} up"]
+    up = [f"addr add {state.machine_address}/24 dev {link}", *_second(cluster, 0, link), f"link set {link} up"]
     if len(state.nodes) < 2:
         if not _exists(link):
             _ip([f"link add {link} type bridge", *up])
@@ -87,13 +87,21 @@ def add_node(cluster: Cluster, node: str) -> bool:
         inside = [
             "link set lo up",
             f"addr add {state.node_address(node)}/24 dev eth0",
+            *_second(cluster, state.node(node).index, "eth0"),
             "link set eth0 up",
             f"route add default via {state.machine_address}",
+            *([f"route add default via {state.six.node_address(0)}"] if state.six else []),
         ]
         _ip(inside, netns)
         _ip([f"link set {port} master switch"], box)
     plug(cluster, node, "up")
     return made
+
+
+def _second(cluster: Cluster, index: int, link: str) -> list[str]:
+    """The `ip` command for a node's IPv6 address, if it is to have one. Nobody else has it: it is good at once."""
+    six = cluster.state.six
+    return [f"addr add {six.node_address(index)}/64 dev {link} nodad"] if six is not None else []
 
 
 def remove_node(cluster: Cluster, node: str) -> None:

@@ -35,7 +35,16 @@ def containerd_config(cluster: Cluster, node: str) -> settings.Config:
 
 def network_config(cluster: Cluster, node: str) -> cni.Config:
     """The settings of the node's Pod network."""
-    directory = cluster.node_directory(node)
+    directory, state = cluster.node_directory(node), cluster.state
+    six = None
+    if state.six is not None:
+        six = cni.Ranges(
+            pod_cidr=state.node_pod_cidrs(node)[1],
+            cluster_cidr=state.six.pod_cidr,
+            service_cidr=state.six.service_cidr,
+            node_address=state.node_addresses(node)[1],
+            node_cidr=state.six.node_cidr,
+        )
     return cni.Config(
         cluster=cluster.state.name,
         node=node,
@@ -47,6 +56,7 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
         mode=cluster.state.network,
         node_address=cluster.state.node_address(node),
         node_cidr=cluster.state.node_cidr,
+        six=six,
         netns=cluster.node_netns(node),
     )
 
@@ -57,8 +67,9 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
     return proxy.Config(
         cluster=state.name,
         node=node,
-        node_addresses=(state.node_address(node),),
-        pod_cidrs=(state.local_pod_cidr,),
+        node_addresses=state.node_addresses(node),
+        pod_cidrs=state.kept_sources,
+        families=state.families,
         netns=cluster.node_netns(node),
         local={"kube-system/kube-dns": state.dns_listens(node)} if state.dns else {},
         backend=state.proxy_mode,
@@ -67,9 +78,13 @@ def proxy_config(cluster: Cluster, node: str) -> proxy.Config:
     )
 
 
-def policy_config(cluster: Cluster, node: str) -> proxy.policy.Config:
-    """The settings of the node's network policies."""
-    return proxy.policy.Config(cluster=cluster.state.name, node=node, netns=cluster.node_netns(node))
+def policy_configs(cluster: Cluster, node: str) -> list[proxy.policy.Config]:
+    """The settings of the node's network policies, one for each address family."""
+    netns = cluster.node_netns(node)
+    return [
+        proxy.policy.Config(cluster=cluster.state.name, node=node, netns=netns, family=family)
+        for family in cluster.state.families
+    ]
 
 
 def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
@@ -115,7 +130,8 @@ def teardown(cluster: Cluster, node: str) -> None:
     async def run() -> None:
         await removal.teardown(containerd_config(cluster, node))
         await proxy.teardown(proxy_config(cluster, node))
-        await proxy.policy.teardown(policy_config(cluster, node))
+        for policies in policy_configs(cluster, node):
+            await proxy.policy.teardown(policies)
         await cni.PodNetwork(network_config(cluster, node)).teardown()
 
     asyncio.run(run())

@@ -77,7 +77,7 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     parser.add_argument("--bind-address", metavar="ADDR", help="default: 127.0.0.1")
     parser.add_argument("--port", type=int, help="default: 6443")
     parser.add_argument("--advertise-address", metavar="ADDR", help="address for Pods and other machines")
-    parser.add_argument("--service-cluster-ip-range", metavar="CIDR", help="default: 10.96.0.0/12")
+    parser.add_argument("--service-cluster-ip-range", metavar="CIDR[,CIDR]", help="default: 10.96.0.0/12")
     apiserver_flags.add(parser)
     options = parser.parse_args(arguments)
     from pybernetes.bootstrap import control_plane
@@ -95,7 +95,9 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         "port": options.port,
         "advertise_address": options.advertise_address,
         "pki": Path(options.pki) if options.pki else None,
-        "service_cidrs": (options.service_cluster_ip_range,) if options.service_cluster_ip_range else None,
+        "service_cidrs": tuple(options.service_cluster_ip_range.split(","))
+        if options.service_cluster_ip_range
+        else None,
     }
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     config = apiserver_flags.apply(config, apiserver_flags.given(options))
@@ -205,11 +207,13 @@ def proxy(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
     options = parser.parse_args(arguments)
     from pybernetes.network.proxy import Config, Proxy
 
+    places = (*(options.node_address or ()), *(options.cluster_cidr or ()))
     config = Config(
         cluster="standalone",
         node=options.node,
         node_addresses=tuple(options.node_address or ()),
         pod_cidrs=tuple(options.cluster_cidr or ()),
+        families=("IPv4", "IPv6") if any(":" in place for place in places) else ("IPv4",),
         backend=options.proxy_mode,
         localhost_node_ports=options.iptables_localhost_nodeports,
         healthz_port=options.healthz_port,

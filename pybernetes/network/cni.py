@@ -14,7 +14,10 @@ Set up before the first Pod, so that **nothing leaks from the cluster's ranges**
 
 Not a component that runs: `setup()` and `teardown()` are each idempotent and survive half-made states, and between
 them the kernel does the work; other nodes are `overlay`'s business. In mode "none" Pods' network is somebody else's:
-no CNI configuration is written, and only the Service range is kept inside. IPv4; IPv6 ranges are refused.
+no CNI configuration is written, and only the Service range is kept inside.
+
+A cluster has IPv4 ranges, and with dual-stack the same in IPv6 (`Config.six`): Pods have an address of each, and all of
+the above holds for both.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import idle_tables, sysctls
 from .links import Namespace, NetworkError
@@ -42,8 +46,34 @@ VXLAN_OVERHEAD = 50
 
 
 @dataclass(frozen=True)
+class Ranges:
+    """The addresses of one family: what is not said here is said of the same fields in `Config`."""
+
+    pod_cidr: str
+    cluster_cidr: str
+    service_cidr: str
+    node_address: str = ""
+    node_cidr: str = ""
+
+    @property
+    def number(self) -> str:
+        """The family, as `ip -4` and `ip -6` know it."""
+        return "6" if ":" in self.cluster_cidr else "4"
+
+    @property
+    def word(self) -> str:
+        """The family, as nftables calls it."""
+        return "ip6" if self.number == "6" else "ip"
+
+    @property
+    def peers(self) -> str:
+        """The set of other nodes' Pod ranges that may leave by an uplink."""
+        return "peers6" if self.number == "6" else "peers"
+
+
+@dataclass(frozen=True)
 class Config:
-    """One node's Pod network."""
+    """One node's Pod network. Addresses and ranges are IPv4, those in `six` IPv6."""
 
     #: Names of cluster and node: interface and table names derive from them.
     cluster: str
@@ -62,6 +92,8 @@ class Config:
     node_address: str = ""
     #: Range of the nodes' own addresses where it lies within the Pods' range (nodes of one machine); "": elsewhere.
     node_cidr: str = ""
+    #: The same in IPv6; None: Pods have IPv4 addresses alone.
+    six: Ranges | None = None
     #: MTU of Pod interfaces, bytes; 0: that of the link to the other nodes, less what the overlay takes.
     mtu: int = 0
     #: Interfaces that lead out of the cluster; None: those that have a default route at setup.
@@ -97,21 +129,42 @@ class Config:
     def conflist(self) -> Path:
         return self.conf_dir / "10-pybernetes.conflist"
 
+    @property
+    def families(self) -> tuple[Ranges, ...]:
+        """IPv4, then IPv6 if there is any."""
+        four = Ranges(self.pod_cidr, self.cluster_cidr, self.service_cidr, self.node_address, self.node_cidr)
+        return (four,) if self.six is None else (four, self.six)
+
+    @property
+    def pod_cidrs(self) -> str:
+        """This node's Pod ranges, by comma."""
+        return ",".join(ranges.pod_cidr for ranges in self.families)
+
     def __post_init__(self) -> None:
-        for cidr in (self.pod_cidr, self.cluster_cidr, self.service_cidr):
-            if cidr and ipaddress.ip_network(cidr).version != 4:
-                raise ValueError(f"{cidr}: only IPv4 Pod and Service ranges are supported")
+        for ranges, version in zip(self.families, (4, 6), strict=False):
+            for cidr in (ranges.pod_cidr, ranges.cluster_cidr, ranges.service_cidr):
+                if cidr and ipaddress.ip_network(cidr).version != version:
+                    raise ValueError(f"{cidr}: Pod and Service ranges are IPv4, and IPv6 beside them")
+            if ranges.pod_cidr and not _within(ranges.pod_cidr, ranges.cluster_cidr):
+                raise ValueError(f"the node's Pod range {ranges.pod_cidr} is not within {ranges.cluster_cidr}")
         if self.mode not in MODES:
             raise ValueError(f"network {self.mode!r} is none of {', '.join(MODES)}")
-        if self.pod_cidr and not _network(self.pod_cidr).subnet_of(_network(self.cluster_cidr)):
-            raise ValueError(f"the node's Pod range {self.pod_cidr} is not within {self.cluster_cidr}")
 
 
-def _network(cidr: str) -> ipaddress.IPv4Network:
-    return ipaddress.IPv4Network(cidr)
+def _within(cidr: str, range_: str) -> bool:
+    inner, outer = ipaddress.ip_network(cidr), ipaddress.ip_network(range_)
+    return inner.subnet_of(outer)  # type: ignore[arg-type]
 
 
 # --- pure: what is to be --------------------------------------------------------------------------------------------
+
+
+#: A Pod's IPv6 address is good at once: nobody else can have it, and the kernel would look for two seconds, which the
+#: next plugin waits for. That has to be said before the interface is there, so to `tuning`, which refuses to be first.
+_AT_ONCE: tuple[dict[str, Any], ...] = (
+    {"type": "loopback"},
+    {"type": "tuning", "sysctl": {"net.ipv6.conf.default.accept_dad": "0"}},
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +178,8 @@ class Link:
 def conflist(config: Config, link: Link = Link()) -> str:
     """The CNI network configuration list."""
     mtu = config.mtu or max(0, link.mtu - (VXLAN_OVERHEAD if config.mode == "vxlan" else 0))
-    plugins = [
+    plugins: list[dict[str, Any]] = [
+        *(_AT_ONCE if config.six is not None else ()),
         {
             "type": "ptp",
             "ipMasq": False,  # ours is one rule for all Pods; the plugin's are a chain for each
@@ -133,8 +187,8 @@ def conflist(config: Config, link: Link = Link()) -> str:
             "ipam": {
                 "type": "host-local",
                 "dataDir": str(config.data_dir / "addresses"),
-                "ranges": [[{"subnet": config.pod_cidr}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": [[{"subnet": ranges.pod_cidr}] for ranges in config.families],
+                "routes": [{"dst": "::/0" if ranges.number == "6" else "0.0.0.0/0"} for ranges in config.families],
             },
         },
         {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}},
@@ -151,11 +205,10 @@ def rules(config: Config, uplinks: tuple[str, ...], link: Link = Link()) -> str:
     """
     table = f"inet {config.table}"
     ours = config.mode != "none"
-    inside = f"{{ {config.cluster_cidr}, {config.service_cidr} }}" if ours else config.service_cidr
     lines = [
         f"table {table} {{",
         "  set uplinks { type ifname; }",
-        "  set peers { type ipv4_addr; flags interval; }",
+        *(f"  set {r.peers} {{ type ipv{r.number}_addr; flags interval; }}" for r in config.families),
         "  chain stay-inside { type filter hook postrouting priority 300; policy accept; }",
         "  chain source-address { type nat hook postrouting priority srcnat; policy accept; }",
         "}",
@@ -165,15 +218,19 @@ def rules(config: Config, uplinks: tuple[str, ...], link: Link = Link()) -> str:
     ]
     if uplinks:
         lines.append(f"add element {table} uplinks {{ {', '.join(json.dumps(name) for name in uplinks)} }}")
-    nodes = config.node_cidr if link.name else ""
-    if nodes:
-        lines.append(f"add rule {table} stay-inside oifname {json.dumps(link.name)} ip daddr {nodes} accept")
-    lines.append(f"add rule {table} stay-inside oifname @uplinks ip daddr {inside} ip daddr != @peers counter drop")
-    if config.masquerade and ours:
-        away = f"ip daddr != {config.cluster_cidr} masquerade"
-        lines.append(f"add rule {table} source-address ip saddr {config.pod_cidr} {away}")
-        if nodes:  # further nodes of this machine have no other way out
-            lines.append(f"add rule {table} source-address iifname {json.dumps(link.name)} ip saddr {nodes} {away}")
+    for ranges in config.families:
+        to, start = f"{ranges.word} daddr", f"add rule {table}"
+        inside = f"{{ {ranges.cluster_cidr}, {ranges.service_cidr} }}" if ours else ranges.service_cidr
+        nodes = ranges.node_cidr if link.name else ""
+        if nodes:
+            lines.append(f"{start} stay-inside oifname {json.dumps(link.name)} {to} {nodes} accept")
+        lines.append(f"{start} stay-inside oifname @uplinks {to} {inside} {to} != @{ranges.peers} counter drop")
+        if config.masquerade and ours:
+            away = f"{to} != {ranges.cluster_cidr} masquerade"
+            lines.append(f"{start} source-address {ranges.word} saddr {ranges.pod_cidr} {away}")
+            if nodes:  # further nodes of this machine have no other way out
+                theirs = f"iifname {json.dumps(link.name)} {ranges.word} saddr {nodes}"
+                lines.append(f"{start} source-address {theirs} {away}")
     return "\n".join(lines) + "\n"
 
 
@@ -181,8 +238,8 @@ def routes(config: Config) -> list[str]:
     """`ip` commands for links and routes; each can be repeated."""
     return [
         f"link set {config.service_link} up",
-        f"route replace {config.service_cidr} dev {config.service_link}",
-        *([f"route replace blackhole {config.cluster_cidr}"] if config.mode != "none" else []),
+        *(f"route replace {ranges.service_cidr} dev {config.service_link}" for ranges in config.families),
+        *(f"route replace blackhole {ranges.cluster_cidr}" for ranges in config.families if config.mode != "none"),
     ]
 
 
@@ -208,10 +265,10 @@ class PodNetwork:
         """Everything that must be there before the first Pod. Raises NetworkError."""
         config = self.config
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        await sysctls.claim(self._in, self._owner, {"net.ipv4.ip_forward": "1"}, self._registry)
-        link = await self.link()
+        link, uplinks = await self.link(), await self.uplinks()
+        await sysctls.claim(self._in, self._owner, await self._settings(uplinks), self._registry)
         # The rules come first: from here on nothing can leave.
-        await self._in.nft(rules(config, await self.uplinks(), link))
+        await self._in.nft(rules(config, uplinks, link))
         # Only now: a kernel that follows no connection yet does not have these.
         await sysctls.claim(self._in, self._owner, CONNTRACK, self._registry)
         if not await self._in.ip_json("link", "show", "dev", config.service_link):
@@ -224,6 +281,17 @@ class PodNetwork:
         temporary = config.conflist.with_suffix(".new")
         temporary.write_text(conflist(config, link))
         temporary.replace(config.conflist)  # last: the runtime calls its network ready when it sees this
+
+    async def _settings(self, uplinks: tuple[str, ...]) -> dict[str, str]:
+        """Kernel settings without which packets go nowhere, in the order to set them."""
+        wanted = {"net.ipv4.ip_forward": "1"}
+        if self.config.six is not None:
+            for uplink in uplinks:  # a router takes no advice from routers, unless it is told to: its way out would go
+                name = f"net/ipv6/conf/{uplink}/accept_ra"
+                if await self._in.read_sysctl(name) == "1":
+                    wanted[name] = "2"
+            wanted["net.ipv6.conf.all.forwarding"] = "1"
+        return wanted
 
     async def link(self) -> Link:
         """The interface that leads to the other nodes. Raises NetworkError when nothing carries the node's address."""
@@ -242,7 +310,7 @@ class PodNetwork:
             await self._in.ip(
                 [
                     *(f"link del {link}" for link in await self._leftover_links()),
-                    *([f"route del blackhole {config.cluster_cidr}"] if config.mode != "none" else []),
+                    *(f"route del blackhole {r.cluster_cidr}" for r in config.families if config.mode != "none"),
                     *(f"route del {cidr}" for cidr in (await self.peer_routes() if config.mode != "none" else ())),
                     f"link del {config.service_link}",
                     f"link del {config.vxlan_link}",
@@ -281,52 +349,58 @@ class PodNetwork:
 
     async def peer_routes(self) -> dict[str, str]:
         """Routes that the kernel has to other nodes' Pod ranges: range -> gateway."""
-        range_ = _network(self.config.cluster_cidr)
         found = {}
-        for route in await self._in.ip_json("-4", "route", "show", "root", self.config.cluster_cidr):
-            if "gateway" in route and _network(route["dst"]).subnet_of(range_):
-                found[str(route["dst"])] = str(route["gateway"])
+        for ranges in self.config.families:
+            for route in await self._in.ip_json(f"-{ranges.number}", "route", "show", "root", ranges.cluster_cidr):
+                if "gateway" in route and _within(route["dst"], ranges.cluster_cidr):
+                    found[str(route["dst"])] = str(route["gateway"])
         return found
 
     async def _leftover_links(self) -> list[str]:
         """Host ends of Pods' veth pairs whose network namespace somebody still holds."""
         if not self.config.pod_cidr:
             return []
-        range_ = _network(self.config.pod_cidr)
         return [
             route["dev"]
             for route in await self._in.ip_json("-4", "route", "show", "root", self.config.pod_cidr)
-            if str(route.get("dev", "")).startswith("veth") and _network(route["dst"]).subnet_of(range_)
+            if str(route.get("dev", "")).startswith("veth") and _within(route["dst"], self.config.pod_cidr)
         ]
 
     # --- iptables: only where others' rules stand in the way, and what portmap leaves ---
 
     async def _allow_forwarding(self) -> None:
         """Where a firewall or Docker drops forwarded packets by default, let those of Pods through."""
-        if shutil.which("iptables") is None:
-            return
-        if "-P FORWARD DROP" not in await self._in.run(["iptables", "-S", "FORWARD"], check=False):
-            return
-        for rule in self._forwarding_rules():
-            missing = "no" in await self._in.run(
-                ["sh", "-c", 'iptables "$@" 2>/dev/null || echo no', "sh", "-C", "FORWARD", *rule]
-            )
-            if missing:
-                await self._in.run(["iptables", "-I", "FORWARD", *rule])
+        for ranges in self.config.families:
+            program = _program(ranges)
+            if shutil.which(program) is None:
+                continue
+            if "-P FORWARD DROP" not in await self._in.run([program, "-S", "FORWARD"], check=False):
+                continue
+            for rule in self._forwarding_rules(ranges):
+                missing = "no" in await self._in.run(
+                    ["sh", "-c", 'p=$1; shift; "$p" "$@" 2>/dev/null || echo no', "sh", program, "-C", "FORWARD", *rule]
+                )
+                if missing:
+                    await self._in.run([program, "-I", "FORWARD", *rule])
 
-    def _forwarding_rules(self) -> list[list[str]]:
+    def _forwarding_rules(self, ranges: Ranges) -> list[list[str]]:
         mark = ["-m", "comment", "--comment", self.config.network_name, "-j", "ACCEPT"]
-        return [["-s", self.config.cluster_cidr, *mark], ["-d", self.config.cluster_cidr, *mark]]
+        return [["-s", ranges.cluster_cidr, *mark], ["-d", ranges.cluster_cidr, *mark]]
 
     async def _remove_host_ports(self) -> None:
         """Rules in the iptables tables that carry this network's name, and portmap's chains when nobody uses them."""
-        if shutil.which("iptables-save") is None:
-            return
-        for table in ("nat", "filter"):
-            before = await self._in.run(["iptables-save", "-t", table], check=False)
-            script = cleaned(table, before, self.config.network_name)
-            if script:
-                await self._in.run(["iptables-restore", "--noflush", "-T", table], script, check=False)
+        for program in map(_program, self.config.families):
+            if shutil.which(f"{program}-save") is None:
+                continue
+            for table in ("nat", "filter"):
+                before = await self._in.run([f"{program}-save", "-t", table], check=False)
+                script = cleaned(table, before, self.config.network_name)
+                if script:
+                    await self._in.run([f"{program}-restore", "--noflush", "-T", table], script, check=False)
+
+
+def _program(ranges: Ranges) -> str:
+    return "ip6tables" if ranges.number == "6" else "iptables"
 
 
 def cleaned(table: str, saved: str, network: str) -> str:
@@ -365,4 +439,4 @@ def _jumps_to(line: str, chains: set[str]) -> bool:
     return match is not None and match[1] in chains
 
 
-__all__ = ["Config", "Link", "NetworkError", "PodNetwork", "cleaned", "conflist", "routes", "rules"]
+__all__ = ["Config", "Link", "NetworkError", "PodNetwork", "Ranges", "cleaned", "conflist", "routes", "rules"]

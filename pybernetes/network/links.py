@@ -87,11 +87,13 @@ class Namespace:
 
     async def read_sysctl(self, name: str) -> str | None:
         """The value of `net.ipv4.ip_forward`; None when the kernel does not have it."""
-        path = "/proc/sys/" + name.replace(".", "/")
-        text = await self.run(["cat", path], check=False)
-        return text.strip() or None
+        return (await self.run(["cat", _file(name)], check=False)).strip() or None
 
     async def write_sysctl(self, name: str, value: str) -> None:
         """Set it. Raises NetworkError."""
-        path = "/proc/sys/" + name.replace(".", "/")
-        await self.run(["tee", path], value)
+        await self.run(["tee", _file(name)], value)
+
+
+def _file(sysctl: str) -> str:
+    """Where a setting is. With slashes its parts may have dots, as names of interfaces do."""
+    return "/proc/sys/" + (sysctl if "/" in sysctl else sysctl.replace(".", "/"))

@@ -45,10 +45,12 @@ CHECK_INTERVAL = 60.0
 
 @dataclass(frozen=True, order=True)
 class Peer:
-    """Another node: its Pod range, and the address by which it is reached."""
+    """Another node: its Pod range, and the address by which it is reached; both in IPv6, if it has them."""
 
     cidr: str
     address: str
+    cidr6: str = ""
+    address6: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,33 +65,34 @@ class Entries:
 # --- pure -----------------------------------------------------------------------------------------------------------
 
 
-def peers(nodes: Iterable[Node], own: str) -> list[Peer]:
-    """The other nodes that have both a Pod range and an address."""
+def peers(nodes: Iterable[Node], own: str, *, dual: bool = False) -> list[Peer]:
+    """The other nodes that have both a Pod range and an address. dual: what they have of IPv6 counts."""
     found = []
     for node in nodes:
         cidr, address = pod_cidr(node), internal_address(node)
         if node.metadata.name != own and cidr and address:
-            found.append(Peer(cidr, address))
+            six = (pod_cidr(node, "IPv6"), internal_address(node, "IPv6")) if dual else ()
+            found.append(Peer(cidr, address, *six))
     return sorted(found)
 
 
-def pod_cidr(node: Node) -> str:
-    """The node's IPv4 Pod range; "" if it has none yet."""
+def pod_cidr(node: Node, family: str = "IPv4") -> str:
+    """The node's Pod range; "" if it has none of that family yet."""
     ranges = node.spec.pod_cidrs or [node.spec.pod_cidr or ""]
-    return next((cidr for cidr in ranges if cidr and ":" not in cidr), "")
+    return next((cidr for cidr in ranges if cidr and (":" in cidr) == (family == "IPv6")), "")
 
 
-def internal_address(node: Node) -> str:
-    """The node's IPv4 InternalIP; "" if it tells none."""
+def internal_address(node: Node, family: str = "IPv4") -> str:
+    """The node's InternalIP; "" if it tells none of that family."""
     for address in node.status.addresses or ():
-        if address.type == "InternalIP" and address.address and ":" not in address.address:
+        if address.type == "InternalIP" and address.address and (":" in address.address) == (family == "IPv6"):
             return address.address
     return ""
 
 
 def interface_address(cidr: str) -> str:
     """The address of a node's VXLAN interface: the first of its Pod range, which no Pod gets."""
-    return str(ipaddress.IPv4Network(cidr).network_address)
+    return str(ipaddress.ip_network(cidr).network_address)
 
 
 def mac(cidr: str) -> str:
@@ -106,10 +109,13 @@ def wanted(mode: str, others: Iterable[Peer]) -> Entries:
     """The entries for these nodes."""
     others = list(others)
     if mode == "routes":
-        return Entries(routes=frozenset((peer.cidr, peer.address) for peer in others))
+        six = [(peer.cidr6, peer.address6) for peer in others if peer.cidr6 and peer.address6]
+        return Entries(routes=frozenset([*((peer.cidr, peer.address) for peer in others), *six]))
+    # Both families' packets travel between the nodes' IPv4 addresses, to one interface.
+    ranges = [(cidr, mac(peer.cidr)) for peer in others for cidr in (peer.cidr, peer.cidr6) if cidr]
     return Entries(
-        routes=frozenset((peer.cidr, interface_address(peer.cidr)) for peer in others),
-        neighbours=frozenset((interface_address(peer.cidr), mac(peer.cidr)) for peer in others),
+        routes=frozenset((cidr, interface_address(cidr)) for cidr, _ in ranges),
+        neighbours=frozenset((interface_address(cidr), lladdr) for cidr, lladdr in ranges),
         forwarding=frozenset((mac(peer.cidr), peer.address) for peer in others),
     )
 
@@ -136,11 +142,13 @@ def commands(config: Config, before: Entries, after: Entries) -> tuple[list[str]
 
 def allowed(config: Config, uplinks: tuple[str, ...], link: Link, others: Iterable[Peer]) -> str:
     """The nftables transaction for the Pod ranges that may leave by an uplink: routed ones, if it is their way."""
-    table = f"inet {config.table}"
-    ranges = [peer.cidr for peer in others] if config.mode == "routes" and link.name in uplinks else []
-    lines = [f"flush set {table} peers"]
-    if ranges:
-        lines.append(f"add element {table} peers {{ {', '.join(sorted(ranges))} }}")
+    table, lines = f"inet {config.table}", []
+    leave = list(others) if config.mode == "routes" and link.name in uplinks else []
+    for family in config.families:
+        found = sorted(filter(None, (peer.cidr6 if family.number == "6" else peer.cidr for peer in leave)))
+        lines.append(f"flush set {table} {family.peers}")
+        if found:
+            lines.append(f"add element {table} {family.peers} {{ {', '.join(found)} }}")
     return "\n".join(lines) + "\n"
 
 
@@ -152,6 +160,7 @@ def vxlan_commands(config: Config, link: Link) -> list[str]:
         f" local {config.node_address} dev {link.name} nolearning",
         f"link set {device} address {mac(config.pod_cidr)} mtu {link.mtu - VXLAN_OVERHEAD} up",
         f"addr add {address}/32 dev {device}",
+        *([f"addr add {interface_address(config.six.pod_cidr)}/128 dev {device} nodad"] if config.six else []),
     ]
 
 
@@ -202,7 +211,11 @@ class Overlay:
         if self.config.mode != "vxlan":
             return Entries(routes)
         device = self.config.vxlan_link
-        neighbours = await self._in.ip_json("-4", "neigh", "show", "dev", device, "nud", "permanent")
+        neighbours = [
+            entry
+            for family in self.config.families
+            for entry in await self._in.ip_json(f"-{family.number}", "neigh", "show", "dev", device, "nud", "permanent")
+        ]
         forwarding = await self._in.bridge_json("fdb", "show", "dev", device)
         return Entries(
             routes,
@@ -217,9 +230,9 @@ class Overlay:
 class NodeNetwork:
     """Sets up a node's Pod network and follows the other nodes. `run()` until cancelled; the network stays after it.
 
-    `ready` carries the node's Pod range once Pods may start: at once where the range is known, else when the Node has
-    one. Entries for other nodes come as soon as those are known. A Node that was deleted and registered anew may have
-    another range: the network follows, then `moved` is called with that range, for Pods keep their old addresses.
+    `ready` carries the node's Pod range (two by comma) once Pods may start: at once where it is known, else when the
+    Node has one. Entries for other nodes come as soon as those are known. A Node that was deleted and registered anew
+    may have another range: the network follows, then `moved` is called with that, for Pods keep their old addresses.
     The caller runs the `informers`.
     """
 
@@ -242,18 +255,18 @@ class NodeNetwork:
         self._nodes.on(self._changed, self._updated, self._changed)
         config = await self._complete()
         overlay = await self._set_up(config)
-        self.ready.set(config.pod_cidr)
+        self.ready.set(config.pod_cidrs)
         if config.mode == "none" or not config.node_address:
             await asyncio.get_running_loop().create_future()
         await self._nodes.synced()
         async with Nursery("pod-network") as aside:  # a runtime that does not answer must not cost the way to others
             while True:
                 config = await self._follow(overlay)
-                log.warning("the node's Pod range is %s now, and was %s", config.pod_cidr, overlay.config.pod_cidr)
+                log.warning("the node's Pod range is %s now, and was %s", config.pod_cidrs, overlay.config.pod_cidrs)
                 await aside.close()  # what followed from a range before this one
                 overlay = await self._set_up(config)
                 if self._moved is not None:
-                    aside.start(self._moved(config.pod_cidr), "moved")
+                    aside.start(self._moved(config.pod_cidrs), "moved")
 
     async def _set_up(self, config: Config) -> Overlay:
         overlay, backoff = Overlay(config), Backoff(0.1, 10.0)
@@ -271,12 +284,14 @@ class NodeNetwork:
         while True:
             self._wake.clear()
             node = self._nodes.get("", config.node)
-            if node is not None and (cidr := pod_cidr(node)) and cidr != config.pod_cidr:
+            if node is not None:
                 try:
-                    return replace(config, pod_cidr=cidr)
+                    if (told := _completed(config, node)) not in (None, config):
+                        assert told is not None
+                        return told
                 except ValueError as error:
                     log.error("the node's Pod range stays %s: %s", config.pod_cidr, error)
-            others = peers(self._nodes.list(), config.node)
+            others = peers(self._nodes.list(), config.node, dual=config.six is not None)
             try:
                 await overlay.connect(others)
             except NetworkError as error:
@@ -290,21 +305,33 @@ class NodeNetwork:
 
     async def _complete(self) -> Config:
         """The configuration with the node's Pod range, which its Node object may have to tell."""
-        if self.config.pod_cidr or self.config.mode == "none":
+        if self.config.mode == "none" or all(family.pod_cidr for family in self.config.families):
             return self.config
         while True:
             self._wake.clear()
             node = self._nodes.get("", self.config.node)
-            if node is not None and (cidr := pod_cidr(node)):
-                return replace(self.config, pod_cidr=cidr)
+            if node is not None and (config := _completed(self.config, node)) is not None:
+                return config
             await self._wake.wait()
 
     def _changed(self, node: Node) -> None:
         self._wake.set()
 
     def _updated(self, old: Node, new: Node) -> None:
-        if (pod_cidr(old), internal_address(old)) != (pod_cidr(new), internal_address(new)):
+        if any(
+            (pod_cidr(old, family), internal_address(old, family))
+            != (pod_cidr(new, family), internal_address(new, family))
+            for family in ("IPv4", "IPv6")
+        ):
             self._wake.set()
+
+
+def _completed(config: Config, node: Node) -> Config | None:
+    """The configuration with the node's Pod ranges; None while it has none. Raises ValueError for ones outside."""
+    cidr, cidr6 = pod_cidr(node), pod_cidr(node, "IPv6")
+    if not cidr or (config.six is not None and not cidr6):
+        return None
+    return replace(config, pod_cidr=cidr, six=config.six and replace(config.six, pod_cidr=cidr6))
 
 
 __all__ = ["Entries", "NodeNetwork", "Overlay", "Peer", "allowed", "commands", "peers", "wanted"]

@@ -113,14 +113,14 @@ class RealCluster:
         marks |= {
             machine_link.name(found),
             machine_link.switch(found).name,
-            found.state.pod_cidr,
-            found.state.service_cidr,
+            *found.state.pod_cidrs,
+            *found.state.service_cidrs,
             found.state.node_cidr,
         }
         for node in self.nodes:
             network = node_host.network_config(found, node)
             marks |= {network.table, network.service_link, network.vxlan_link, machine_link.port_name(found, node)}
-            marks |= {node_host.proxy_config(found, node).table, node_host.policy_config(found, node).table}
+            marks |= {node_host.proxy_config(found, node).table, node_host.policy_configs(found, node)[0].table}
             marks |= {str(node_host.containerd_config(found, node).state), network.pod_cidr}
             marks |= {netns.name for netns in (found.node_netns(node),) if netns}
         return marks
@@ -171,7 +171,7 @@ def machine_state() -> dict[str, set[str]]:
         "links": {line.split()[0] for line in lines("ip", "-br", "link")},
         "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
         "tables": lines("nft", "list", "tables"),
-        "routes": lines("ip", "route"),
+        "routes": lines("ip", "route") | lines("ip", "-6", "route"),
         "namespaces": lines("ip", "netns"),
         "processes": processes,
         "cgroups": cgroups,
@@ -197,7 +197,8 @@ def brought_up(tmp_path_factory: pytest.TempPathFactory, name: str, *flags: str)
     try:
         found.pybernetes("up", "--no-merge", "--api-port", str(free_port()), *flags, *more, timeout=180)
         state = json.loads((found.directory / "cluster.json").read_text())
-        watch = stack.enter_context(watched(f"leaks-{name}", (state["pod_cidr"], state["service_cidr"])))
+        kept = [part[kind] for part in (state, state["six"]) if part for kind in ("pod_cidr", "service_cidr")]
+        watch = stack.enter_context(watched(f"leaks-{name}", kept))
         archives = images.assemble(tmp_path_factory.mktemp("images"), ("hello", "busybox"))
         found.image("import", *map(str, archives))
         marks = found.marks()

@@ -21,24 +21,33 @@ def uplinks(prefix: Sequence[str] = ()) -> list[str]:
 
 def scripts(table: str, devices: list[str], ranges: Sequence[str]) -> tuple[str, str]:
     """The table at the devices, and the one behind the last filter."""
-    cidrs = ", ".join(ranges)
+    matches = [
+        f"{word} {way} {{ {', '.join(cidrs)} }}"
+        for word, colon in (("ip", False), ("ip6", True))
+        if (cidrs := [cidr for cidr in ranges if (":" in cidr) == colon])
+        for way in ("daddr", "saddr")
+    ]
+    asked = [f"arp daddr ip {{ {', '.join(cidr for cidr in ranges if ':' not in cidr)} }}"]
     names = ", ".join(f'"{device}"' for device in devices)
     at_device = "".join(
-        f"""chain leaks-{i} {{
-    type filter hook egress device "{device}" priority 500; policy accept;
-    ip daddr {{ {cidrs} }} counter
-    ip saddr {{ {cidrs} }} counter
-    arp daddr ip {{ {cidrs} }} counter
-  }}
-"""
+        "\n    ".join(
+            [
+                f"chain leaks-{i} {{",
+                f'type filter hook egress device "{device}" priority 500; policy accept;',
+                *(f"{match} counter" for match in (*matches, *asked)),
+            ]
+        )
+        + "\n  }\n"
         for i, device in enumerate(devices)
     )
-    behind = f"""chain leaks {{
-    type filter hook postrouting priority 500; policy accept;
-    oifname {{ {names} }} ip daddr {{ {cidrs} }} counter
-    oifname {{ {names} }} ip saddr {{ {cidrs} }} counter
-  }}
-"""
+    behind = "\n    ".join(
+        [
+            "chain leaks {",
+            "type filter hook postrouting priority 500; policy accept;",
+            *(f"oifname {{ {names} }} {match} counter" for match in matches),
+        ]
+    )
+    behind += "\n  }\n"
     return f"table netdev {table} {{\n  {at_device}}}\n", f"table inet {table} {{\n  {behind}}}\n"
 
 

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 LEASES = "kube-node-lease"
 #: Volumes are attached by the control plane, not by the node itself.
 ATTACHED_BY_CONTROLLER = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+_OWN_ADDRESSES = frozenset({"InternalIP", "Hostname"})
 MAX_IMAGES = 50
 
 
@@ -240,6 +241,10 @@ class NodeKeeper:
         body = await self._status_body(known)
         if self.node is not None:
             body["allocatable"].update(dict.fromkeys(withdrawn(self.node, self._facts.capacity)))
+        if len(self._facts.ips) > 1:  # the list is merged by type, which cannot hold two: replace it, but for others'
+            named = self.node.status.addresses if self.node is not None else None
+            others = [{"type": a.type, "address": a.address} for a in named or () if a.type not in _OWN_ADDRESSES]
+            body["addresses"] = [{"$patch": "replace"}, *body["addresses"], *others]
         shown = [{k: v for k, v in c.items() if k != "lastHeartbeatTime"} for c in body["conditions"]]
         fingerprint = ({**body, "conditions": shown},)
         # Somebody else (the node lifecycle controller) may have set our conditions to Unknown.

@@ -20,15 +20,18 @@ log = logging.getLogger(__name__)
 SETTLED = 2.0
 
 
-async def renew_outside(runtime: ContainerRuntime, cidr: str) -> None:
-    """Stop every sandbox with an address of its own that is not in the range. Returns when none is left."""
+async def renew_outside(runtime: ContainerRuntime, cidrs: str) -> None:
+    """Stop every sandbox with an address of its own that is not in the range, or in none of two by comma.
+
+    Returns when none is left.
+    """
     backoff = Backoff(0.5, 10.0)
     looked = False
     while True:
         try:
-            found = await _stop_outside(runtime, cidr)
+            found = await _stop_outside(runtime, cidrs)
         except CRIError as error:
-            log.warning("Pods outside of %s are not all stopped: %s", cidr, error)
+            log.warning("Pods outside of %s are not all stopped: %s", cidrs, error)
             await backoff.wait()
             continue
         if not found and looked:
@@ -37,12 +40,13 @@ async def renew_outside(runtime: ContainerRuntime, cidr: str) -> None:
         await clock.sleep(SETTLED)
 
 
-async def _stop_outside(runtime: ContainerRuntime, cidr: str) -> int:
-    range_, stopped = ipaddress.ip_network(cidr), 0
+async def _stop_outside(runtime: ContainerRuntime, cidrs: str) -> int:
+    ranges, stopped = [ipaddress.ip_network(cidr) for cidr in cidrs.split(",")], 0
     for box in await runtime.list_pod_sandboxes(state=t.PodSandboxState.READY):
         status = await runtime.pod_sandbox_status(box.id)  # of the host's network: without address
-        if status.ips and not any(ipaddress.ip_address(ip) in range_ for ip in status.ips):
-            log.info("%s/%s has an address outside of %s", box.metadata.namespace, box.metadata.name, cidr)
+        addresses = [ipaddress.ip_address(ip) for ip in status.ips]
+        if any(not any(address in range_ for range_ in ranges) for address in addresses):
+            log.info("%s/%s has an address outside of %s", box.metadata.namespace, box.metadata.name, cidrs)
             await runtime.stop_pod_sandbox(box.id)
             stopped += 1
     return stopped

@@ -1,9 +1,10 @@
 """A small server for Pods of network tests: who am I, whom do I see, and ask somebody for me. Standard library only.
 
-HTTP on $HTTP_PORTS (8080) and UDP on $UDP_PORTS (8081), both lists, at $BIND (every address). Paths and UDP requests:
+HTTP on $HTTP_PORTS (8080) and UDP on $UDP_PORTS (8081), both lists, at $BIND (all of IPv4; `::`: IPv6 too).
+Paths and UDP requests:
 
     hostname, clientip, echo?msg=X, redirect?to=URL&code=302
-    lookup?name=X                the addresses that the resolver of this container finds
+    lookup?name=X&family=6       the addresses that the resolver of this container finds
     dial?protocol=http|tcp|udp&host=X&port=N&request=R&tries=N&sourceport=N
 
 $SERVE_PORT_n and $SERVE_TLS_PORT_n: a text that a further port answers every request with, or with $JSON_RESPONSE the
@@ -36,12 +37,17 @@ def answer(what: str, arguments: dict[str, str], client: tuple[str, int]) -> str
         return arguments.get("msg", "")
     if what == "lookup":
         with contextlib.suppress(OSError):
-            found = socket.getaddrinfo(arguments["name"], None, socket.AF_INET, socket.SOCK_STREAM)
+            kind = socket.AF_INET6 if arguments.get("family") == "6" else socket.AF_INET
+            found = socket.getaddrinfo(arguments["name"], None, kind, socket.SOCK_STREAM)
             return " ".join(sorted({str(item[4][0]) for item in found}))
         return ""
     if what == "dial":
         return dial(arguments)
     return None
+
+
+def family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def dial(arguments: dict[str, str]) -> str:
@@ -58,9 +64,9 @@ def dial(arguments: dict[str, str]) -> str:
 
 def asked(arguments: dict[str, str], host: str, port: int, timeout: float) -> str:
     request = arguments.get("request", "hostname")
-    source = (arguments.get("sourceaddress", "0.0.0.0"), int(arguments.get("sourceport", "0")))
+    source = (arguments.get("sourceaddress", "::" if ":" in host else "0.0.0.0"), int(arguments.get("sourceport", "0")))
     if arguments.get("protocol") == "udp":
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        with socket.socket(family(host), socket.SOCK_DGRAM) as datagram:
             datagram.settimeout(timeout)
             datagram.bind(source)
             datagram.connect((host, port))
@@ -124,8 +130,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
+    def __init__(self, address: tuple[str, int], handler: type[Handler]) -> None:
+        self.address_family = family(address[0])
+        super().__init__(address, handler)
+
     def server_bind(self) -> None:
-        """Without the look-up of the own name."""
+        """Without the look-up of the own name; `::` takes both families, as the kernel has it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -133,7 +143,7 @@ class Server(ThreadingHTTPServer):
 
 
 def datagrams(address: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+    with socket.socket(family(address), socket.SOCK_DGRAM) as here:
         here.bind((address, port))
         while True:
             data, client = here.recvfrom(2000)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pybernetes.network.cni import Config, Link, cleaned, conflist, routes, rules
+from pybernetes.network.cni import Config, Link, Ranges, cleaned, conflist, routes, rules
 
 
 def config(**changes: object) -> Config:
@@ -29,10 +30,32 @@ def test_names_fit_an_interface_and_differ_between_nodes() -> None:
     assert len(links) == 4
 
 
+SIX = Ranges("fd00:10:244:1::/64", "fd00:10:244::/56", "fd00:10:96::/112", "fd00:10:244:ff::1", "fd00:10:244:ff::/64")
+
+
 @pytest.mark.parametrize("field", ["pod_cidr", "cluster_cidr", "service_cidr"])
-def test_ipv6_is_refused_by_name(field: str) -> None:
-    with pytest.raises(ValueError, match="fd00::/64: only IPv4"):
+def test_each_family_has_its_place(field: str) -> None:
+    with pytest.raises(ValueError, match="fd00::/64: Pod and Service ranges are IPv4, and IPv6 beside them"):
         config(**{field: "fd00::/64"})
+    with pytest.raises(ValueError, match=r"10\.0\.0\.0/24: Pod and Service ranges are IPv4"):
+        config(six=replace(SIX, **{field: "10.0.0.0/24"}))
+
+
+def test_dual_stack_is_the_same_twice() -> None:
+    dual = config(six=SIX, node_cidr="10.244.255.0/24")
+    lo, tuning, pods, _ = json.loads(conflist(dual))["plugins"]
+    assert (lo["type"], tuning["sysctl"]) == ("loopback", {"net.ipv6.conf.default.accept_dad": "0"})
+    assert pods["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]
+    assert pods["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+    assert [line for line in routes(dual) if "fd00" in line] == [
+        f"route replace fd00:10:96::/112 dev {dual.service_link}", "route replace blackhole fd00:10:244::/56",
+    ]  # fmt: skip
+    text = rules(dual, ("eth0",), Link("pbm", 1500))
+    assert "oifname @uplinks ip6 daddr { fd00:10:244::/56, fd00:10:96::/112 } ip6 daddr != @peers6 counter drop" in text
+    assert "oifname @uplinks ip daddr { 10.244.0.0/16, 10.96.0.0/16 } ip daddr != @peers counter drop" in text
+    assert "ip6 saddr fd00:10:244:1::/64 ip6 daddr != fd00:10:244::/56 masquerade" in text
+    assert 'oifname "pbm" ip6 daddr fd00:10:244:ff::/64 accept' in text
+    assert "ip6" not in rules(config(), ("eth0",))
 
 
 def test_a_range_outside_of_the_clusters_is_refused() -> None:

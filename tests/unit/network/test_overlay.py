@@ -17,7 +17,7 @@ from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.network import overlay
-from pybernetes.network.cni import Config, Link
+from pybernetes.network.cni import Config, Link, Ranges
 from pybernetes.network.links import NetworkError
 from pybernetes.network.overlay import (
     Entries,
@@ -66,6 +66,31 @@ def test_peers_are_the_others_that_have_both_range_and_address() -> None:
         node("mute", ["10.244.5.0/24"]),
     ]
     assert peers(nodes, "one") == [TWO, THREE]
+
+
+SIX = Ranges("fd00:10:244:1::/64", "fd00:10:244::/56", "fd00:10:96::/112", "fd01::1")
+DUAL = Peer(TWO.cidr, TWO.address, "fd00:10:244:2::/64", "fd01::2")
+
+
+@pytest.mark.parametrize("mode", ["routes", "vxlan"])
+def test_both_families(mode: str) -> None:
+    two = node("two", [TWO.cidr, DUAL.cidr6], TWO.address, DUAL.address6)
+    assert (peers([two], "one"), peers([two], "one", dual=True)) == ([TWO], [DUAL])
+    dual = replace(config(mode), six=SIX)
+    device = dual.vxlan_link
+    removals, forwarding, changes = commands(dual, Entries(), wanted(mode, [DUAL]))
+    assert removals == [] and [line for line in changes if DUAL.cidr6 in line] == [
+        f"route replace {DUAL.cidr6} via fd01::2"
+        if mode == "routes"
+        else f"route replace {DUAL.cidr6} via fd00:10:244:2:: dev {device} onlink"
+    ]
+    if mode == "vxlan":  # one tunnel, over IPv4, for both
+        assert len(
+            forwarding
+        ) == 1 and f"neigh replace fd00:10:244:2:: lladdr 0a:58:0a:f4:02:00 dev {device}" in "\n".join(changes)
+        assert f"addr add fd00:10:244:1::/128 dev {device} nodad" in vxlan_commands(dual, Link("eth0", 1500))
+    leaving = allowed(dual, ("eth0",), Link("eth0", 1500), [DUAL])
+    assert (f"peers6 {{ {DUAL.cidr6} }}" in leaving) == (mode == "routes") and "flush set" in leaving
 
 
 def test_routes_go_by_the_nodes_address() -> None:
