@@ -12,6 +12,7 @@ from pybernetes.control_plane.scheduler.loop import Scheduler
 from .place import Place, Wire, condition, template
 
 DRIVER = "gpu.example.com"
+GPU = "example.com/gpu"
 NOW = "2026-01-01T00:00:00Z"
 
 
@@ -391,3 +392,96 @@ async def test_pods_leave_devices_that_are_tainted() -> None:
             ("waits", "Cancelling deletion"),
             ("waits", "Marking for deletion"),
         }
+
+
+def wanting(amount: int, resource: str = GPU, **spec: Any) -> Wire:
+    """A Pod that asks for an extended resource, and knows nothing of devices."""
+    made = template(**spec)["spec"]
+    quantities = {resource: str(amount)}
+    made["containers"][0]["resources"] = {"requests": quantities, "limits": quantities}
+    return dict(made)
+
+
+async def test_an_extended_resource_is_had_as_devices() -> None:
+    async with Place.open(nodes=2) as place:
+        await place.create("Pod", "early", spec=wanting(1))
+        await waiting(place, "early", f"0/2 nodes are available: 2 Insufficient {GPU}.")
+        await publish(place, "fake-0", device("a"), device("b"))
+        await gpu_class(place, extendedResourceName=GPU)
+        pod = await place.until("Pod", "early", lambda p: p["status"]["phase"] == "Running", 60)
+        assert pod["spec"]["nodeName"] == "fake-0"
+        noted = pod["status"]["extendedResourceClaimStatus"]
+        request = {"containerName": "c", "resourceName": GPU, "requestName": "container-0-request-0"}
+        assert noted["requestMappings"] == [request]
+        made = await place.get("ResourceClaim", noted["resourceClaimName"])
+        assert made["metadata"]["name"].startswith("early-extended-resources-")
+        assert made["metadata"]["annotations"] == {"resource.kubernetes.io/extended-resource-claim": "true"}
+        assert made["metadata"]["ownerReferences"] == [
+            {"apiVersion": "v1", "kind": "Pod", "name": "early", "uid": pod["metadata"]["uid"], "controller": True}
+        ]
+        exactly = {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}
+        assert made["spec"]["devices"]["requests"] == [{"name": "container-0-request-0", "exactly": exactly}]
+        assert (devices_of(made), made["status"]["reservedFor"][0]["name"]) == (["a"], "early")
+
+        await place.create("Pod", "two", spec=wanting(2))
+        await waiting(place, "two", "2 cannot allocate all claims. still not schedulable, preemption: ")
+        assert len(await place.list("ResourceClaim")) == 1  # nothing is made before there is a node
+        await place.change("Pod", "early", lambda p: p["status"].update(phase="Succeeded"), "status")
+        await place.gone("ResourceClaim", made["metadata"]["name"])
+        pod = await place.until("Pod", "two", lambda p: p["status"]["phase"] == "Running", 60)
+        await place.delete("Pod", "two")
+        await place.until_listed("ResourceClaim", lambda found: not found)
+
+
+async def test_a_node_that_counts_by_itself_needs_no_devices() -> None:
+    async with Place.open(nodes=2) as place:
+        await gpu_class(place, extendedResourceName=GPU)
+        await publish(place, "fake-0", device("a"))
+        await place.patch("Node", "fake-1", {"status": {"capacity": {GPU: "1"}}}, "merge", "status")
+        await place.until("Node", "fake-1", lambda n: n["status"]["allocatable"].get(GPU) == "1")
+        for name in ("p1", "p2"):
+            await place.create("Pod", name, spec=wanting(1))
+            await place.until("Pod", name, lambda p: p["status"]["phase"] == "Running", 60)
+        pods = {p["spec"]["nodeName"]: p["status"] for p in await place.list("Pod")}
+        assert "extendedResourceClaimStatus" in pods["fake-0"]
+        assert "extendedResourceClaimStatus" not in pods["fake-1"]
+        await place.create("Pod", "p3", spec=wanting(1))
+        await waiting(place, "p3", f"0/2 nodes are available: 1 Insufficient {GPU}, 1 cannot allocate all claims.")
+
+
+async def test_a_class_without_a_resource_name_has_one_of_its_own() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        await publish(place, "fake-0", device("a"))
+        await place.create("Pod", "p", spec=wanting(1, "deviceclass.resource.kubernetes.io/gpu"))
+        await place.until("Pod", "p", lambda p: p["status"]["phase"] == "Running", 60)
+
+
+async def test_a_claim_of_an_interrupted_attempt_is_made_anew() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place, extendedResourceName=GPU)
+        gated = wanting(1, schedulingGates=[{"name": "example.com/wait"}])
+        pod = await place.create("Pod", "p", spec=gated)
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": pod["metadata"]["uid"], "controller": True}
+        annotations = {"resource.kubernetes.io/extended-resource-claim": "true"}
+        metadata = {"ownerReferences": [reference], "annotations": annotations}
+        metadata["finalizers"] = ["resource.kubernetes.io/delete-protection"]  # type: ignore[assignment]
+        await place.create("ResourceClaim", "old", metadata=metadata, spec={"devices": {"requests": [request()]}})
+        await place.patch("Pod", "p", {"spec": {"schedulingGates": None}}, "merge")
+        await place.gone("ResourceClaim", "old")
+        told = "1 cannot schedule extended resource claim. deletion of ResourceClaim completed, preemption: "
+        await place.until_listed("Event", lambda found: any(told in e["message"] for e in found))
+        await publish(place, "fake-0", device("a"))
+        await place.until("Pod", "p", lambda p: p["status"]["phase"] == "Running", 60)
+
+
+async def test_nothing_is_left_of_a_claim_whose_device_does_not_get_ready() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place, extendedResourceName=GPU)
+        slow = {"bindingConditions": ["attached"], "bindingFailureConditions": ["broken"]}
+        await publish(place, "fake-0", {**device("a"), **slow})
+        await place.create("Pod", "p", spec=wanting(1))
+        (made,) = await place.until_listed("ResourceClaim", lambda found: found and found[0]["status"]["allocation"])
+        await clock.sleep(610)
+        await waiting(place, "p", 'running PreBind plugin "DynamicResources": device binding timeout')
+        await place.gone("ResourceClaim", made["metadata"]["name"])

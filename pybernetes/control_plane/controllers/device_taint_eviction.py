@@ -45,7 +45,8 @@ class DeviceTaintEvictionController(Controller):
             self.queue.add(key)
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
-        if old.spec.node_name != new.spec.node_name and new.spec.resource_claims:
+        claims = new.spec.resource_claims or new.status.extended_resource_claim_status is not None
+        if old.spec.node_name != new.spec.node_name and claims:
             self.queue.add(key_of(new))
 
     async def reconcile(self, key: str) -> RequeueAfter | None:

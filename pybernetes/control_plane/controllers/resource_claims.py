@@ -43,7 +43,7 @@ class ResourceClaimController(Controller):
         self.templates.on(self._template)
 
     def _pod(self, pod: Pod) -> None:
-        if not pod.spec.resource_claims:
+        if not pod.spec.resource_claims and pod.status.extended_resource_claim_status is None:
             return
         self.queue.add(_POD + key_of(pod))
         if _is_done(pod):
@@ -200,7 +200,8 @@ def _names(pod: Pod) -> list[str]:
     """The claims of a Pod, as far as they are known."""
     made = {s.name: s.resource_claim_name for s in pod.status.resource_claim_statuses or ()}
     found = (entry.resource_claim_name or made.get(entry.name) for entry in pod.spec.resource_claims or ())
-    return [name for name in found if name]
+    extended = pod.status.extended_resource_claim_status
+    return [name for name in (*found, extended.resource_claim_name if extended else None) if name]
 
 
 def _templates(pod: Pod) -> Iterable[str]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import Any
 
 from pybernetes.aio import clock
+from pybernetes.api.core_v1 import Pod
 from pybernetes.api.resource_v1 import (
     AllocationResult,
     DeviceClass,
@@ -24,7 +26,15 @@ from pybernetes.api.resource_v1 import (
 from pybernetes.client.client import Client
 from pybernetes.client.factory import InformerFactory
 from pybernetes.client.informer import Informer
-from pybernetes.control_plane.scheduler.claims import ClaimWork, NotReady, awaited, claim_name, is_reserved_for
+from pybernetes.control_plane.scheduler.claims import (
+    ELSEWHERE,
+    ClaimWork,
+    NotReady,
+    awaited,
+    claim_name,
+    is_reserved_for,
+)
+from pybernetes.control_plane.scheduler.extended_resources import Extended, made_for
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.watched import WatchedObjects
 from pybernetes.machinery import codec
@@ -59,12 +69,16 @@ class ClaimInformers(WatchedObjects):
     def device_class(self, name: str) -> DeviceClass | None:
         return self._classes.get("", name)
 
+    def device_classes(self) -> Iterable[DeviceClass]:
+        return self._classes.list()
+
 
 class ClaimEffects:
     """Writes for claims; `claims` must be synced."""
 
     def __init__(self, client: Client, claims: Informer[ResourceClaim]) -> None:
         self._resource = client.resource(ResourceClaim)
+        self._pods = client.resource(Pod)
         self._claims = claims
         self._waiting: set[asyncio.Future[None]] = set()
         claims.on(updated=self._changed, deleted=lambda claim: self._changed(claim, claim))
@@ -74,11 +88,53 @@ class ClaimEffects:
             if not future.done():
                 future.set_result(None)
 
-    async def carry_out(self, work: ClaimWork, pod: PodFacts) -> None:
-        """Until all claims are reserved for the Pod. Raises ClaimsNotReserved, StatusError or Unavailable."""
+    async def carry_out(self, work: ClaimWork, pod: PodFacts) -> ClaimWork:
+        """Until all claims are reserved for the Pod; the work with the claim for extended resources as it was made.
+
+        Raises ClaimsNotReserved, StatusError or Unavailable.
+        """
+        claims: list[tuple[ResourceClaim, AllocationResult | None]] = []
         for claim, allocation in work.claims:
             allocation = _dated(allocation) if allocation is not None else None
-            await self._claims.caught_up(await self._reserve(claim, allocation, pod))
+            if work.extended is not None and claim is work.extended.claim:
+                claim = await self._make(work.extended)
+                await self._claims.caught_up(await self._reserve(claim, allocation, pod))
+                await self._note(work.extended, claim, pod)
+            else:
+                await self._claims.caught_up(await self._reserve(claim, allocation, pod))
+            claims.append((claim, allocation))
+        return replace(work, claims=tuple(claims))
+
+    async def undo(self, work: ClaimWork, pod: PodFacts) -> None:
+        """The Pod is not bound after all: its claim for extended resources goes, another node may need another one."""
+        if work.extended is not None:
+            await self.remove_extended(pod)
+
+    async def remove_extended(self, pod: PodFacts) -> None:
+        """Delete the claim for extended resources that was made for the Pod."""
+        claim = made_for(pod.pod, self._claims.list())
+        if claim is None:
+            return
+        changed = codec.copy(claim)
+        changed.metadata.finalizers = [f for f in changed.metadata.finalizers or () if f != FINALIZER] or None
+        if changed.metadata.finalizers != claim.metadata.finalizers:
+            await self._resource.update(changed)
+        await self._resource.delete(claim.metadata.name, claim.metadata.namespace, uid=claim.metadata.uid)
+        await self._claims.terminating(claim)
+
+    async def _make(self, extended: Extended) -> ResourceClaim:
+        made: ResourceClaim = codec.copy(extended.claim)
+        made.metadata.name = made.metadata.uid = ""
+        created = await self._resource.create(made)
+        await self._claims.caught_up(created)
+        return created
+
+    async def _note(self, extended: Extended, claim: ResourceClaim, pod: PodFacts) -> None:
+        """Tell the node in the Pod's status which container gets which devices."""
+        mappings = [codec.to_dict(mapping) for mapping in extended.mappings]
+        status = {"resourceClaimName": claim.metadata.name, "requestMappings": mappings}
+        body = {"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": status}}
+        await self._pods.patch(pod.name, pod.namespace, body, type="strategic", subresource="status")
 
     async def ready(self, work: ClaimWork, pod: PodFacts, waiting: Callable[[], None]) -> None:
         """Until the devices fulfil their binding conditions; tells `waiting` if they do not yet. Raises
@@ -150,8 +206,12 @@ class ClaimEffects:
         changed.status.reserved_for = [*(changed.status.reserved_for or ()), user]
         return await self._resource.update_status(changed)
 
-    def superfluous(self, pod: PodFacts) -> ResourceClaim | None:
-        """A claim of the Pod whose allocation ties it to other nodes and that nobody else uses."""
+    def superfluous(self, pod: PodFacts, reasons: Container[str]) -> ResourceClaim | None:
+        """A claim of the Pod whose allocation ties it to other nodes and that nobody else uses, if it was refused for
+        that.
+        """
+        if ELSEWHERE not in reasons:
+            return None
         for entry in pod.pod.spec.resource_claims or ():
             name, _, _ = claim_name(pod.pod, entry)
             claim = self._claims.get(pod.namespace, name) if name else None

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pybernetes.api.core_v1 import Pod, PodResourceClaim
 from pybernetes.api.resource_v1 import AllocationResult, DeviceClass, ResourceClaim, ResourceSlice
+from pybernetes.control_plane.scheduler.extended_resources import Extended
 
 #: Why a Pod cannot go where its claims are not allocated.
 ELSEWHERE = "resourceclaim not available on the node"
@@ -22,6 +23,7 @@ class Objects(Protocol):
     def claims(self) -> Iterable[ResourceClaim]: ...
     def slices(self) -> Iterable[ResourceSlice]: ...
     def device_class(self, name: str) -> DeviceClass | None: ...
+    def device_classes(self) -> Iterable[DeviceClass]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class ClaimWork:
     claims: tuple[tuple[ResourceClaim, AllocationResult | None], ...]
     #: Seconds that drivers may take to get the devices ready.
     timeout: float = 600.0
+    #: The claim for extended resources, which is among `claims` and must be made first.
+    extended: Extended | None = None
 
 
 class NotReady(Exception):

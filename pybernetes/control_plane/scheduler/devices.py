@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pybernetes.api.core_v1 import NodeSelector
-from pybernetes.api.resource_v1 import AllocationResult, Device, ResourceClaim, ResourceSlice
+from pybernetes.api.resource_v1 import AllocationResult, Device, DeviceClass, ResourceClaim, ResourceSlice
 from pybernetes.control_plane.scheduler.allocation import Candidate, Counter, DeviceID, Offer, capacity_of, counters_of
 from pybernetes.control_plane.scheduler.claims import ClaimWork, Objects
 from pybernetes.control_plane.scheduler.device_selectors import seen
+from pybernetes.control_plane.scheduler.extended_resources import by_resource, may_be_devices
 from pybernetes.control_plane.scheduler.node_selectors import selector_matches
 from pybernetes.control_plane.scheduler.nodes import Nodes
 from pybernetes.machinery import quantity
@@ -50,6 +51,7 @@ class Devices:
     def __init__(self) -> None:
         self.objects: Objects | None = None
         self._inventory: _Inventory | None = None
+        self._classes: dict[str, DeviceClass] | None = None
         self._taken: set[DeviceID] | None = None
         self._consumed: dict[Counter, int] = {}  # of capacities; as old as `_taken`
         self._promised: dict[str, AllocationResult] = {}  # uid of the claim
@@ -60,6 +62,16 @@ class Devices:
             self._inventory = None
         elif kind.startswith("ResourceClaim"):
             self._taken = None
+        elif kind.startswith("DeviceClass"):
+            self._classes = None
+
+    def behind(self, resource: str) -> DeviceClass | None:
+        """The class whose devices stand for an extended resource."""
+        if self.objects is None or not may_be_devices(resource):
+            return None
+        if self._classes is None:
+            self._classes = by_resource(self.objects.device_classes())
+        return self._classes.get(resource)
 
     def promise(self, work: ClaimWork) -> None:
         """From now on these are taken."""

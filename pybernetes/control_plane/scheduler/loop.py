@@ -23,9 +23,9 @@ from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.factory import InformerFactory
 from pybernetes.control_plane.scheduler.claim_effects import ClaimEffects, ClaimInformers, ClaimsNotReserved
-from pybernetes.control_plane.scheduler.claims import ELSEWHERE
 from pybernetes.control_plane.scheduler.config import Config
 from pybernetes.control_plane.scheduler.effects import Effects
+from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER, may_be_devices
 from pybernetes.control_plane.scheduler.extenders import ExtenderError, Extenders
 from pybernetes.control_plane.scheduler.volume_effects import VolumeEffects, VolumesNotBound
 from pybernetes.machinery.errors import StatusError
@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 _REFUSAL_EFFORT = 16
 #: How often a decision is made anew because the nodes changed while extenders were asked.
 _AGAIN = 5
+
+
+def _may_need_devices(pod: PodFacts) -> bool:
+    return bool(pod.pod.spec.resource_claims) or any(map(may_be_devices, pod.pod_class.requests))
 
 
 class Scheduler:
@@ -159,6 +163,8 @@ class Scheduler:
 
         def event(name: str, old: object, new: object) -> None:
             devices.changed(name)
+            if name.startswith("DeviceClass"):  # what a node must offer by itself may be another now
+                world.snapshot.nodes.generation += 1
             world.event(name, old, new)
 
         objects = ClaimInformers(self.informers, event)
@@ -180,7 +186,7 @@ class Scheduler:
                     break
                 if queued.pod.volumes and self._volume_effects is None:
                     await self._start_storage(world)
-                if queued.pod.pod.spec.resource_claims and self._claim_effects is None:
+                if self._claim_effects is None and _may_need_devices(queued.pod):
                     await self._start_claims(world)
                 if queue.pods.get(queued.pod.uid) is not queued:
                     continue  # it went away meanwhile
@@ -276,12 +282,15 @@ class Scheduler:
             for other in world.nominations.behind(pod, placement.nominated):
                 world.nominations.pop(other.uid)
                 self._start(self._try(self._effects_of(other).clear_nomination(other), other), "clear")
-        claim = None
-        if ELSEWHERE in placement.refusal.reasons and self._claim_effects is not None:
-            claim = self._claim_effects.superfluous(pod)
-            if claim is not None:
+        tried = ""
+        if self._claim_effects is not None:
+            if (claim := self._claim_effects.superfluous(pod, placement.refusal.reasons)) is not None:
                 self._start(self._try(self._claim_effects.give_up(claim, pod), pod), "give up devices")
-        world.explain(placement, freed=claim is not None)
+                tried = "deallocation of ResourceClaim completed"
+            elif LEFT_OVER in placement.refusal.reasons:
+                self._start(self._try(self._claim_effects.remove_extended(pod), pod), "remove claim")
+                tried = "deletion of ResourceClaim completed"
+        world.explain(placement, tried)
         self._start(self._refuse(placement), "refuse")
         return False
 
@@ -312,7 +321,7 @@ class Scheduler:
             if (claims := placement.reservations.get("DynamicResources")) is not None:
                 assert self._claim_effects is not None
                 doing = 'running PreBind plugin "DynamicResources"'
-                await self._claim_effects.carry_out(claims, pod)
+                claims = await self._claim_effects.carry_out(claims, pod)
                 await self._claim_effects.ready(claims, pod, lambda: effects.waiting_event(pod, placement.node))
             doing = 'binding rejected: running Bind plugin "DefaultBinder"'
             if self.config.extenders and await self._extenders.bind(pod, placement.node):
@@ -320,6 +329,8 @@ class Scheduler:
             else:
                 await effects.bind(pod, placement.node)
         except (StatusError, Unavailable, VolumesNotBound, ClaimsNotReserved, ExtenderError) as error:
+            if self._claim_effects is not None and (claims := placement.reservations.get("DynamicResources")):
+                await self._try(self._claim_effects.undo(claims, pod), pod)
             world.settled(placement)
             world.forget(pod.uid)
             if doing.startswith("binding") and isinstance(error, StatusError) and error.code == 404:

@@ -80,8 +80,8 @@ class World:
             else:
                 self.nominations.set(pod, "")
 
-    def explain(self, placement: Placement, *, freed: bool) -> None:
-        """Note in a refused placement, that nobody makes room for, what was tried with devices; `freed`: with success.
+    def explain(self, placement: Placement, tried: str) -> None:
+        """Note in a refused placement, that nobody makes room for, what was tried with devices; `tried`: with success.
 
         The texts are upstream's, also for Pods without any claim. Of a Pod that was refused before its claims were
         looked at upstream says no more than "not found", and does not come to preemption.
@@ -93,12 +93,16 @@ class World:
             return
         if refusal.before_nodes and names.index(min(refusal.plugins)) < names.index(_DEVICES):
             refusal.claims, refusal.preemption = "not found", ""
-        elif freed:
-            refusal.claims = "deallocation of ResourceClaim completed"
-        elif refusal.before_nodes or not placement.pod.pod.spec.resource_claims:
+        elif tried:
+            refusal.claims = tried
+        elif refusal.before_nodes or not self._has_claims(placement.pod):
             refusal.claims = "no new claims to deallocate"
         else:
             refusal.claims = "still not schedulable"
+
+    def _has_claims(self, pod: PodFacts) -> bool:
+        devices = self.snapshot.devices
+        return bool(pod.pod.spec.resource_claims) or any(devices.behind(name) for name in pod.pod_class.requests)
 
     # Pods
 

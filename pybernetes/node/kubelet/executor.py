@@ -551,6 +551,8 @@ def unsupported(pod: Pod) -> str:
         return "hostUsers: false (user namespaces) is not supported by this kubelet"
     if pod.spec.resource_claims:
         return "resourceClaims (dynamic resource allocation) are not supported by this kubelet"
+    if pod.status.extended_resource_claim_status is not None:
+        return "extended resources that devices stand for are not supported by this kubelet"
     for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
         if container.volume_devices:
             return f"container {container.name}: volumeDevices (raw block volumes) are not supported by this kubelet"

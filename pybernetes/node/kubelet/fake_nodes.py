@@ -500,6 +500,8 @@ class FakeNodes:
             status,
             conditions=[*(status.conditions or ()), *foreign],
             nominated_node_name=pod.status.nominated_node_name,
+            resource_claim_statuses=pod.status.resource_claim_statuses,
+            extended_resource_claim_status=pod.status.extended_resource_claim_status,
         )
         stored = await self._pod_api.update_status(msgspec.structs.replace(pod, status=merged))
         if int(stored.metadata.resource_version) > int(fake.pod.metadata.resource_version):

@@ -150,6 +150,7 @@ system:kube-scheduler
     read                 storage.k8s.io         volumeattachments
     read                 resource.k8s.io        deviceclasses
     read,patch,update    resource.k8s.io        resourceclaims
+    create,delete        resource.k8s.io        resourceclaims
     patch,update         resource.k8s.io        resourceclaims/binding,resourceclaims/status
     update               core                   pods/finalizers
     read                 resource.k8s.io        resourceslices

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pybernetes.api.resource_v1 import AllocationResult, ResourceClaim
+from pybernetes.api.core_v1 import Pod
+from pybernetes.api.resource_v1 import AllocationResult, DeviceClass, ResourceClaim
 from pybernetes.control_plane.scheduler.allocation import allocate, class_names
 from pybernetes.control_plane.scheduler.claims import ELSEWHERE, ClaimWork, Objects, claim_name, is_reserved_for
 from pybernetes.control_plane.scheduler.device_selectors import SelectorError
+from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER, Extended, claim_for, made_for
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.node_selectors import selector_matches
 from pybernetes.control_plane.scheduler.nodes import Ints, Rows
@@ -23,16 +25,21 @@ from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
 #: The number of a broken selector's text stands above the bits.
-_ELSEWHERE, _NO_DEVICES, _BROKEN, _TEXT = 1, 2, 4, 4
+_ELSEWHERE, _NO_DEVICES, _BROKEN, _LEFT_OVER, _TEXT = 1, 2, 4, 8, 5
 #: Pods that may share a claim.
 _MOST_USERS = 256
 
 
 @dataclass(slots=True)
 class _State:
+    pod: Pod
     allocated: list[ResourceClaim]
     wanted: list[ResourceClaim]
+    #: Extended resources that devices may stand for, and the claim that was made for them once.
+    extended: dict[str, DeviceClass] = field(default_factory=dict)
+    left_over: ResourceClaim | None = None
     found: dict[int, list[AllocationResult]] = field(default_factory=dict)  # by row
+    claims: dict[frozenset[str], Extended] = field(default_factory=dict)  # by what devices must stand for
 
 
 class DynamicResources(Plugin):
@@ -50,10 +57,14 @@ class DynamicResources(Plugin):
         self._broken: list[str] = []
 
     def prepare(self, pod: PodFacts, snapshot: Snapshot) -> Any:
-        if not pod.pod.spec.resource_claims:
+        behind = snapshot.devices.behind
+        extended = {name: found for name in pod.pod_class.requests if (found := behind(name)) is not None}
+        if not pod.pod.spec.resource_claims and not extended:
             return None
         objects = _objects(snapshot)
-        state = _State([], [])
+        state = _State(pod.pod, [], [], extended)
+        if extended:
+            state.left_over = made_for(pod.pod, objects.claims())
         for claim in _claims(pod, objects):
             if claim.status.allocation is not None:
                 users = claim.status.reserved_for or ()
@@ -68,16 +79,16 @@ class DynamicResources(Plugin):
                 if objects.device_class(name) is None:
                     raise Refused(f"request {request}: device class {name} does not exist")
             state.wanted.append(claim)
-        return state if state.allocated or state.wanted else None
+        return state if state.allocated or state.wanted or state.extended else None
 
     def filter(self, state: Any, snapshot: Snapshot, rows: Rows) -> Ints:
         nodes = snapshot.nodes
-        codes = np.zeros(len(nodes.alive[rows]), np.int64)
+        codes = np.full(len(nodes.alive[rows]), _LEFT_OVER if state.left_over is not None else 0, np.int64)
         for claim in state.allocated:
             selector = claim.status.allocation.node_selector
             if selector is not None:
                 codes |= np.where(selector_matches(selector, nodes, rows), 0, _ELSEWHERE)
-        if state.wanted:
+        if state.wanted or state.extended:
             numbers = range(*rows.indices(nodes.capacity)) if isinstance(rows, slice) else [int(row) for row in rows]
             for i, row in enumerate(numbers):
                 if not codes[i] and nodes.alive[row]:
@@ -86,9 +97,13 @@ class DynamicResources(Plugin):
 
     def _try(self, state: _State, snapshot: Snapshot, row: int) -> int:
         devices = snapshot.devices
+        extended = _extended(state, snapshot, row)
+        wanted = [*state.wanted, *([extended.claim] if extended is not None else [])]
+        if not wanted:
+            return 0
         try:
             results = allocate(
-                state.wanted,
+                wanted,
                 devices.offer(snapshot.nodes, row),
                 _objects(snapshot).device_class,
                 snapshot.nodes.names[row],
@@ -103,6 +118,8 @@ class DynamicResources(Plugin):
         return 0
 
     def reasons(self, state: Any, code: int) -> Sequence[str]:
+        if code & _LEFT_OVER:
+            return [LEFT_OVER]
         if code & _ELSEWHERE:
             return [ELSEWHERE]
         if code & _BROKEN:
@@ -110,10 +127,24 @@ class DynamicResources(Plugin):
         return ["cannot allocate all claims"]
 
     def reserve(self, state: Any, snapshot: Snapshot, row: int) -> Any:
+        extended = _extended(state, snapshot, row)
+        wanted = [*state.wanted, *([extended.claim] if extended is not None else [])]
         results = state.found.get(row, [])
-        assert len(results) == len(state.wanted)
-        claims = (*zip(state.wanted, results, strict=True), *((claim, None) for claim in state.allocated))
-        return ClaimWork(claims, self._binding_timeout)
+        assert len(results) == len(wanted)
+        claims = (*zip(wanted, results, strict=True), *((claim, None) for claim in state.allocated))
+        return ClaimWork(claims, self._binding_timeout, extended) if claims else None
+
+
+def _extended(state: _State, snapshot: Snapshot, row: int) -> Extended | None:
+    """The claim for what the node of a row does not offer by itself; None when there is no need for one."""
+    nodes = snapshot.nodes
+    if not state.extended:
+        return None
+    offered = {name for name in state.extended if (i := nodes.resource(name)) >= 0 and nodes.allocatable[i, row] > 0}
+    missing = frozenset(state.extended) - offered
+    if missing and missing not in state.claims:
+        state.claims[missing] = claim_for(state.pod, {name: state.extended[name] for name in missing})
+    return state.claims.get(missing)
 
 
 def _objects(snapshot: Snapshot) -> Objects:

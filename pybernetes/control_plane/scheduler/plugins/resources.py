@@ -5,7 +5,7 @@ Amounts are exact integers (milli CPU, bytes, counts), and scores are cut to int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -29,6 +29,11 @@ class _Wanted:
     names: tuple[str, ...]
     indices: tuple[int, ...]
     amounts: tuple[int, ...]
+    devices: tuple[bool, ...]  #: where a node offers none of it, DynamicResources looks for devices
+
+
+def _each(wanted: _Wanted) -> Iterator[tuple[str, int, int, bool]]:
+    return zip(wanted.names, wanted.indices, wanted.amounts, wanted.devices, strict=True)
 
 
 class NodeResourcesFit(Plugin):
@@ -36,7 +41,7 @@ class NodeResourcesFit(Plugin):
 
     name = "NodeResourcesFit"
     scope = Scope.PODS
-    wakes_on = frozenset({"Node/added", "Node/allocatable", "Pod/removed", "Pod/scaled-down"})
+    wakes_on = frozenset({"Node/added", "Node/allocatable", "Pod/removed", "Pod/scaled-down", "DeviceClass"})
 
     def __init__(
         self,
@@ -62,20 +67,25 @@ class NodeResourcesFit(Plugin):
         for name in names:
             index = snapshot.nodes.resource(name)
             indices.append(index)
-        return _Wanted(tuple(names), tuple(indices), tuple(requests[name] for name in names))
+        devices = tuple(snapshot.devices.behind(name) is not None for name in names)
+        return _Wanted(tuple(names), tuple(indices), tuple(requests[name] for name in names), devices)
+
+    def context(self, pod: PodFacts, snapshot: Snapshot) -> Hashable:
+        return tuple(name for name in pod.pod_class.requests if snapshot.devices.behind(name) is not None)
 
     def filter(self, state: Any, snapshot: Snapshot, rows: Rows) -> Ints:
         nodes = snapshot.nodes
         allocatable, requested = nodes.allocatable, nodes.requested
         codes: Ints = (requested[PODS, rows] + 1 > allocatable[PODS, rows]).astype(np.int64)
         bit = 2
-        for name, index, amount in zip(state.names, state.indices, state.amounts, strict=True):
+        for name, index, amount, devices in _each(state):
             if index < 0 and (index := nodes.resource(name)) < 0:  # no node has it
-                codes |= bit | UNRESOLVABLE
+                codes |= 0 if devices else bit | UNRESOLVABLE
             else:
                 there = allocatable[index, rows]
-                codes |= (amount > there - requested[index, rows]) * bit
-                codes |= (amount > there) * UNRESOLVABLE
+                counts = (there > 0) if devices else True
+                codes |= (counts & (amount > there - requested[index, rows])) * bit
+                codes |= (counts & (amount > there)) * UNRESOLVABLE
             bit <<= 1
         return codes
 
@@ -84,12 +94,12 @@ class NodeResourcesFit(Plugin):
         allocatable, requested = nodes.allocatable, nodes.requested
         code = 1 if requested.item(PODS, row) + 1 > allocatable.item(PODS, row) else 0
         bit = 2
-        for name, index, amount in zip(state.names, state.indices, state.amounts, strict=True):
+        for name, index, amount, devices in _each(state):
             if index < 0 and (index := nodes.resource(name)) < 0:
-                code |= bit | UNRESOLVABLE
+                code |= 0 if devices else bit | UNRESOLVABLE
             else:
                 there = allocatable.item(index, row)
-                if amount > there - requested.item(index, row):
+                if (there or not devices) and amount > there - requested.item(index, row):
                     code |= bit if amount <= there else bit | UNRESOLVABLE
             bit <<= 1
         return code
