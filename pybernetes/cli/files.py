@@ -128,8 +128,9 @@ def _documents(source: str, text: str) -> Iterator[Any]:
                 yield value
             return
         except ValueError:
-            if index:
+            if index and not rest.startswith("---"):
                 raise CLIError(f"error parsing {source}: invalid JSON") from None
+            text = text[index:] if index else text
     from pybernetes.machinery import yaml
 
     try:

@@ -2,7 +2,7 @@
 
 Who was applied is told by the last-applied annotation, who belongs together by the selector (or `--all`); kinds and
 namespaces that are looked through are those of upstream's list, or of `--prune-allowlist`, and those that the files
-name. Pruning by an ApplySet is not offered (`apply --applyset` is refused).
+name. The other way to tell what belongs together is an `applyset`.
 """
 
 from __future__ import annotations

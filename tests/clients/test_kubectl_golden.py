@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,8 @@ def test_tabs_in_yaml_are_named_with_their_line(kubeconfig: Path) -> None:
     assert "spaces" in err
 
 
-def test_what_is_missing_is_refused_by_name(kubeconfig: Path) -> None:
-    code, _, err = run(OURS, kubeconfig, ["apply", "--applyset=a", "-f", "examples/hello/hello.yaml"])
-    assert (code, "apply --applyset" in err) == (1, True)
+def test_json_documents_as_in_yaml(kubeconfig: Path) -> None:
+    meta = ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in ("j1", "j2"))
+    one, two = map(json.dumps, meta)
+    for text in (f"{one}\n---\n{two}", f"{one}\n{two}", f"---\n{one}\n---\n{two}\n---\n"):
+        assert_same(kubeconfig, ["create", "--dry-run=client", "-f", "-"], text)

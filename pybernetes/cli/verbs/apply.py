@@ -12,9 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli import files, finder
+from pybernetes.cli import applyset, files, finder
+from pybernetes.cli.applyset import ApplySet
 from pybernetes.cli.command import FILES, PRINT, Command
-from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines, not_implemented
+from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.finder import Target
 from pybernetes.cli.pruning import Pruner
 from pybernetes.cli.session import APPLY_PATCH, pause
@@ -31,23 +32,21 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if arguments:
         raise CLIError(f"Unexpected args: [{' '.join(arguments)}]\nSee 'kubectl apply -h' for help and examples")
-    if flags.given("applyset"):
-        raise not_implemented("apply --applyset")
+    if flags.given("applyset") and not applyset.is_enabled():
+        raise CLIError("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.")
     if not flags.many("filename") and not flags.text("kustomize"):
         raise CLIError("must specify one of -f and -k")
     server_side = flags.on("server-side")
+    writer = Writer(session, flags, "kubectl" if server_side else "kubectl-client-side-apply")
+    together = ApplySet(session, flags, writer.dry_run) if flags.text("applyset") else None
     if flags.on("force-conflicts") and not server_side:
         raise CLIError("--force-conflicts only works with --server-side")
-    writer = Writer(session, flags, "kubectl" if server_side else "kubectl-client-side-apply")
     if server_side and writer.dry_run == "client":
         raise CLIError("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)")
-    if flags.on("prune") and not flags.on("all") and not flags.text("selector"):
-        raise CLIError(
-            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the "
-            "--all flag. If you did not mean to prune all resources, specify a label selector"
-        )
-    pruner = Pruner(session, flags) if flags.on("prune") else None
+    pruner = _pruner(session, flags, together)
     manifests = files.read(flags)
+    if together is not None:
+        together.begin([manifest.object for manifest in manifests])
     objects: list[dict[str, Any]] = []
     errors: list[str] = []
     new_kinds = {_defines(m.object) for m in manifests if m.object.get("kind") == "CustomResourceDefinition"}
@@ -75,7 +74,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         from pybernetes.cli.printers import objects as printers
 
         show = printers.printer(flags)
-        session.out.write(show(objects[0] if len(objects) == 1 else printers.as_list(objects)))
+        session.out.write(show(objects[0] if len(objects) == 1 else {**printers.as_list(objects), "metadata": {}}))
     for line in errors:
         session.warn(line)
     if errors:
@@ -85,7 +84,32 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     return None
 
 
-def _prune(session: Session, writer: Writer, pruner: Pruner) -> None:
+def _pruner(session: Session, flags: Flags, together: ApplySet | None) -> Pruner | ApplySet | None:
+    """What finds the objects to prune; None: nobody. Raises CLIError."""
+    if flags.on("all") and flags.text("selector"):
+        raise CLIError("cannot set --all and --selector at the same time")
+    if together is not None:
+        if not flags.on("prune"):
+            raise CLIError("--applyset requires --prune")
+        together.check()
+    if not flags.on("prune"):
+        return None
+    if flags.on("force"):
+        raise CLIError("--force cannot be used with --prune")
+    if together is None:
+        if not flags.on("all") and not flags.text("selector"):
+            raise CLIError(
+                "all resources selected for prune without explicitly passing --all. To prune all resources, pass the "
+                "--all flag. If you did not mean to prune all resources, specify a label selector"
+            )
+        return Pruner(session, flags)
+    for flag in ("all", "selector", "prune-allowlist"):
+        if flags.given(flag):
+            raise CLIError(f"--{flag} is incompatible with --applyset")
+    return together
+
+
+def _prune(session: Session, writer: Writer, pruner: Pruner | ApplySet) -> None:
     from pybernetes.cli.deletion import options
 
     how = options(writer.flags.text("cascade"), writer.flags.number("grace-period"), writer.dry_run == "server")
@@ -98,6 +122,8 @@ def _prune(session: Session, writer: Writer, pruner: Pruner) -> None:
                     raise error.within("error pruning objects") from None
         if not writer.output or writer.output == "name":
             writer.report(found.object, found.shown, "pruned")
+    if isinstance(pruner, ApplySet):
+        pruner.end()
 
 
 def _defines(crd: dict[str, Any]) -> tuple[str, str]:
