@@ -261,6 +261,36 @@ async def test_quota_of_volume_attributes_classes() -> None:
         await used(place, "gold", persistentvolumeclaims="1", requests_storage="1Gi")
 
 
+async def test_quota_of_devices() -> None:
+    """By class, with what alternatives come to at most; Pods may ask for the same by a name."""
+    one, all_ = "gpu.deviceclass.resource.k8s.io/devices", "nic.deviceclass.resource.k8s.io/devices"
+    named, count = "requests.deviceclass.resource.kubernetes.io/gpu", "count/resourceclaims.resource.k8s.io"
+
+    def claim(*requests: Wire) -> Wire:
+        return {"devices": {"requests": [*requests]}}
+
+    exactly = {"name": "a", "exactly": {"deviceClassName": "gpu", "count": 2}}
+    any_of = [{"name": "x", "deviceClassName": "gpu", "count": 3}, {"name": "y", "deviceClassName": "gpu", "count": 1}]
+    async with Place.open(nodes=0) as place:
+        hard = {one: "6", all_: "64", named: "6", count: "5"}
+        await place.create("ResourceQuota", "q", spec={"hard": hard})
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == dict.fromkeys(hard, "0"))
+        await place.create("ResourceClaim", "c", spec=claim(exactly, {"name": "b", "firstAvailable": any_of}))
+        every = {"name": "a", "exactly": {"deviceClassName": "nic", "allocationMode": "All"}}
+        await place.create("ResourceClaim", "d", spec=claim(every))
+        expected = {one: "5", all_: "32", named: "5", count: "2"}
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == expected)
+        with refused(403, f"exceeded quota: q, requested: {one}=2,{named}=2, used: {one}=5,{named}=5"):
+            await place.create("ResourceClaim", "e", spec=claim(exactly))
+        wanted = {named.removeprefix("requests."): "1"}
+        await place.create("Pod", "p", spec=resources(wanted, wanted))
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == {**expected, named: "6"})
+        await place.delete("ResourceClaim", "c")
+        await place.until(
+            "ResourceQuota", "q", lambda q: q["status"]["used"][one] == "0" and q["status"]["used"][named] == "1"
+        )
+
+
 async def test_quota_of_custom_resources() -> None:
     """The definition may come after the quota, and go, and come again."""
     names = {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"}

@@ -33,7 +33,8 @@ from pybernetes.machinery.errors import StatusError
 
 log = logging.getLogger(__name__)
 
-_WHOLE = {("", "pods"), ("", "services"), ("", "persistentvolumeclaims")}
+_DEVICES = ("resource.k8s.io", "resourceclaims")
+_WHOLE = {("", "pods"), ("", "services"), ("", "persistentvolumeclaims"), _DEVICES}
 _IGNORED = {("", "events"), ("events.k8s.io", "events"), ("", "bindings")}
 _ALIASES = {"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services", "persistentvolumeclaims"}
 
@@ -49,23 +50,27 @@ class Config:
     resync: float = 300.0  #: seconds after which a quota is counted again in any case
 
 
-def pair_of(name: str) -> tuple[str, str]:
-    """The (group, resource) that one of a quota's limits is about."""
+def pairs_of(name: str) -> set[tuple[str, str]]:
+    """The (group, resource) pairs that one of a quota's limits is about."""
     if name.startswith("count/"):
         resource, _, group = name.removeprefix("count/").partition(".")
-        return group, resource
+        return {(group, resource)}
     if name in _ALIASES:
-        return "", name
+        return {("", name)}
     if name.startswith("services."):
-        return "", "services"
+        return {("", "services")}
     if name == "requests.storage" or ".storageclass.storage.k8s.io/" in name:
-        return "", "persistentvolumeclaims"
-    return "", "pods"
+        return {("", "persistentvolumeclaims")}
+    if name.endswith(".deviceclass.resource.k8s.io/devices"):
+        return {_DEVICES}
+    if name.startswith("requests.deviceclass.resource.kubernetes.io/"):
+        return {("", "pods"), _DEVICES}
+    return {("", "pods")}
 
 
 def counted(quota: ResourceQuota) -> set[tuple[str, str]]:
     """The (group, resource) pairs a quota's limits are about."""
-    return {pair_of(name) for name in quota.spec.hard or {}}
+    return {pair for name in quota.spec.hard or {} for pair in pairs_of(name)}
 
 
 class ResourceQuotaController(Controller):
@@ -175,7 +180,7 @@ class ResourceQuotaController(Controller):
     async def _count(self, quota: ResourceQuota) -> None:
         namespace = quota.metadata.namespace
         hard = quota.spec.hard or {}
-        totals = {name: quantity.ZERO for name in hard if pair_of(name) not in self._unknown}
+        totals = {name: quantity.ZERO for name in hard if not pairs_of(name) & self._unknown}
         for pair in counted(quota) - self._unknown:
             monitor = self._monitors.get(pair)
             if monitor is None or not monitor.has_synced:

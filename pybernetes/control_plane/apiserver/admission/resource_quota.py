@@ -21,6 +21,7 @@ from pybernetes.api.core_v1.pod_defaults import effective
 from pybernetes.api.core_v1.pod_update_validation import qos_class
 from pybernetes.api.core_v1.resource_validation import is_extended, is_huge_page
 from pybernetes.api.core_v1.service import Service
+from pybernetes.api.resource_v1 import ResourceClaim
 from pybernetes.control_plane.apiserver.admission.attributes import Attributes, Plugin
 from pybernetes.control_plane.apiserver.admission.scope import is_core, refuse
 from pybernetes.machinery import quantity
@@ -39,6 +40,10 @@ _ALIASES = frozenset(
     {"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services", "persistentvolumeclaims", "pods"}
 )
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
+#: Before a class: the extended resource that stands for its devices.
+_CLASS = "deviceclass.resource.kubernetes.io/"
+_FOR_POD = "resource.kubernetes.io/extended-resource-claim"
+_ALL_DEVICES = 32
 
 
 def pod_usage(pod: Pod) -> Usage:
@@ -62,7 +67,7 @@ def pod_usage(pod: Pod) -> Usage:
         if name in _COMPUTE or is_huge_page(name):
             usage[name] = value
             usage[f"requests.{name}"] = value
-        elif is_extended(name):
+        elif is_extended(name) or name.startswith(_CLASS):
             usage[f"requests.{name}"] = value
     for name, amount in limits.items():
         if name in _COMPUTE:
@@ -98,16 +103,39 @@ def claim_usage(claim: PersistentVolumeClaim) -> Usage:
     return usage
 
 
-_EVALUATORS: dict[str, Callable[[Any], Usage]] = {
-    "pods": pod_usage,
-    "services": service_usage,
-    "persistentvolumeclaims": claim_usage,
+def device_usage(claim: ResourceClaim) -> Usage:
+    """By class the most devices that a claim may be given: of alternatives the largest counts, of `All` a whole result.
+
+    One that was made for a Pod's extended resources is part of what the Pod counts for, but for its devices' classes.
+    """
+    usage: Usage = {"count/resourceclaims.resource.k8s.io": ONE}
+    for request in (claim.spec.devices.requests if claim.spec.devices else None) or ():
+        most: dict[str, int] = {}
+        for part in [request.exactly] if request.exactly is not None else request.first_available or ():
+            count = _ALL_DEVICES if part.allocation_mode == "All" else part.count or 1
+            most[part.device_class_name] = max(count, most.get(part.device_class_name, 0))
+        for name, count in most.items():
+            devices = quantity.of(count)
+            names = [f"{name}.deviceclass.resource.k8s.io/devices"]
+            if (claim.metadata.annotations or {}).get(_FOR_POD) != "true":
+                names.append(f"requests.{_CLASS}{name}")
+            for counted in names:
+                usage[counted] = usage.get(counted, quantity.ZERO) + devices
+    return usage
+
+
+#: By group and resource.
+_EVALUATORS: dict[tuple[str, str], Callable[[Any], Usage]] = {
+    ("", "pods"): pod_usage,
+    ("", "services"): service_usage,
+    ("", "persistentvolumeclaims"): claim_usage,
+    ("resource.k8s.io", "resourceclaims"): device_usage,
 }
 
 
 def usage_of(group: str, resource: str, obj: Any) -> Usage:
     """What an object counts for in quotas: name of the quota's resource -> amount."""
-    evaluator = _EVALUATORS.get(resource) if not group else None
+    evaluator = _EVALUATORS.get((group, resource))
     if evaluator is not None:
         return evaluator(obj)
     usage: Usage = {f"count/{resource}.{group}" if group else f"count/{resource}": ONE}
@@ -190,7 +218,7 @@ class ResourceQuota(Plugin):
         if attributes.operation == "CREATE":
             return True
         kind = attributes.resource.kind
-        return attributes.operation == "UPDATE" and not kind.group and kind.resource in _EVALUATORS
+        return attributes.operation == "UPDATE" and (kind.group, kind.resource) in _EVALUATORS
 
     async def validate(self, attributes: Attributes) -> None:
         if not self._quotas.list(attributes.namespace):
