@@ -168,6 +168,22 @@ async def test_alternatives_are_tried_in_order() -> None:
             ("gpu/two-small", "small"), ("gpu/two-small", "small2")]  # fmt: skip
 
 
+async def test_the_node_with_the_best_alternative_is_taken() -> None:
+    async with Place.open(nodes=3) as place:
+        await gpu_class(place)
+        for i, size in enumerate(("small", "large", "small")):
+            await publish(place, f"fake-{i}", device("a", size=size))
+        parts = [
+            {"name": size, "deviceClassName": "gpu", "selectors": [
+                {"cel": {"expression": f'device.attributes["{DRIVER}"].size == "{size}"'}}]}
+            for size in ("large", "small")
+        ]  # fmt: skip
+        await claim(place, "c", {"name": "gpu", "firstAvailable": parts})
+        await user(place, "p", "c")
+        pod = await place.until("Pod", "p", lambda p: p["status"]["phase"] == "Running")
+        assert pod["spec"]["nodeName"] == "fake-1"
+
+
 async def test_taints_pools_and_classes_that_are_missing() -> None:
     async with Place.open(nodes=1) as place:
         await claim(place, "early", request())

@@ -47,7 +47,7 @@ DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
-    (DynamicResources, 0),
+    (DynamicResources, 1),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
 )

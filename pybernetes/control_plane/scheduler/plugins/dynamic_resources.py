@@ -14,18 +14,19 @@ import numpy as np
 
 from pybernetes.api.core_v1 import Pod
 from pybernetes.api.resource_v1 import AllocationResult, DeviceClass, ResourceClaim
-from pybernetes.control_plane.scheduler.allocation import allocate, class_names
+from pybernetes.control_plane.scheduler.allocation import allocate, class_names, requests_of
 from pybernetes.control_plane.scheduler.claims import ELSEWHERE, ClaimWork, Objects, claim_name, is_reserved_for
 from pybernetes.control_plane.scheduler.device_selectors import SelectorError
 from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER, Extended, claim_for, made_for
 from pybernetes.control_plane.scheduler.facts import PodFacts
 from pybernetes.control_plane.scheduler.node_selectors import selector_matches
-from pybernetes.control_plane.scheduler.nodes import Ints, Rows
-from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin, Refused, Scope
+from pybernetes.control_plane.scheduler.nodes import Bools, Floats, Ints, Rows
+from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin, Refused, Scope, by_largest
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
 #: The number of a broken selector's text stands above the bits.
 _ELSEWHERE, _NO_DEVICES, _BROKEN, _LEFT_OVER, _TEXT = 1, 2, 4, 8, 5
+_MOST_ALTERNATIVES = 8
 #: Pods that may share a claim.
 _MOST_USERS = 256
 
@@ -51,10 +52,13 @@ class DynamicResources(Plugin):
         {"Node/added", "Node/labels", "ResourceClaim", "ResourceClaim/removed", "ResourceSlice", "DeviceClass"}
     )
 
+    normalises = True
+
     def __init__(self, binding_timeout: float = 600.0) -> None:
         """`binding_timeout`: seconds that drivers may take to get devices ready that are allocated."""
         self._binding_timeout = binding_timeout
         self._broken: list[str] = []
+        self._last: _State | None = None  # of the Pod that is planned now
 
     def prepare(self, pod: PodFacts, snapshot: Snapshot) -> Any:
         behind = snapshot.devices.behind
@@ -79,6 +83,7 @@ class DynamicResources(Plugin):
                 if objects.device_class(name) is None:
                     raise Refused(f"request {request}: device class {name} does not exist")
             state.wanted.append(claim)
+        self._last = state
         return state if state.allocated or state.wanted or state.extended else None
 
     def filter(self, state: Any, snapshot: Snapshot, rows: Rows) -> Ints:
@@ -126,6 +131,21 @@ class DynamicResources(Plugin):
             return [self._broken[code >> _TEXT]]
         return ["cannot allocate all claims"]
 
+    # Score: the node where claims get what they would like best
+
+    def prepare_score(self, pod: PodFacts, snapshot: Snapshot) -> Any:
+        last, self._last = self._last, None
+        if last is None or last.pod is not pod.pod:
+            return None
+        return last if any(request.first_available for c in last.wanted for request in requests_of(c)) else None
+
+    def score(self, state: Any, snapshot: Snapshot, rows: Rows) -> Floats:
+        numbers = range(*rows.indices(snapshot.nodes.capacity)) if isinstance(rows, slice) else rows
+        return np.array([_liking(state, int(row)) for row in numbers], np.float64)
+
+    def normalise(self, state: Any, points: Floats, feasible: Bools, snapshot: Snapshot, rows: Rows) -> Floats:
+        return by_largest(points, feasible)
+
     def reserve(self, state: Any, snapshot: Snapshot, row: int) -> Any:
         extended = _extended(state, snapshot, row)
         wanted = [*state.wanted, *([extended.claim] if extended is not None else [])]
@@ -145,6 +165,18 @@ def _extended(state: _State, snapshot: Snapshot, row: int) -> Extended | None:
     if missing and missing not in state.claims:
         state.claims[missing] = claim_for(state.pod, {name: state.extended[name] for name in missing})
     return state.claims.get(missing)
+
+
+def _liking(state: _State, row: int) -> int:
+    """The sum over all requests with alternatives: the first is worth eight, the next seven."""
+    total = 0
+    for claim, result in zip(state.wanted, state.found.get(row, ()), strict=False):
+        devices = result.devices.results if result.devices is not None else None
+        got = {device.request for device in devices or ()}
+        for request in requests_of(claim):
+            for i, part in enumerate(request.first_available or ()):
+                total += (_MOST_ALTERNATIVES - i) * (f"{request.name}/{part.name}" in got)
+    return total
 
 
 def _objects(snapshot: Snapshot) -> Objects:

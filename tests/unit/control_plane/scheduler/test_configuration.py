@@ -51,6 +51,7 @@ def test_nothing_said_is_the_default() -> None:
         "PodTopologySpread": 2,
         "InterPodAffinity": 2,
         "NodeResourcesBalancedAllocation": 1,
+        "DynamicResources": 1,
         "ImageLocality": 1,
     }
     assert [p.name for p in built.filters][:4] == ["NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity"]
