@@ -258,9 +258,31 @@ async def test_use_of_a_generated_token_is_noted() -> None:
             async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=False) as got:
                 return got.status, got.headers.get("Warning", "")
 
+        async def review(token: str) -> tuple[int, str]:
+            """By an administrator, whose own token is a manual one."""
+            admin = await place.until("Secret", "made", lambda s: s["data"]["token"])
+            headers = {"Authorization": "Bearer " + base64.b64decode(admin["data"]["token"]).decode()}
+            url = place.cluster.server + "/apis/authentication.k8s.io/v1/tokenreviews"
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(url, headers=headers, json=body, ssl=False) as got,
+            ):
+                return got.status, got.headers.get("Warning", "")
+
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "robot"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "here"}],
+        }  # fmt: skip
+        await place.client.dynamic("rbac.authorization.k8s.io/v1", "ClusterRoleBinding").create(binding)
         status, warning = await ask("old")
         assert status == 200 and "instead of auto-generated secret-based tokens" in warning
         assert await ask("made") == (200, "")
+        secret = await place.get("Secret", "old")
+        token = base64.b64decode(secret["data"]["token"]).decode()
+        status, warning = await review(token)  # whoever has it looked at hears the same
+        assert status == 201 and "instead of auto-generated secret-based tokens" in warning
         today = clock.rfc3339()[:10]
         for name in ("old", "made"):
             await place.until("Secret", name, lambda s: s["metadata"].get("labels", {}).get(label, "") >= today)

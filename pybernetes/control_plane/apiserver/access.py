@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pybernetes.api.authentication_v1 import TokenReview
 from pybernetes.api.core_v1 import Pod
 from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.certificates import Certificates, FrontProxy, RequestHeaders
@@ -64,7 +65,8 @@ class Access:
         tokens: list[Any] = []
         self.issuer: TokenIssuer | None = None
         self.keys: list[Any] = []
-        #: Told of every use of a legacy token, with the request that bore it (None: it was sent for review).
+        self.accounts: ServiceAccountTokens | None = None
+        #: Told of every use of a legacy or stale token, with the request that bore it or sent it for review.
         self.legacy_used: Callable[[Use, Call | None], None] = lambda use, call: None
         self._asking: Call | None = None
         if static_tokens:
@@ -80,6 +82,7 @@ class Access:
                 found = ServiceAccountTokens(public or [(pki / "sa.key").read_bytes()], self.get, accounts)
                 found.on_use = lambda use: self.legacy_used(use, self._asking)
                 self.keys = list(found.keys.values())
+                self.accounts = found
                 tokens.append(found)
         tokens.append(BootstrapTokens(self.get))
         self.authentication = Authentication(
@@ -96,7 +99,7 @@ class Access:
             known = [Remembered(each) if isinstance(each, AccessWebhook) else each for each in deciding]
             core.authorizer = Union([Masters(), *known])
         core.rbac = self.rbac
-        core.authenticator = self.authentication
+        core.authenticator = self
         core.token_issuer = self.issuer
 
     def get(self, group: str, resource: str, namespace: str, name: str) -> Any:
@@ -146,6 +149,15 @@ class Access:
                 return _set_user(call, cast("Awaitable[User]", found))
             call.user = found
         return None
+
+    async def review(self, question: TokenReview, call: Call) -> TokenReview:
+        """Serve `POST tokenreviews`. Whoever asks is told what the bearer of the token would be."""
+        self._asking = call
+        try:
+            self.authentication.review(question)
+        finally:
+            self._asking = None
+        return await self.authentication.ask_others(question)
 
     def impersonate(self, call: Call) -> Awaitable[None] | None:
         """As whom do they act."""

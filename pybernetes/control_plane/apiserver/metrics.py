@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource as limits
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pybernetes.control_plane.apiserver.call import Call, Result
@@ -24,6 +25,8 @@ class Metrics:
         self._cache = cache
         self._flows = flows
         self._requests: dict[Key, int] = {}
+        #: What else there is to tell, each in lines.
+        self.others: list[Callable[[], list[str]]] = []
 
     def observe(self, call: Call, status: int) -> None:
         """One request is answered."""
@@ -50,6 +53,8 @@ class Metrics:
         lines += head("apiserver_longrunning_requests", "gauge", "Requests that are open, by verb", STABLE)
         lines.append(f'apiserver_longrunning_requests{{verb="WATCH"}} {self._cache.fanout.watchers}')
         lines.extend(self._flows.metrics())
+        for other in self.others:
+            lines.extend(other())
         lines += head("process_resident_memory_bytes", "gauge", "Resident memory of this process")
         lines.append(f"process_resident_memory_bytes {_resident()}")
         usage = limits.getrusage(limits.RUSAGE_SELF)

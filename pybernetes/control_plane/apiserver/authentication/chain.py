@@ -124,10 +124,10 @@ class Authentication:
         question.status = self._review(question.spec)
         return question
 
-    async def review_patiently(self, question: TokenReview) -> TokenReview:
-        """Serve `POST tokenreviews`: as `review`, and the others are asked, too."""
+    async def ask_others(self, question: TokenReview) -> TokenReview:
+        """After `review`: when it did not find the user, those are asked who must ask somebody themselves."""
         spec = question.spec
-        if self.review(question).status.authenticated or not self.waiting:
+        if question.status.authenticated or not self.waiting:
             return question
         reasons: list[str] = []
         wanted = frozenset(spec.audiences or self.audiences)

@@ -53,7 +53,7 @@ class TokenReview(Review):
     async def answer(self, review: AnyObject, call: Call) -> Any:
         if self.core.authenticator is None:
             raise errors.service_unavailable("this server has no authenticators")
-        return await self.core.authenticator.review_patiently(cast("authentication_v1.TokenReview", review))
+        return await self.core.authenticator.review(cast("authentication_v1.TokenReview", review), call)
 
 
 class AccessReview(Review):
