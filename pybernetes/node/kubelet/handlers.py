@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pybernetes.api.core_v1 import ExecAction, GRPCAction, HTTPGetAction, Pod, TCPSocketAction
 from pybernetes.node.cri import ContainerRuntime, CRIError, DeadlineExceeded
@@ -145,12 +145,11 @@ async def http_get(
                 status, location, body = await _get(scheme, host, port, path, headers, host_header)
                 if not (300 <= status < 400 and location):
                     break
-                parts = urlsplit(location)
-                if parts.hostname and parts.hostname != host:
+                parts = urlsplit(urljoin(f"{scheme}://{address(host, port)}{path}", location))
+                if parts.hostname != host.lower():
                     return Outcome(SUCCESS, f"Probe terminated redirects, Response body: {body}", warning=True)
-                if parts.hostname:
-                    scheme = parts.scheme or scheme
-                    port = parts.port or (443 if scheme == "https" else 80)
+                scheme = parts.scheme
+                port = parts.port or (443 if scheme == "https" else 80)
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             else:
                 return Outcome(FAILURE, f'Get "{url}": stopped after 10 redirects')

@@ -72,6 +72,14 @@ async def test_http_redirects() -> None:
     async with web(answer) as (port, asked):
         assert (await probe({"httpGet": {"port": port}})).result == SUCCESS
         assert len(asked) == 2
+    for location, wanted in (("./", "/a/"), ("../b?c=d", "/b?c=d"), ("?e", "/a/index.html?e")):
+
+        def relative(request: str, location: str = location, wanted: str = wanted) -> str:
+            return response(200 if request.startswith(f"GET {wanted} ") else 301, f"Location: {location}")
+
+        async with web(relative) as (port, asked):
+            assert (await probe({"httpGet": {"port": port, "path": "/a/index.html"}})).result == SUCCESS
+            assert len(asked) == 2
     async with web(lambda request: response(302, "Location: http://elsewhere.example/")) as (port, _):
         outcome = await probe({"httpGet": {"port": port}})
         assert (outcome.result, outcome.warning) == (SUCCESS, True)
