@@ -41,6 +41,7 @@ class Controller(ABC):
     """One control loop. Subclasses say `name`, `setup` and `reconcile`."""
 
     name: ClassVar[str]
+    component: ClassVar[str] = ""  #: who its events are from, where that is not the name
     workers: ClassVar[int] = 8  #: keys reconciled at once; they are coroutines, so this bounds requests in flight
 
     def __init__(self, client: Client, informers: InformerFactory, events: EventRecorder) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ _PERIOD = 15.0
 
 
 class _Unknown(Exception):
-    """A metric that cannot be had: (reason, message)."""
+    """A metric that cannot be had: reason, and message as it stands behind what was tried (`failed to get ...`)."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -47,6 +48,7 @@ class HorizontalPodAutoscalerController(Controller):
     """Keys are autoscalers."""
 
     name = "horizontal-pod-autoscaler-controller"
+    component = "horizontal-pod-autoscaler"
 
     def __init__(self, client: Client, informers: InformerFactory, events: EventRecorder) -> None:
         super().__init__(client, informers, events)
@@ -112,7 +114,6 @@ class HorizontalPodAutoscalerController(Controller):
         else:
             proposal = await self._propose(hpa, status, scale, current)
             if proposal is None:
-                status.desired_replicas = current
                 return
             history = self._history.setdefault(key_of(hpa), plan.History())
             wanted, why, message = plan.bound(hpa, current, proposal.replicas, history, clock.monotonic())
@@ -147,11 +148,13 @@ class HorizontalPodAutoscalerController(Controller):
         proposals: list[plan.Proposal] = []
         measured: list[MetricStatus] = []
         failure: _Unknown | None = None
+        missing, first = 0, ""
         for metric in hpa.spec.metrics or ():
             try:
                 proposal, one = await self._measure(hpa, metric, scale, current)
             except _Unknown as error:
-                failure = failure or error
+                failure, first = (failure, first) if failure else (error, f"{_tried(metric)}: {error}")
+                missing += 1
                 self.events.event(hpa, "Warning", error.reason, str(error))
                 continue
             proposals.append(proposal)
@@ -163,6 +166,9 @@ class HorizontalPodAutoscalerController(Controller):
             if failure is not None:
                 message = f"the HPA was unable to compute the replica count: {failure}"
                 _set(status, "ScalingActive", "False", failure.reason, message)
+                total = len(hpa.spec.metrics or ())
+                text = f"invalid metrics ({missing} invalid out of {total}), first error is: {first}"
+                self.events.event(hpa, "Warning", "FailedComputeMetricsReplicas", text)
             return None
         message = f"the HPA was able to successfully calculate a replica count from {best.text}"
         _set(status, "ScalingActive", "True", "ValidMetricFound", message)
@@ -180,12 +186,20 @@ class HorizontalPodAutoscalerController(Controller):
         shown.pop("target", None)
         if metric.resource is not None or metric.container_resource is not None:
             container = metric.container_resource.container if metric.container_resource else ""
-            text = f"{source.name} resource utilization (percentage of request)"
-            values = await self._resource_metrics(namespace, selector, source.name, container)
+            text = f"{source.name} {'container ' if container else ''}resource utilization (percentage of request)"
+            unknown = partial(_Unknown, f"FailedGet{'Container' if container else ''}ResourceMetric")
+            what = "usage" if target.average_utilization is None else "utilization"
+            failed = f"failed to get {source.name} {what}"
+            try:
+                values = await self._resource_metrics(namespace, selector, source.name, container)
+            except LookupError as error:
+                raise unknown(f"{failed}: unable to get metrics for resource {source.name}: {error}") from None
             pods = self.pods.list(namespace, labels.parse(selector))
+            if not pods:
+                raise unknown(f"{failed}: no pods returned by selector while calculating replica count")
             groups = plan.group(pods, values, source.name, clock.timestamp())
             if not groups.ready:
-                raise _Unknown("FailedGetResourceMetric", f"did not receive metrics for targeted pods of {source.name}")
+                raise unknown(f"{failed}: did not receive metrics for targeted pods (pods might be unready)")
             average = sum(values[n] for n in groups.ready) // len(groups.ready)
             shown["current"] = {"averageValue": str(quantity.of_milli(average))}
             if target.average_utilization is None:
@@ -195,9 +209,10 @@ class HorizontalPodAutoscalerController(Controller):
             else:
                 requests = {}
                 for pod in pods:
-                    if (amount := plan.request_of(pod, source.name, container)) is None:
-                        message = f"missing request for {source.name} in pod {pod.metadata.name}"
-                        raise _Unknown("FailedGetResourceMetric", message)
+                    amount = plan.request_of(pod, source.name, container)
+                    if isinstance(amount, str):
+                        where = f"container {amount} of Pod {pod.metadata.name}"
+                        raise unknown(f"{failed}: missing request for {source.name} in {where}")
                     requests[pod.metadata.name] = amount
                 percent = target.average_utilization
                 replicas, value = plan.by_utilization(current, groups, values, requests, percent, plan.TOLERANCE)
@@ -217,11 +232,13 @@ class HorizontalPodAutoscalerController(Controller):
         if metric.pods is not None:
             name = metric.pods.metric.name
             path = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{namespace}/pods/*/{name}"
-            items = await self._get(path, {"labelSelector": selector}, "FailedGetPodsMetric")
+            items = await self._fetch(path, {"labelSelector": selector}, "FailedGetPodsMetric", name)
             values = {i["describedObject"]["name"]: quantity.milli(i["value"]) for i in items}
             groups = plan.group(self.pods.list(namespace, labels.parse(selector)), values, "", clock.timestamp())
             if not groups.ready:
-                raise _Unknown("FailedGetPodsMetric", f"did not receive metrics for targeted pods of {name}")
+                raise _Unknown(
+                    "FailedGetPodsMetric", "did not receive metrics for targeted pods (pods might be unready)"
+                )
             wanted = quantity.milli(metric.pods.target.average_value or "0")
             replicas, value = plan.by_average(current, groups, values, wanted, plan.TOLERANCE)
             return f"pods metric {name}", replicas, value
@@ -230,14 +247,14 @@ class HorizontalPodAutoscalerController(Controller):
             kind = await self.client.find(about.api_version or "v1", about.kind)
             resource = f"{kind.resource}.{kind.group}" if kind.group else kind.resource
             path = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{namespace}/{resource}/{about.name}/{name}"
-            items = await self._get(path, {}, "FailedGetObjectMetric")
+            items = await self._fetch(path, {}, "FailedGetObjectMetric", name)
             text = f"{about.kind} metric {name}"
         elif metric.external is not None:
             name, target = metric.external.metric.name, metric.external.target
             path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{name}"
             chosen = metric.external.metric.selector
             query = {"labelSelector": str(labels.from_struct(chosen))} if chosen is not None else {}
-            items = await self._get(path, query, "FailedGetExternalMetric")
+            items = await self._fetch(path, query, "FailedGetExternalMetric", name)
             text = f"external metric {name}"
         else:
             raise _Unknown("InvalidMetricSourceType", f"unknown metric source type {metric.type!r}")
@@ -253,9 +270,16 @@ class HorizontalPodAutoscalerController(Controller):
     async def _resource_metrics(
         self, namespace: str, selector: str, resource: str, container: str
     ) -> Mapping[str, int]:
+        """Thousandths by Pod. Raises LookupError."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
         found: dict[str, int] = {}
-        for item in await self._get(path, {"labelSelector": selector}, "FailedGetResourceMetric"):
+        try:
+            items = await self._get(path, {"labelSelector": selector})
+        except StatusError as error:
+            raise LookupError(f"unable to fetch metrics from resource metrics API: {error}") from None
+        if not items:
+            raise LookupError("no metrics returned from resource metrics API")
+        for item in items:
             parts = [
                 one["usage"].get(resource)
                 for one in item.get("containers") or ()
@@ -265,14 +289,26 @@ class HorizontalPodAutoscalerController(Controller):
                 found[item["metadata"]["name"]] = sum(map(quantity.milli, parts))
         return found
 
-    async def _get(self, path: str, query: dict[str, str], reason: str) -> list[Any]:
+    async def _fetch(self, path: str, query: dict[str, str], reason: str, name: str) -> list[Any]:
         try:
-            answer = await self.client.transport.request(Request("GET", path, query, headers=self.client.headers))
+            return await self._get(path, query)
         except StatusError as error:
-            raise _Unknown(reason, f"unable to get metrics: {error}") from None
+            raise _Unknown(reason, f"unable to get metric {name}: {error}") from None
+
+    async def _get(self, path: str, query: dict[str, str]) -> list[Any]:
+        answer = await self.client.transport.request(Request("GET", path, query, headers=self.client.headers))
         body = answer.body
         wire = msgspec.json.decode(body) if isinstance(body, bytes) else _wire(body)
         return list(wire.get("items") or ())
+
+
+def _tried(metric: MetricSpec) -> str:
+    """What was to be had of a metric."""
+    if metric.resource is not None:
+        return f"failed to get {metric.resource.name} resource metric value"
+    if metric.container_resource is not None:
+        return f"failed to get {metric.container_resource.name} container metric value"
+    return f"failed to get {metric.type.lower()} metric value"
 
 
 def _wire(obj: Any) -> dict[str, Any]:

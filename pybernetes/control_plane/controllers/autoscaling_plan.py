@@ -69,8 +69,8 @@ def _is_starting(pod: Pod, now: float) -> bool:
     return ready.status == "False" and started + _READY_DELAY > changed
 
 
-def request_of(pod: Pod, resource: str, container: str = "") -> int | None:
-    """Thousandths of the resource the Pod's containers request together; None when one of them does not."""
+def request_of(pod: Pod, resource: str, container: str = "") -> int | str:
+    """Thousandths of the resource the Pod's containers request together; the name of the first that does not."""
     total = 0
     sidecars = [c for c in pod.spec.init_containers or () if c.restart_policy == "Always"]
     for one in (*pod.spec.containers, *sidecars):
@@ -78,7 +78,7 @@ def request_of(pod: Pod, resource: str, container: str = "") -> int | None:
             continue
         amount = ((one.resources.requests if one.resources else None) or {}).get(resource)
         if amount is None:
-            return None
+            return one.name
         total += quantity.milli(amount)
     return total
 

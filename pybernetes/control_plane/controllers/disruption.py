@@ -41,6 +41,7 @@ class DisruptionController(Controller):
     """Keys are PodDisruptionBudgets."""
 
     name = "disruption-controller"
+    component = "controllermanager"
 
     def setup(self) -> None:
         """Budgets, Pods, and whatever controls Pods."""

@@ -25,6 +25,7 @@ class EndpointSliceController(Controller):
     """Keys are Services."""
 
     name = "endpointslice-controller"
+    component = "endpoint-slice-controller"
 
     def setup(self) -> None:
         """Services, their Pods, and the slices; nodes only tell the zone."""

@@ -12,6 +12,7 @@ class EphemeralVolumeController(Controller):
     """Keys are Pods."""
 
     name = "ephemeral-volume-controller"
+    component = "ephemeral_volume"
 
     def setup(self) -> None:
         """Pods with ephemeral volumes, and their claims."""

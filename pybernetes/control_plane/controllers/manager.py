@@ -162,7 +162,7 @@ class ControllerManager:
     def _controllers(self) -> list[Controller]:
         config, client, informers = self.config, self.client, self.informers
         found: list[Controller] = [
-            kind(client, informers, self.events.named(kind.name)) for kind in PLAIN if self._wanted(kind.name)
+            kind(client, informers, self._recorder(kind)) for kind in PLAIN if self._wanted(kind.name)
         ]
         configured: list[tuple[Any, Any]] = [
             (RootCAPublisher, root_ca.Config(root_ca=config.root_ca) if config.root_ca else None),
@@ -177,10 +177,13 @@ class ControllerManager:
         ]
         for kind, own in configured:
             if own is not None and self._wanted(kind.name):
-                found.append(kind(own, client, informers, self.events.named(kind.name)))
+                found.append(kind(own, client, informers, self._recorder(kind)))
         if self._wanted(GarbageCollector.name):
             found.append(GarbageCollector(client, informers, self.events.named(GarbageCollector.name)))
         return found
+
+    def _recorder(self, kind: type[Controller]) -> EventRecorder:
+        return self.events.named(kind.component or kind.name)
 
     def _wanted(self, name: str) -> bool:
         listed = self.config.controllers

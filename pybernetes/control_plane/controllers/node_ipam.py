@@ -79,6 +79,7 @@ class NodeIPAMController(Controller):
     """Keys are node names."""
 
     name = "node-ipam-controller"
+    component = "cidrAllocator"
     workers = 1  # ranges are handed out one after the other
 
     def __init__(self, config: Config, client: Client, informers: InformerFactory, events: EventRecorder) -> None:

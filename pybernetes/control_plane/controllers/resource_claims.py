@@ -29,6 +29,7 @@ class ResourceClaimController(Controller):
     """Keys are claims, and `pod:namespace/name` for Pods."""
 
     name = "resource-claim-controller"
+    component = "resource_claim"
 
     def setup(self) -> None:
         """Pods with claims, claims, and templates that may come late."""

@@ -77,6 +77,7 @@ class VolumeBinder(Controller):
     """Keys are claims, and `volume/name` for volumes."""
 
     name = "persistentvolume-binder-controller"
+    component = "persistentvolume-controller"
     workers = 1  # two claims must not choose one volume
 
     def setup(self) -> None:

@@ -108,6 +108,17 @@ def pressure(directory: Path, thresholds: Mapping[str, str]) -> Pressure:
     return Pressure("memory.available" in low, bool(low - {"memory.available"}), pids)
 
 
+def thresholds(capacity: Mapping[str, str], hard: Mapping[str, str]) -> dict[str, str]:
+    """What eviction keeps free of each resource, which Pods therefore cannot have."""
+    found = {}
+    for signal, name in (("memory.available", "memory"), ("nodefs.available", "ephemeral-storage")):
+        text = hard.get(signal, "")
+        if name in capacity and text:
+            part = text.endswith("%")
+            found[name] = str(int(quantity.value(capacity[name]) * float(text[:-1]) / 100)) if part else text
+    return found
+
+
 def _below(available: int, total: int, threshold: str) -> bool:
     if total <= 0:
         return False

@@ -28,7 +28,7 @@ from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta, OwnerReference
 from pybernetes.node.cri import ContainerRuntime, CRIError
 from pybernetes.node.cri import types as t
-from pybernetes.node.kubelet import machine
+from pybernetes.node.kubelet import machine, node_events
 from pybernetes.node.kubelet.config import KUBELET_VERSION, Config
 from pybernetes.node.kubelet.host import NodeFacts
 
@@ -122,7 +122,8 @@ class NodeKeeper:
         capacity = dict(self.config.capacity or machine.capacity(self.config.data_dir))
         capacity.setdefault("pods", str(self.config.max_pods))
         allocatable = dict(capacity)
-        for name, amount in self.config.reserved.items():
+        thresholds = machine.thresholds(capacity, self.config.eviction_hard)
+        for name, amount in (*self.config.reserved.items(), *thresholds.items()):
             if name in allocatable:
                 allocatable[name] = quantity.sub(allocatable[name], amount)
         self._own = allocatable
@@ -164,8 +165,15 @@ class NodeKeeper:
         name = self.config.node_name
         return ObjectReference(kind="Node", name=name, uid=name)  # as upstream: Events of a node name it as uid
 
+    def _tell(self, reasons: list[str]) -> None:
+        for reason in reasons:
+            text = f"Node {self.config.node_name} status is now: {reason}"
+            self._events.event(self._reference(), "Normal", reason, text)
+
     def _seen(self, node: Node) -> None:
         before, self.node = self.node, node
+        if reason := node_events.schedulable(before, node):
+            self._tell([reason])
         cidr = ",".join(node.spec.pod_cidrs or ()) or node.spec.pod_cidr or ""
         if cidr and cidr != self._pod_cidr:
             self._pod_cidr = cidr
@@ -181,13 +189,15 @@ class NodeKeeper:
 
     async def _register(self) -> None:
         labels = {**machine.labels(self.config.node_name), **self.config.labels}
+        body = await self._status_body({})
         node = Node(
             metadata=ObjectMeta(name=self.config.node_name, labels=labels, annotations=dict(ATTACHED_BY_CONTROLLER)),
             spec=NodeSpec(taints=[parse_taint(text) for text in self.config.taints] or None),
-            status=msgspec.convert(await self._status_body({}), NodeStatus),
+            status=msgspec.convert(body, NodeStatus),
         )
         try:
             self.node = await self._nodes.create(node)
+            self._tell(node_events.changes({}, body["conditions"]))
         except StatusError as error:
             if error.code != 409:
                 raise
@@ -255,6 +265,7 @@ class NodeKeeper:
             self.config.node_name, "", {"status": body}, type="strategic", subresource="status"
         )
         self._last = fingerprint
+        self._tell(node_events.changes(known, body["conditions"]))
         return True
 
     async def _status_body(self, known: dict[str, Any]) -> dict[str, Any]:

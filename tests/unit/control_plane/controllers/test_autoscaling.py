@@ -55,7 +55,18 @@ async def test_without_metrics_it_stays_and_says_so() -> None:
             return "ScalingActive" in found and found["ScalingActive"].reason == "FailedGetResourceMetric"
 
         hpa = await world.until(HorizontalPodAutoscaler, "hpa", told)
-        assert {c.type: c.status for c in hpa.status.conditions or ()}["AbleToScale"] == "True"
+        found = {c.type: c for c in hpa.status.conditions or ()}
+        assert found["AbleToScale"].status == "True"
+        failed = (
+            "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource "
+            "metrics API"
+        )
+        assert found["ScalingActive"].message == f"the HPA was unable to compute the replica count: {failed}"
+        assert hpa.status.desired_replicas == 0, "none was ever computed"
+        await world.settle()
+        (text,) = await world.events("FailedComputeMetricsReplicas")
+        invalid = "invalid metrics (1 invalid out of 1), first error is: failed to get cpu resource metric value: "
+        assert text == invalid + failed
         await world.client.resource(HorizontalPodAutoscaler).patch("hpa", "default", {"spec": {"minReplicas": 4}})
         await world.until(Deployment, "web", lambda d: d.status.available_replicas == 4)
         await world.settle()

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pybernetes.api.core_v1 import PodCondition, PodStatus, Secret
+from pybernetes.api.core_v1 import Node, NodeCondition, NodeSpec, PodCondition, PodStatus, Secret
 from pybernetes.node.cri import types as t
 from pybernetes.node.cri.image_names import parse
-from pybernetes.node.kubelet import logs, qos
+from pybernetes.node.kubelet import logs, machine, node_events, qos
 from pybernetes.node.kubelet.cgroups import Cgroups, pod_limits
 from pybernetes.node.kubelet.configs import signal_number
 from pybernetes.node.kubelet.environment import ConfigError
@@ -246,3 +246,30 @@ def test_callers() -> None:
     assert [subresource_of(p) for p in ("/exec/a/b/c", "/metrics/x", "/pods", "/stats/summary")] == [
         "proxy", "metrics", "pods", "stats",
     ]  # fmt: skip
+
+
+def test_what_a_node_tells_of_itself() -> None:
+    def conditions(**statuses: str) -> list[dict[str, str]]:
+        return [{"type": kind, "status": status} for kind, status in statuses.items()]
+
+    known = {"Ready": NodeCondition(type="Ready", status="Unknown")}
+    assert node_events.changes({}, conditions(MemoryPressure="False", Ready="False")) == ["NodeHasSufficientMemory"]
+    assert node_events.changes({}, conditions(Ready="True")) == ["NodeReady"]
+    assert node_events.changes(known, conditions(Ready="True", DiskPressure="True")) == [
+        "NodeReady",
+        "NodeHasDiskPressure",
+    ]
+    known = {"Ready": NodeCondition(type="Ready", status="True")}
+    assert node_events.changes(known, conditions(Ready="True")) == []
+    assert node_events.changes(known, conditions(Ready="False")) == ["NodeNotReady"]
+    open_, closed = Node(), Node(spec=NodeSpec(unschedulable=True))
+    assert node_events.schedulable(open_, closed) == "NodeNotSchedulable"
+    assert node_events.schedulable(closed, open_) == "NodeSchedulable"
+    assert node_events.schedulable(closed, closed) == node_events.schedulable(None, open_) == ""
+
+
+def test_what_eviction_keeps_free_is_not_for_pods() -> None:
+    capacity = {"memory": "1Gi", "ephemeral-storage": "1001Ki", "cpu": "2"}
+    hard = {"memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%"}
+    assert machine.thresholds(capacity, hard) == {"memory": "100Mi", "ephemeral-storage": "102502"}
+    assert machine.thresholds({"cpu": "2"}, hard) == {}
