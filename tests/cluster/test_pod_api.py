@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .place import Place, Wire, condition, template
+from typing import Any
+
+from .place import Place, Wire, condition, refused, template
 
 
 def of_pods(**labels: str) -> Wire:
@@ -124,3 +126,32 @@ async def test_quality_of_service() -> None:
             spec = template()["spec"]
             spec["containers"][0]["resources"] = resources
             assert (await place.create("Pod", name, spec=spec))["status"]["qosClass"] == expected
+
+
+async def test_own_labels_become_part_of_selectors() -> None:
+    def pod(keys: list[str], other_keys: list[str] | None = None, **selector: Any) -> Wire:
+        term = {"topologyKey": "zone", "labelSelector": selector, "matchLabelKeys": keys}
+        spread = {**term, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+        required = "requiredDuringSchedulingIgnoredDuringExecution"
+        affinity = {"podAntiAffinity": {required: [{**term, "mismatchLabelKeys": other_keys}]}}
+        return template(topologySpreadConstraints=[spread], affinity=affinity)["spec"]  # type: ignore[no-any-return]
+
+    labels = {"labels": {"app": "a", "version": "7", "tenant": "t"}}
+    async with Place.open(nodes=0) as place:
+        wanted = pod(["version", "absent"], ["tenant"], matchLabels={"app": "a"})
+        made = (await place.create("Pod", "p", spec=wanted, metadata=labels))["spec"]
+        match = {"key": "version", "operator": "In", "values": ["7"]}
+        mismatch = {"key": "tenant", "operator": "NotIn", "values": ["t"]}
+        (spread,) = made["topologySpreadConstraints"]
+        (term,) = made["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert spread["labelSelector"] == {"matchLabels": {"app": "a"}, "matchExpressions": [match]}
+        assert term["labelSelector"] == {"matchLabels": {"app": "a"}, "matchExpressions": [match, mismatch]}
+        assert spread["matchLabelKeys"] == ["version", "absent"]
+        await place.patch("Pod", "p", {"metadata": {"labels": {"version": "8"}}})
+        again = (await place.get("Pod", "p"))["spec"]["topologySpreadConstraints"]
+        assert again == [spread]  # as it was created
+        both = r'Constraints\[0\]\[0\]: Invalid value: "app": exists in both matchLabelKeys and labelSelector'
+        with refused(422, both):
+            await place.create("Pod", "q", spec=pod(["app"], matchLabels={"app": "a"}), metadata=labels)
+        with refused(422, "exists in both matchLabelKeys and mismatchLabelKeys"):
+            await place.create("Pod", "q", spec=pod(["app"], ["app"], matchLabels={"x": "y"}), metadata=labels)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pybernetes.api import meta_validation as meta
+from pybernetes.api.core_v1 import label_keys
 from pybernetes.api.core_v1.container_context import Context
 from pybernetes.api.core_v1.container_validation import containers, init_containers
 from pybernetes.api.core_v1.pod import (
@@ -30,6 +31,7 @@ from pybernetes.api.core_v1.template import PodTemplate, PodTemplateSpec
 from pybernetes.api.core_v1.volume_validation import volumes
 from pybernetes.machinery import field, names, quantity
 from pybernetes.machinery.field import FieldError, Path
+from pybernetes.machinery.meta import LabelSelector
 
 __all__ = ["node_selector", "pod_spec", "pod_template_spec", "tolerations", "validate_pod", "validate_pod_template"]
 
@@ -387,9 +389,9 @@ def spread(listed: Iterable[TopologySpreadConstraint], path: Path, errors: list[
                 errors.append(field.not_supported(at.child(name), value, ("Honor", "Ignore")))
         meta.label_selector(constraint.label_selector, at.child("labelSelector"), errors)
         if constraint.match_label_keys:
-            _label_keys(
-                constraint.match_label_keys, constraint.label_selector is not None, at, "matchLabelKeys", errors
-            )
+            has_selector = constraint.label_selector is not None
+            _label_keys(constraint.match_label_keys, has_selector, at, "matchLabelKeys", errors)
+            _keys_twice(constraint.match_label_keys, None, constraint.label_selector, at, errors)
 
 
 def _label_keys(keys: list[str], has_selector: bool, path: Path, name: str, errors: list[FieldError]) -> None:
@@ -399,6 +401,17 @@ def _label_keys(keys: list[str], has_selector: bool, path: Path, name: str, erro
     for i, key in enumerate(keys):
         for text in names.qualified_name(key):
             errors.append(field.invalid(path.child(name).index(i), key, text))
+
+
+def _keys_twice(
+    keys: list[str], others: list[str] | None, selector: LabelSelector | None, path: Path, errors: list[FieldError]
+) -> None:
+    for i, key in label_keys.twice(keys, selector) if selector is not None else ():
+        errors.append(field.invalid(path.index(i), key, "exists in both matchLabelKeys and labelSelector"))
+    for i, key in enumerate(keys):
+        if key in (others or ()):
+            text = "exists in both matchLabelKeys and mismatchLabelKeys"
+            errors.append(field.invalid(path.child("matchLabelKeys").index(i), key, text))
 
 
 def topology_key(key: str, path: Path, errors: list[FieldError]) -> None:
@@ -445,6 +458,8 @@ def _pod_term(term: PodAffinityTerm, path: Path, errors: list[FieldError]) -> No
         _label_keys(term.match_label_keys, has_selector, path, "matchLabelKeys", errors)
     if term.mismatch_label_keys:
         _label_keys(term.mismatch_label_keys, has_selector, path, "mismatchLabelKeys", errors)
+    if term.match_label_keys:
+        _keys_twice(term.match_label_keys, term.mismatch_label_keys, term.label_selector, path, errors)
     topology_key(term.topology_key, path, errors)
 
 

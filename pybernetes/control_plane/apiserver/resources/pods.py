@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from pybernetes.aio import clock
-from pybernetes.api.core_v1 import Pod, PodCondition, PodIP, PodStatus
+from pybernetes.api.core_v1 import Pod, PodCondition, PodIP, PodStatus, label_keys
 from pybernetes.api.core_v1.pod_update_validation import qos_class
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.objects import AnyObject
@@ -33,6 +33,7 @@ class PodStrategy(Strategy):
     def prepare_create(self, obj: AnyObject, call: Call) -> None:
         pod = cast(Pod, obj)
         pod.metadata.generation = 1
+        label_keys.merge(pod)
         pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod))
         if pod.spec.scheduling_gates:
             pod.status.conditions = [
