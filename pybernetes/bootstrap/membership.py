@@ -58,7 +58,7 @@ def _init(arguments: list[str]) -> None:
         "--control-plane-endpoint", default="", metavar="HOST[:PORT]", help="shared by all control planes"
     )
     parser.add_argument("--apiserver-cert-extra-sans", default="", metavar="NAMES", help="further names, by comma")
-    parser.add_argument("--pod-network-cidr", default="10.244.0.0/16", metavar="CIDR", help="default: %(default)s")
+    parser.add_argument("--pod-network-cidr", default="10.244.0.0/16", metavar="CIDR[,CIDR]", help="IPv4, or IPv4,IPv6")
     parser.add_argument(
         "--network",
         default="vxlan",
@@ -67,7 +67,7 @@ def _init(arguments: list[str]) -> None:
     )
     parser.add_argument("--no-load-balancer", action="store_true", help="leave Services of type LoadBalancer to others")
     parser.add_argument("--no-ingress", action="store_true", help="no Ingress controller (default: where haproxy is)")
-    parser.add_argument("--service-cidr", default="10.96.0.0/12", metavar="CIDR", help="default: %(default)s")
+    parser.add_argument("--service-cidr", default="10.96.0.0/12", metavar="CIDR[,CIDR]", help="the same")
     parser.add_argument("--service-dns-domain", default="cluster.local", metavar="DOMAIN", help="default: %(default)s")
     parser.add_argument(
         "--store",

@@ -43,7 +43,7 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
             cluster_cidr=state.six.pod_cidr,
             service_cidr=state.six.service_cidr,
             node_address=state.node_addresses(node)[1],
-            node_cidr=state.six.node_cidr,
+            node_cidr=state.six.node_cidr if state.member is None else "",
         )
     return cni.Config(
         cluster=cluster.state.name,
@@ -55,7 +55,7 @@ def network_config(cluster: Cluster, node: str) -> cni.Config:
         data_dir=directory / "network",
         mode=cluster.state.network,
         node_address=cluster.state.node_address(node),
-        node_cidr=cluster.state.node_cidr,
+        node_cidr=state.node_cidr if state.member is None else "",  # machines have addresses elsewhere
         six=six,
         netns=cluster.node_netns(node),
     )

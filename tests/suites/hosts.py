@@ -141,7 +141,10 @@ class Host:
 
 @contextmanager
 def hosts(*names: str, systemd: bool = False) -> Iterator[list[Host]]:
-    """Hosts on one link, 172.31.7.1 and up. They reach each other and nothing else. systemd: it runs them."""
+    """Hosts on one link, 172.31.7.1 and up, fd31:7::1 and up. They reach each other and nothing else.
+
+    systemd: it runs them.
+    """
     bridge = f"pbt{os.getpid() % 100000}-{next(_NUMBERS)}"
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     with ExitStack() as stack:
@@ -182,6 +185,7 @@ def _boot(name: str, address: str, bridge: str, cable: str, systemd: bool) -> Ho
     commands = f"link add {cable} type veth peer name eth0 netns {inside}\nlink set {cable} master {bridge} up\n"
     subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
     host.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
+    host.run("ip", "addr", "add", f"fd31:7::{address.rpartition('.')[2]}/64", "dev", "eth0", "nodad")
     host.run("ip", "link", "set", "eth0", "up")
     host.run("ip", "route", "add", "default", "via", "172.31.7.254")
     return host

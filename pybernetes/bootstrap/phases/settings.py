@@ -10,10 +10,11 @@ import ipaddress
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from pybernetes.aio import clock
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import etcd_member, ingress, units
+from pybernetes.bootstrap import dual_stack, etcd_member, ingress, units
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
 from pybernetes.bootstrap.phases.run import Run
 
@@ -26,8 +27,9 @@ def decide(run: Run) -> None:
     address, port = advertise_address(options), options.apiserver_bind_port
     endpoint = with_port(options.control_plane_endpoint or address, port)
     host = endpoint.rpartition(":")[0].strip("[]")
-    for name, cidr in (("pod-network-cidr", options.pod_network_cidr), ("service-cidr", options.service_cidr)):
-        check_range(name, cidr)
+    pod_cidr = check_range("pod-network-cidr", options.pod_network_cidr)
+    service_cidr = check_range("service-cidr", options.service_cidr)
+    six = second(options.pod_network_cidr, options.service_cidr)
     store = options.store
     if store == "sqlite":
         store = f"sqlite://{directory_of(options) / 'store.db'}"
@@ -38,8 +40,9 @@ def decide(run: Run) -> None:
         api_host="127.0.0.1",
         api_port=port,
         store=store,
-        pod_cidr=options.pod_network_cidr,
-        service_cidr=options.service_cidr,
+        pod_cidr=pod_cidr,
+        service_cidr=service_cidr,
+        six=six,
         domain=options.service_dns_domain,
         nodes=[NodeState(options.node_name)],
         created=clock.rfc3339(),
@@ -52,6 +55,7 @@ def decide(run: Run) -> None:
             names=[*dict.fromkeys((host, *options.apiserver_cert_extra_sans.split(",")))],
             systemd=units.available(),
             etcd=f"{options.node_name}={etcd_member.peer_url(address)}" if store == "etcd" else None,
+            address6=address6(address) if six is not None else "",
         ),
     )
     state.member.names = [name for name in state.member.names if name]  # type: ignore[union-attr]
@@ -63,13 +67,16 @@ def adopt(run: Run) -> None:
     """`join`: from the cluster's own configuration."""
     options, found = run.options, run.settings
     networking, endpoint = found.get("networking") or {}, found.get("controlPlaneEndpoint") or options.endpoint
+    pods, services, address = networking["podSubnet"], networking["serviceSubnet"], advertise_address(options)
+    six = second(pods, services)
     state = ClusterState(
         name=str(found.get("clusterName") or options.name),
         api_host="127.0.0.1",
         api_port=options.apiserver_bind_port if options.control_plane else int(endpoint.rpartition(":")[2]),
         store=str(found.get("store") or ""),
-        pod_cidr=networking["podSubnet"],
-        service_cidr=networking["serviceSubnet"],
+        pod_cidr=pods.partition(",")[0],
+        service_cidr=services.partition(",")[0],
+        six=six,
         domain=networking.get("dnsDomain") or "cluster.local",
         nodes=[NodeState(options.node_name)],
         created=clock.rfc3339(),
@@ -77,12 +84,13 @@ def adopt(run: Run) -> None:
         load_balancer=found.get("load-balancer") != "none",
         ingress=options.control_plane and found.get("ingress") == "haproxy" and ingress.binary() is not None,
         member=Member(
-            address=advertise_address(options),
+            address=address,
             endpoint=endpoint,
             control_plane=options.control_plane,
             names=[endpoint.rpartition(":")[0].strip("[]")],
             systemd=units.available(),
             etcd="" if options.control_plane and found.get("store") == "etcd" else None,  # the phase says with whom
+            address6=address6(address) if six is not None else "",
         ),
     )
     if options.control_plane and not state.store.startswith("etcd"):
@@ -138,14 +146,42 @@ def with_port(endpoint: str, port: int) -> str:
     return f"[{endpoint}]:{port}" if ":" in endpoint and not endpoint.endswith("]") else f"{endpoint}:{port}"
 
 
-def check_range(flag: str, cidr: str) -> None:
-    """A range must be IPv4 and big enough. Raises ClusterError."""
+def address6(address: str) -> str:
+    """This machine's IPv6 address beside its IPv4 one, on the same interface. Raises ClusterError."""
+    if why := dual_stack.missing():
+        raise ClusterError(f"the cluster has IPv6 ranges, and this machine cannot do that: {why}")
+    for link in _addresses("-4", "to", address):
+        for known in _addresses("-6", "scope", "global", "dev", link["ifname"]):
+            for found in known.get("addr_info", ()):
+                if not found.get("temporary") and not found.get("deprecated") and not found.get("tentative"):
+                    return str(found["local"])
+    raise ClusterError(
+        f"the cluster has IPv6 ranges, so each node needs an IPv6 address; the interface with {address} has none"
+    )
+
+
+def _addresses(family: str, *which: str) -> list[dict[str, Any]]:
+    command = ["ip", "-json", family, "addr", "show", *which]
+    text = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+    return [found for found in json.loads(text or "[]") if found]
+
+
+def second(pods: str, services: str) -> dual_stack.Six | None:
+    """The IPv6 part of both ranges. Raises ClusterError."""
     try:
-        network = ipaddress.ip_network(cidr)
+        return dual_stack.second(pods, services, one_machine=False)
+    except ValueError as error:
+        raise ClusterError(f"--pod-network-cidr, --service-cidr: {error}") from error
+
+
+def check_range(flag: str, cidrs: str) -> str:
+    """The IPv4 range of a flag, which must be big enough. Raises ClusterError."""
+    try:
+        cidr, _ = dual_stack.pair(cidrs)
     except ValueError as error:
         raise ClusterError(f"--{flag}: {error}") from error
-    if network.version != 4:
-        raise ClusterError(f"--{flag} {cidr}: only IPv4 ranges are supported")
+    network = ipaddress.ip_network(cidr)
     longest = 22 if flag == "pod-network-cidr" else 28
     if network.prefixlen > longest:
         raise ClusterError(f"--{flag} {cidr}: too small, a /{longest} at least")
+    return cidr

@@ -63,8 +63,8 @@ def cluster_configuration(cluster: Cluster) -> dict[str, Any]:
         "controlPlaneEndpoint": state.member.endpoint,
         "certificatesDir": str(pki),
         "networking": {
-            "podSubnet": state.pod_cidr,
-            "serviceSubnet": state.service_cidr,
+            "podSubnet": ",".join(state.pod_cidrs),
+            "serviceSubnet": ",".join(state.service_cidrs),
             "dnsDomain": state.domain,
         },
     }

@@ -20,8 +20,18 @@ from typing import Any
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import etcd_member, kubeconfigs, member_processes, pki, processes, units, upgrade
+from pybernetes.bootstrap import (
+    dual_stack,
+    etcd_member,
+    kubeconfigs,
+    member_processes,
+    pki,
+    processes,
+    units,
+    upgrade,
+)
 from pybernetes.bootstrap.cluster import ClusterError, ClusterState, Member, NodeState
+from pybernetes.bootstrap.dual_stack import Six
 from pybernetes.bootstrap.phases import certs, discovery, etcd, preflight, settings, upload_certs, upload_config
 from pybernetes.bootstrap.phases.preflight import Problem
 from pybernetes.control_plane.controllers.bootstrap_tokens import sign
@@ -70,6 +80,32 @@ def test_ranges_that_are_refused(cidr: str) -> None:
 def test_addresses_nobody_else_reaches(address: str) -> None:
     with pytest.raises(ClusterError, match="--apiserver-advertise-address"):
         settings.advertise_address(argparse.Namespace(apiserver_advertise_address=address))
+
+
+def test_a_second_family_over_several_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pods, services = "10.244.0.0/16,fd00:10:244::/48", "10.96.0.0/12,fd00:10:96::/112"
+    assert settings.check_range("pod-network-cidr", pods) == "10.244.0.0/16"
+    assert settings.second(pods, services) == Six("fd00:10:244::/48", "fd00:10:96::/112")
+    with pytest.raises(ClusterError, match="both need an IPv6 range"):
+        settings.second(pods, "10.96.0.0/12")
+    there = {"-4": [{"ifname": "eth0"}], "-6": [{"addr_info": [{"local": "fd01::9", "temporary": True}]}]}
+    monkeypatch.setattr(settings, "_addresses", lambda family, *_: there[family])
+    monkeypatch.setattr(dual_stack, "missing", lambda: "")
+    with pytest.raises(ClusterError, match=r"the interface with 192\.0\.2\.1 has none"):
+        settings.address6("192.0.2.1")
+    there["-6"][0]["addr_info"].append({"local": "fd01::1"})  # type: ignore[attr-defined]
+    assert settings.address6("192.0.2.1") == "fd01::1"
+    monkeypatch.setattr(dual_stack, "missing", lambda: "its kernel has no IPv6")
+    with pytest.raises(ClusterError, match="its kernel has no IPv6"):
+        settings.address6("192.0.2.1")
+    found = clusters.Cluster(tmp_path, state(six=settings.second(pods, services), member={"address6": "fd01::1"}))
+    assert found.state.node_addresses("cp1") == ("192.0.2.1", "fd01::1")
+    assert found.state.node_pod_cidrs("cp1") == ("", "")
+    found.save()
+    found.remember_range("cp1", "10.244.3.0/24,fd00:10:244:3::/64")
+    again = clusters.find("", str(tmp_path))
+    assert again is not None and again.state.node_pod_cidrs("cp1") == ("10.244.3.0/24", "fd00:10:244:3::/64")
+    assert again.state.kept_sources == ("10.244.0.0/16", "fd00:10:244::/48")
 
 
 def test_where_clients_on_a_member_find_the_api() -> None:
@@ -219,6 +255,10 @@ def test_cluster_configuration_is_kubeadms(tmp_path: Path) -> None:
     assert config["kind"] == "ClusterConfiguration" and config["controlPlaneEndpoint"] == "192.0.2.1:6443"
     assert config["etcd"] == {"external": {"endpoints": ["https://a:2379"]}}
     assert config["networking"]["podSubnet"] == "10.244.0.0/16"
+    given.six = Six("fd00:10:244::/48", "fd00:10:96::/112")
+    config = upload_config.cluster_configuration(clusters.Cluster(tmp_path, given))
+    assert config["networking"]["podSubnet"] == "10.244.0.0/16,fd00:10:244::/48"
+    assert config["networking"]["serviceSubnet"] == "10.96.0.0/12,fd00:10:96::/112"
 
 
 # -- units and plans ---------------------------------------------------------------------------------------------------
