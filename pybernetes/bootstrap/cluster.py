@@ -198,8 +198,9 @@ class ClusterState(msgspec.Struct):
     @property
     def kept_sources(self) -> tuple[str, ...]:
         """Whose packets keep their source on the way to a cluster IP: Pods', of all machines, and not nodes'."""
-        if self.member is not None:
-            return self.pod_cidrs
+        if self.member is not None:  # `machine_address` is the same on each machine: its answers would stay there
+            others = ipaddress.IPv4Network(self.pod_cidr).address_exclude(ipaddress.IPv4Network(self.node_cidr))
+            return *map(str, sorted(others)), *self.pod_cidrs[1:]
         return (self.local_pod_cidr,) if self.six is None else (self.local_pod_cidr, self.six.local_pod_cidr)
 
     @property

@@ -99,8 +99,11 @@ def add_node(cluster: Cluster, node: str) -> bool:
 
 
 def _second(cluster: Cluster, index: int, link: str) -> list[str]:
-    """The `ip` command for a node's IPv6 address, if it is to have one. Nobody else has it: it is good at once."""
-    six = cluster.state.six
+    """The `ip` command for a node's IPv6 address, if it is to have one. Nobody else has it: it is good at once.
+
+    A member has its own elsewhere.
+    """
+    six = cluster.state.six if cluster.state.member is None else None
     return [f"addr add {six.node_address(index)}/64 dev {link} nodad"] if six is not None else []
 
 

@@ -238,9 +238,14 @@ def routes(config: Config) -> list[str]:
     """`ip` commands for links and routes; each can be repeated."""
     return [
         f"link set {config.service_link} up",
-        *(f"route replace {ranges.service_cidr} dev {config.service_link}" for ranges in config.families),
+        *(f"route replace {r.service_cidr} dev {config.service_link}{_source(r)}" for r in config.families),
         *(f"route replace blackhole {ranges.cluster_cidr}" for ranges in config.families if config.mode != "none"),
     ]
+
+
+def _source(ranges: Ranges) -> str:
+    """The node's address for its own calls to Services: for IPv6 the kernel would choose by likeness, one of Pods."""
+    return f" src {ranges.node_address}" if ranges.number == "6" and ranges.node_address else ""
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ def dual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             for pod, node in (("a", 0), ("b", 1)):
                 found.pod(pod, {**ALL, "name": pod}, BIND, nodeName=cluster.nodes[node])
                 found.pod(f"client-{pod}", {"app": "client"}, BIND, nodeName=cluster.nodes[node])
-            found.ready("a", "b", "client-a", "client-b")
+            found.host_pod("host")
+            found.ready("a", "b", "client-a", "client-b", "host")
             yield found
 
 
@@ -106,7 +107,7 @@ def test_services(dual: World, policy: str | None, families: list[str] | None, w
         assert sorted(item["addressType"] for item in slices) == sorted(wanted)
         nodes = [item["ip"] for item in dual.get("pods", "a")["status"]["hostIPs"]]
         for address in spec["clusterIPs"]:
-            for source in ("client-a", "client-b"):
+            for source in ("client-a", "client-b", "host"):
                 dual.reaches(source, address, 80, {"a", "b"})
                 dual.reaches(source, address, 81, {"a", "b"}, "udp")
             node = next(ip for ip in nodes if (":" in ip) == (":" in address))

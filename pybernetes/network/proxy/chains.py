@@ -118,7 +118,7 @@ class Chains:
             # A Pod's late answer that conntrack cannot place would go out untranslated, and its peer would reset a
             # good connection (kubernetes/kubernetes#74839).
             ("filter", self._shared("KUBE-FORWARD")): tuple(
-                f"-s {cidr} -m conntrack --ctstate INVALID -j DROP" for cidr in self._cidrs[:1]
+                f"-s {cidr} -m conntrack --ctstate INVALID -j DROP" for cidr in self._cidrs
             ),
             # With `route_localnet` a neighbour could send to the loopback address (CVE-2020-8558).
             ("filter", self._shared("KUBE-FIREWALL")): (

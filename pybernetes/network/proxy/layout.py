@@ -189,7 +189,8 @@ class Layout:
             yield self.rule(name, *new, *guarded, x.lookup("allowed", 0, invert=True), x.verdict(x.DROP))
         # A Pod's late answer that conntrack cannot place would go out untranslated, and its peer would reset a good
         # connection (kubernetes/kubernetes#74839).
-        yield self.rule("filter-forward", *invalid, *self._from_pods(), x.verdict(x.DROP))
+        for source in self._from_pods():
+            yield self.rule("filter-forward", *invalid, *source, x.verdict(x.DROP))
         for name in ("filter-input", "filter-forward", "filter-output"):
             yield self.rule(name, *new, x.verdict(x.JUMP, "refused-of"))
         yield self.rule("refused-of", *self._key(), x.verdict_map("refused", 0))
@@ -348,9 +349,9 @@ class Layout:
         mask = x.bitwise(0, 0, network.netmask.packed, bytes(4 * self.words))
         return [mask, x.compare(0, network.network_address.packed, operation)]
 
-    def _from_pods(self) -> list[bytes]:
-        """Match packets from Pods, so that other traffic through this machine is left alone."""
-        return self._source_in(self.pod_cidrs[0]) if self.pod_cidrs else []
+    def _from_pods(self) -> list[list[bytes]]:
+        """The ways to match packets from Pods, so that other traffic through this machine is left alone."""
+        return [self._source_in(network) for network in self.pod_cidrs] or [[]]
 
 
 def _joined(fields: tuple[tuple[int, int], ...]) -> tuple[int, int]:

@@ -48,8 +48,9 @@ def test_dual_stack_is_the_same_twice() -> None:
     assert pods["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]
     assert pods["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
     assert [line for line in routes(dual) if "fd00" in line] == [
-        f"route replace fd00:10:96::/112 dev {dual.service_link}", "route replace blackhole fd00:10:244::/56",
-    ]  # fmt: skip
+        f"route replace fd00:10:96::/112 dev {dual.service_link} src fd00:10:244:ff::1",
+        "route replace blackhole fd00:10:244::/56",
+    ]
     text = rules(dual, ("eth0",), Link("pbm", 1500))
     assert "oifname @uplinks ip6 daddr { fd00:10:244::/56, fd00:10:96::/112 } ip6 daddr != @peers6 counter drop" in text
     assert "oifname @uplinks ip daddr { 10.244.0.0/16, 10.96.0.0/16 } ip daddr != @peers counter drop" in text
