@@ -24,13 +24,14 @@ _PARTIAL_LIST = "PartialObjectMetadataList"
 class Format:
     """media: JSON, YAML or PROTOBUF. shape: "" (as it is), "Table" or "PartialObjectMetadata".
 
-    version: of meta.k8s.io.
+    version: of meta.k8s.io. include: what a Table has of each object (`includeObject`): None, Metadata or Object.
     """
 
     media: str = JSON
     shape: str = ""
     version: str = "v1"
     pretty: bool = False
+    include: str = "Metadata"
 
     @property
     def plain(self) -> bool:

@@ -7,6 +7,7 @@ body. Everything else (tables, metadata only, YAML, protobuf, another version) i
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -67,15 +68,19 @@ def respond(call: Call, result: Result) -> Response:
 
 
 def format_of(call: Call, resource: Resource | None) -> Format:
-    """The format the client accepts, with `pretty` as query or browser ask."""
+    """The format the client accepts, with `pretty` as query or browser ask. Raises 400, 406."""
     form = accepted(call.headers.get(b"accept", b""), False, resource is None or resource.kind.module != "")
+    if form.shape == "Table" and call.params and (include := call.param("includeObject", "")):
+        if include not in ("None", "Metadata", "Object"):
+            raise errors.bad_request(f'unrecognized includeObject value: "{include}"')
+        form = replace(form, include=include)
     if call.params and (pretty := call.params.get("pretty")) is not None:
         if pretty[0].lower() not in ("false", "0"):
-            return Format(form.media, form.shape, form.version, True)
+            return replace(form, pretty=True)
     elif form.media == JSON and not form.pretty and not form.shape:
         agent = call.headers.get(b"user-agent", b"")
         if agent.startswith((b"curl", b"Wget", b"Mozilla/5.0")):
-            return Format(form.media, form.shape, form.version, True)
+            return replace(form, pretty=True)
     return form
 
 
@@ -115,7 +120,7 @@ def list_body(result: Result, form: Format) -> bytes | list[bytes]:
     resource, items = result.resource, result.items
     assert resource is not None and items is not None
     if form.shape == "Table":
-        table = tables.table_of(resource, items, "Metadata", form.version, list_meta(result))
+        table = tables.table_of(resource, items, form.include, form.version, list_meta(result))
         return encode_wire(table, form)
     if form.shape:
         version = f"meta.k8s.io/{form.version}"
@@ -153,12 +158,12 @@ def shaped(result: Result, form: Format) -> dict[str, Any]:
     if isinstance(subject, dict):  # a list of what is not in the store
         objects = [resource.codec.convert(item, None) for item in subject["items"]]
         if form.shape == "Table":
-            return tables.table_of(resource, objects, "Metadata", form.version, subject["metadata"])
+            return tables.table_of(resource, objects, form.include, form.version, subject["metadata"])
         partials = [tables.partial_of(resource, obj, form.version) for obj in objects]
         kind = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
         return {**kind, "metadata": subject["metadata"], "items": partials}
     if form.shape == "Table":
-        return tables.table_of(resource, [subject], "Metadata", form.version, None)
+        return tables.table_of(resource, [subject], form.include, form.version, None)
     return tables.partial_of(resource, subject, form.version)
 
 

@@ -19,6 +19,7 @@ from pybernetes.aio.backoff import Backoff
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api.coordination_v1 import Lease, LeaseSpec
 from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Taint
+from pybernetes.api.storage_v1 import CSINode
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.events import EventRecorder
@@ -206,6 +207,17 @@ class NodeKeeper:
             if missing := {key: value for key, value in labels.items() if known.get(key) != value}:
                 self.node = await self._nodes.patch(self.config.node_name, "", {"metadata": {"labels": missing}})
             await self._write_status()
+        await self._list_drivers()
+
+    async def _list_drivers(self) -> None:
+        """The node's list of CSI drivers, which says that it has none: who waits for the list need not wait."""
+        name = self.config.node_name
+        csi_node = CSINode(metadata=ObjectMeta(name=name, owner_references=self._owner()))
+        try:
+            await self._client.resource(CSINode).create(csi_node)
+        except StatusError as error:
+            if error.code != 409:
+                log.warning("no CSINode %s: %s", name, error)
 
     # --- status ---
 
@@ -356,13 +368,15 @@ class NodeKeeper:
         )
         return await self._leases.update(msgspec.structs.replace(lease, spec=spec))
 
+    def _owner(self) -> list[OwnerReference] | None:
+        if self.node is None or not self.node.metadata.uid:
+            return None
+        return [OwnerReference(api_version="v1", kind="Node", name=self.node.metadata.name, uid=self.node.metadata.uid)]
+
     def _lease(self) -> Lease:
         name = self.config.node_name
-        owners = None
-        if self.node is not None and self.node.metadata.uid:
-            owners = [OwnerReference(api_version="v1", kind="Node", name=name, uid=self.node.metadata.uid)]
         return Lease(
-            metadata=ObjectMeta(name=name, namespace=LEASES, owner_references=owners),
+            metadata=ObjectMeta(name=name, namespace=LEASES, owner_references=self._owner()),
             spec=LeaseSpec(
                 holder_identity=name,
                 lease_duration_seconds=self.config.lease_duration,

@@ -78,6 +78,15 @@ async def test_media_types() -> None:
         table = json.loads(body)
         assert table["kind"] == "Table" and [c["name"] for c in table["columnDefinitions"]] == ["Name", "Data", "Age"]
         assert [row["cells"][:2] for row in table["rows"]] == [["m", 1], ["p", 1]]
+        assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+        for whole in (f"{NAMESPACE}/configmaps", f"{NAMESPACE}/configmaps/m"):
+            _, _, body = await call("GET", f"{whole}?includeObject=Object", accept=TABLE)
+            found = json.loads(body)["rows"][0]["object"]
+            assert (found["apiVersion"], found["kind"], found["data"]) == ("v1", "ConfigMap", {"a": "b"})
+            _, _, body = await call("GET", f"{whole}?includeObject=None", accept=TABLE)
+            assert json.loads(body)["rows"][0]["object"] is None
+            status, _, body = await call("GET", f"{whole}?includeObject=x", accept=TABLE)
+            assert (status, json.loads(body)["message"]) == (400, 'unrecognized includeObject value: "x"')
         status, _, body = await call(
             "GET", f"{NAMESPACE}/configmaps", accept="application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
         )
