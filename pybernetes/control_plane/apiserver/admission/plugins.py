@@ -28,6 +28,7 @@ from pybernetes.control_plane.apiserver.admission.simple_plugins import (
     DefaultStorageClass,
     DefaultTolerationSeconds,
     PersistentVolumeClaimResize,
+    PodTopologyLabels,
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
@@ -59,6 +60,7 @@ def build(core: Core) -> list[Plugin]:
         CertificateSigning(core),
         CertificateSubjectRestriction(),
         DefaultIngressClass(core),
+        PodTopologyLabels(core),
         RoleEscalation(core),
         MutatingAdmissionPolicy(core),
         MutatingAdmissionWebhook(core, webhooks),

@@ -1,7 +1,7 @@
 """Plugins of a few lines each: tolerations, taints, finalizers and the default classes.
 
 TaintNodesByCondition, DefaultTolerationSeconds, DefaultStorageClass, StorageObjectInUseProtection,
-PersistentVolumeClaimResize, DefaultIngressClass.
+PersistentVolumeClaimResize, DefaultIngressClass, PodTopologyLabels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from pybernetes.api.core_v1 import Binding
 from pybernetes.api.core_v1.node import Node, Taint
 from pybernetes.api.core_v1.persistent_volume_claim import PersistentVolumeClaim
 from pybernetes.api.core_v1.pod import Toleration
@@ -192,3 +193,38 @@ class DefaultIngressClass(Plugin):
         )
         if found is not None:
             ingress.spec.ingress_class_name = found.metadata.name
+
+
+class PodTopologyLabels(Plugin):
+    """A Pod tells the zone and the region of its node: labels of the node go along with the binding."""
+
+    name = "PodTopologyLabels"
+    fixed = True
+    mutates = True
+    _KEYS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def handles(self, attributes: Attributes) -> bool:
+        if attributes.operation != "CREATE":
+            return False
+        return is_core(attributes, "pods") or is_core(attributes, "pods", "binding")
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.subresource:
+            binding = cast(Binding, attributes.obj)
+            if binding.target.kind != "Node":
+                return
+            metadata, node = binding.metadata, binding.target.name
+        else:
+            pod = pod_of(attributes)
+            metadata, node = pod.metadata, pod.spec.node_name
+        item = self._core.item("", "nodes", "", node) if node else None
+        labels = cast(Node, item.obj).metadata.labels if item is not None else None
+        if not labels:
+            return
+        own = metadata.labels or {}
+        told = {key: labels[key] for key in self._KEYS if key in labels and key not in own}
+        if told:
+            metadata.labels = {**own, **told}

@@ -283,3 +283,30 @@ async def test_a_mutating_policy_names_fields_that_there_are_not_and_escapes_key
         await create(client, ADMISSION, "MutatingAdmissionPolicyBinding", "unknown", spec={"policyName": "unknown"})
         text = await refused(create(client, "v1", "ConfigMap", "d", "default", data={"x": "1"}))
         assert text.endswith("failed to convert patch object to typed object: .nope: field not declared in schema")
+
+
+async def test_a_bound_pod_tells_the_zone_and_the_region_of_its_node() -> None:
+    zone, region = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+    async with running() as server:
+        client = client_of(server)
+        await default_account(client)
+        await create(client, "v1", "Node", "n", metadata={"labels": {zone: "a", region: "r", "disk": "ssd"}})
+        pods = client.dynamic("v1", "Pod")
+
+        async def bind(name: str, /, **target: str) -> None:
+            body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+            await pods.create_subresource(name, "default", "binding", body)
+
+        await create(client, "v1", "Pod", "p", "default", metadata={"labels": {zone: "own", "app": "x"}}, spec=POD)
+        await bind("p", kind="Node", name="n")
+        await pod(client, "of-no-kind")
+        await bind("of-no-kind", name="n")
+        await pod(client, "elsewhere")
+        await bind("elsewhere", kind="Node", name="unknown")
+        placed = await pod(client, "placed", nodeName="n")
+
+        assert placed["metadata"]["labels"] == {zone: "a", region: "r"}
+        # What the Binding brings wins over what the Pod had, as with all labels of a Binding.
+        assert (await pods.get("p", "default"))["metadata"]["labels"] == {zone: "a", region: "r", "app": "x"}
+        for name in ("of-no-kind", "elsewhere"):
+            assert "labels" not in (await pods.get(name, "default"))["metadata"]
