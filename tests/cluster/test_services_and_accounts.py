@@ -156,6 +156,40 @@ async def test_traffic_distribution() -> None:
         await place.until_listed("EndpointSlice", lambda found: hinted(found), f"{NAME}=s")
 
 
+async def test_topology_mode() -> None:
+    """The annotation shares endpoints out by the zones' processors, tells so, and goes before trafficDistribution."""
+    mode = "service.kubernetes.io/topology-mode"
+    async with Place.open(nodes=2) as place:
+        nodes = [node["metadata"]["name"] for node in await place.list("Node", everywhere=True)]
+        for i, node in enumerate(nodes):
+            await place.of("Node").patch(node, "", {"metadata": {"labels": {"topology.kubernetes.io/zone": f"z{i}"}}})
+        for i in range(4):  # three in the first zone, one in the second
+            spec = {**template()["spec"], "nodeName": nodes[i // 3]}
+            await place.create("Pod", f"pod{i}", spec=spec, metadata={"labels": {"app": "a"}})
+        await place.running(4)
+        spec = {"selector": {"app": "a"}, "ports": [{"port": 80}], "trafficDistribution": "PreferSameZone"}
+        await place.create("Service", "s", spec=spec, metadata={"annotations": {mode: "Auto"}})
+
+        def zones(found: list[Wire]) -> list[str]:
+            endpoints = [e for piece in found for e in piece.get("endpoints") or []]
+            return sorted(zone["name"] for e in endpoints for zone in e.get("hints", {}).get("forZones", []))
+
+        await place.until_listed("EndpointSlice", lambda found: zones(found) == ["z0", "z0", "z1", "z1"], f"{NAME}=s")
+
+        def told(reason: str, message: str) -> object:
+            return lambda found: any(e["reason"] == reason and e["message"] == message for e in found)
+
+        enabled = "Topology Aware Hints has been enabled, addressType: IPv4"
+        await place.until_listed("Event", told("TopologyAwareHintsEnabled", enabled))
+        await place.of("Node").patch(nodes[1], "", {"metadata": {"labels": {"topology.kubernetes.io/zone": "z0"}}})
+        await place.until_listed("EndpointSlice", lambda found: zones(found) == [], f"{NAME}=s")
+        lacking = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes"
+        lacking += ", addressType: IPv4"
+        await place.until_listed("Event", told("TopologyAwareHintsDisabled", lacking))
+        await place.patch("Service", "s", {"metadata": {"annotations": {mode: None}}})
+        await place.until_listed("EndpointSlice", lambda found: zones(found) == ["z0"] * 4, f"{NAME}=s")
+
+
 async def test_mirroring() -> None:
     async with Place.open(nodes=0) as place:
         await place.create("Service", "s", spec={"ports": [{"name": "example", "port": 80}]})

@@ -21,12 +21,12 @@ from pybernetes.api.discovery_v1 import (
     ForZone,
 )
 from pybernetes.control_plane.controllers import pods as pod_state
+from pybernetes.control_plane.controllers import topology_hints
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
 MAX_ENDPOINTS = 100
-_ZONE = "topology.kubernetes.io/zone"
 
 #: (name, protocol, port, app protocol) of each port, in the Service's order.
 Ports = tuple[tuple[str, str, int, str | None], ...]
@@ -103,7 +103,7 @@ def endpoint(service: Service, pod: Pod, ip: str, node: Node | None) -> Endpoint
     serving = pod_state.is_ready(pod)
     terminating = pod.metadata.deletion_timestamp is not None
     ready = bool(service.spec.publish_not_ready_addresses) or (serving and not terminating)
-    zone = (node.metadata.labels or {}).get(_ZONE) if node is not None else None
+    zone = (node.metadata.labels or {}).get(topology_hints.ZONE) if node is not None else None
     return Endpoint(
         addresses=[ip],
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
@@ -117,6 +117,8 @@ def endpoint(service: Service, pod: Pod, ip: str, node: Node | None) -> Endpoint
 
 def hints(service: Service, node: str | None, zone: str | None) -> EndpointHints | None:
     """Whose traffic a ready endpoint is for, by the Service's trafficDistribution: its node's, or its zone's."""
+    if topology_hints.wanted(service.metadata.annotations):
+        return None  # see `share_out`
     distribution = service.spec.traffic_distribution
     zones = [ForZone(name=zone)] if zone else None
     if distribution in ("PreferClose", "PreferSameZone") and zones:
@@ -145,6 +147,34 @@ def groups(service: Service, pods: Iterable[Pod], node: Callable[[str], Node | N
         if not any(key[0] == family for key in found):
             found[family, ()] = []
     return found
+
+
+def share_out(wanted: Groups, present: Sequence[EndpointSlice], shares: topology_hints.Shares) -> dict[str, str]:
+    """Give all ready endpoints hints by the zones' shares; why a family has none, by family."""
+    given = {
+        (one.address_type, _identity(e)): e.hints.for_zones[0].name
+        for one in present
+        for e in one.endpoints or ()
+        if e.hints is not None and e.hints.for_zones
+    }
+    refused: dict[str, str] = {}
+    for family in dict.fromkeys(family for family, _ in wanted):
+        ready = [
+            e
+            for key, listed in wanted.items()
+            if key[0] == family
+            for e in listed
+            if e.conditions and e.conditions.ready
+        ]
+        places = [topology_hints.Place(e.zone or "", given.get((family, _identity(e)), "")) for e in ready]
+        try:
+            zones = topology_hints.share_out(places, shares)
+        except topology_hints.Refused as error:
+            refused[family] = str(error)
+            continue
+        for e, zone in zip(ready, zones, strict=True):
+            e.hints = EndpointHints(for_zones=[ForZone(name=zone)])
+    return refused
 
 
 @dataclass
