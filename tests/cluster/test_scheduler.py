@@ -13,6 +13,8 @@ from pybernetes.api.core_v1 import (
     Affinity,
     Container,
     ContainerPort,
+    ContainerRestartRule,
+    ContainerRestartRuleOnExitCodes,
     Event,
     Node,
     Pod,
@@ -320,3 +322,29 @@ async def test_an_extended_resource_that_a_node_offers_later() -> None:
         await nodes.patch("fake-1", "", taken_back, subresource="status")
         await clock.sleep(5)
         assert "example.com/gpu" not in ((await nodes.get("fake-1")).status.allocatable or {})
+
+
+async def test_a_pod_goes_only_where_the_node_declares_what_it_needs() -> None:
+    async with LocalCluster(nodes=1) as cluster:
+        nodes = cluster.client.resource(Node)
+        (node,) = (await nodes.list()).items
+        declared = node.status.declared_features
+        assert declared and "RestartAllContainersOnContainerExits" in declared
+        body: dict[str, Any] = {"status": {"declaredFeatures": None}}
+        await nodes.patch(node.metadata.name, "", body, subresource="status")
+        rule = ContainerRestartRule(
+            action="RestartAllContainers", exit_codes=ContainerRestartRuleOnExitCodes(operator="In", values=[42])
+        )
+        container = Container(name="c", image="web:1", restart_policy="Never", restart_policy_rules=[rule])
+        await make(cluster, a_pod("p", containers=[container], restart_policy="Never"), a_pod("plain"))
+        await eventually(cluster, "plain", lambda pod: pod.spec.node_name)
+        refused = await eventually(cluster, "p", scheduled)
+        condition = scheduled(refused)
+        assert condition and condition.message == (
+            "0/1 nodes are available: 1 node declared features check failed - unsatisfied requirements: "
+            "RestartAllContainersOnContainerExits. no new claims to deallocate, preemption: 0/1 nodes are available: "
+            "1 Preemption is not helpful for scheduling."
+        )
+        body = {"status": {"declaredFeatures": declared}}
+        await nodes.patch(node.metadata.name, "", body, subresource="status")
+        await eventually(cluster, "p", lambda pod: pod.spec.node_name)

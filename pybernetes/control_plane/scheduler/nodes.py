@@ -115,7 +115,7 @@ class Nodes:
     # Nodes
 
     def upsert(self, node: Node) -> frozenset[str]:
-        """Add or change a node. Returns what changed, of: added, allocatable, labels, taints, images."""
+        """Add or change a node. Returns what changed, of: added, allocatable, labels, taints, images, features."""
         name = node.metadata.name
         row = self.rows.get(name)
         if row is None:
@@ -145,6 +145,8 @@ class Nodes:
             for image, sizes in self._images.items():
                 sizes[row] = _image_size(node.status.images or [], image)
             changes.add("images")
+        if old is None or old.status.declared_features != node.status.declared_features:
+            changes.add("features")
         if changes:
             self.generation += 1
             self._note(~row)

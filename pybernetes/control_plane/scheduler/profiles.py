@@ -17,6 +17,7 @@ from pybernetes.control_plane.scheduler.config import ProfileConfig
 from pybernetes.control_plane.scheduler.configuration import ConfigurationError, seconds
 from pybernetes.control_plane.scheduler.plan import Profile
 from pybernetes.control_plane.scheduler.plugins.base import Plugin
+from pybernetes.control_plane.scheduler.plugins.declared_features import NodeDeclaredFeatures
 from pybernetes.control_plane.scheduler.plugins.dynamic_resources import DynamicResources
 from pybernetes.control_plane.scheduler.plugins.image_locality import ImageLocality
 from pybernetes.control_plane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -48,6 +49,7 @@ DEFAULT: tuple[tuple[type[Plugin], int], ...] = (
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
     (DynamicResources, 1),
+    (NodeDeclaredFeatures, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
 )

@@ -240,7 +240,7 @@ class World:
         if "added" in changes:
             self.event("Node/added", None, node)
             return
-        for change in ("allocatable", "labels", "taints"):
+        for change in ("allocatable", "labels", "taints", "features"):
             if change in changes:
                 self.event(f"Node/{change}", old, node)
         if changes:

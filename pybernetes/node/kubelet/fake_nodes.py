@@ -22,7 +22,7 @@ import msgspec
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery, Ready
 from pybernetes.api.coordination_v1 import Lease, LeaseSpec
-from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Pod, PodStatus
+from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Pod, PodStatus, declared_features
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
 from pybernetes.client.informer import Informer
@@ -244,6 +244,7 @@ class FakeNodes:
                 "containerRuntimeVersion": f"{RUNTIME}://1.0.0",
                 "osImage": "fake",
             },
+            "declaredFeatures": declared_features.OURS,
         }
 
     async def _renew_leases(self) -> None:

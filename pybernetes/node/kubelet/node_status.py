@@ -18,7 +18,7 @@ from pybernetes.aio import clock
 from pybernetes.aio.backoff import Backoff
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api.coordination_v1 import Lease, LeaseSpec
-from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Taint
+from pybernetes.api.core_v1 import Node, NodeSpec, NodeStatus, Taint, declared_features
 from pybernetes.api.storage_v1 import CSINode
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
@@ -296,6 +296,7 @@ class NodeKeeper:
             "nodeInfo": self._info,
             "runtimeHandlers": [{"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": False}}],
             "features": {"supplementalGroupsPolicy": False},
+            "declaredFeatures": declared_features.OURS,
         }
         images = await self._images()
         if images:

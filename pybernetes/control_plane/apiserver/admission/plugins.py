@@ -14,6 +14,7 @@ from pybernetes.control_plane.apiserver.admission.certificates import (
     CertificateSigning,
     CertificateSubjectRestriction,
 )
+from pybernetes.control_plane.apiserver.admission.declared_features import NodeDeclaredFeatureValidator
 from pybernetes.control_plane.apiserver.admission.limit_ranger import LimitRanger
 from pybernetes.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from pybernetes.control_plane.apiserver.admission.node_restriction import NodeRestriction
@@ -61,6 +62,7 @@ def build(core: Core) -> list[Plugin]:
         CertificateSubjectRestriction(),
         DefaultIngressClass(core),
         PodTopologyLabels(core),
+        NodeDeclaredFeatureValidator(core),
         RoleEscalation(core),
         MutatingAdmissionPolicy(core),
         MutatingAdmissionWebhook(core, webhooks),

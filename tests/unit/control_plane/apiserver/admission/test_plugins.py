@@ -310,3 +310,29 @@ async def test_a_bound_pod_tells_the_zone_and_the_region_of_its_node() -> None:
         assert (await pods.get("p", "default"))["metadata"]["labels"] == {zone: "a", region: "r", "app": "x"}
         for name in ("of-no-kind", "elsewhere"):
             assert "labels" not in (await pods.get(name, "default"))["metadata"]
+
+
+async def test_a_resize_that_the_nodes_kubelet_does_not_declare() -> None:
+    async with running() as server:
+        client = client_of(server)
+        await default_account(client)
+        pods, nodes = client.dynamic("v1", "Pod"), client.dynamic("v1", "Node")
+
+        async def resize(cpu: str) -> None:
+            asked = {"cpu": cpu, "memory": "1Gi"}
+            containers = [{"name": "c", "resources": {"requests": asked, "limits": asked}}]
+            body = {"spec": {"containers": containers}}
+            await pods.patch("p", "default", body, type="strategic", subresource="resize")
+
+        both = {"cpu": "1", "memory": "1Gi"}
+        container = {"name": "c", "image": "x:1", "resources": {"requests": both, "limits": both}}
+        await pod(client, containers=[container], nodeName="n")
+        assert await refused(resize("2")) == 'pods "p" is forbidden: node "n" not found'
+        await create(client, "v1", "Node", "n")
+        assert await refused(resize("2")) == (
+            'pods "p" is forbidden: pod update requires features GuaranteedQoSPodCPUResize which are not available on '
+            'node "n"'
+        )
+        status: dict[str, Any] = {"status": {"declaredFeatures": ["GuaranteedQoSPodCPUResize"]}}
+        await nodes.patch("n", "", status, subresource="status")
+        await resize("2")
