@@ -278,14 +278,14 @@ def test_units(tmp_path: Path) -> None:
 def test_systemd_is_told_when_a_process_is_ready(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as keeper:
         keeper.bind(str(tmp_path / "notify"))
-        processes.notify(str(tmp_path / "notify"), "node a")
+        processes.notify(str(tmp_path / "notify"), "READY=1", "STATUS=node a")
         assert keeper.recv(100) == b"READY=1\nSTATUS=node a"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as keeper:
         keeper.bind(f"\0pybernetes-{os.getpid()}")
-        processes.notify(f"@pybernetes-{os.getpid()}", "b")
+        processes.notify(f"@pybernetes-{os.getpid()}", "READY=1", "STATUS=b")
         assert keeper.recv(100) == b"READY=1\nSTATUS=b"
-    processes.notify("", "nobody keeps us")
-    processes.notify(str(tmp_path / "gone"), "nor here")
+    processes.notify("", "READY=1")
+    processes.notify(str(tmp_path / "gone"), "READY=1")
 
 
 def test_a_member_of_etcd_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
