@@ -15,6 +15,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_bool,
     zero_str,
 )
@@ -169,7 +170,7 @@ class CustomResourceDefinitionSpec(Struct):
 class CustomResourceDefinitionCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
     observed_generation: int | None = None

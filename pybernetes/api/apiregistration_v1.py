@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, BY_TYPE, Base64, Int32, Struct, Time, constant, field, zero_int, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    BY_TYPE,
+    Base64,
+    Int32,
+    Struct,
+    Time,
+    constant,
+    field,
+    null,
+    zero_int,
+    zero_str,
+)
 
 
 class ServiceReference(Struct):
@@ -27,7 +39,7 @@ class APIServiceSpec(Struct):
 class APIServiceCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

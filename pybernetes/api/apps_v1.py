@@ -18,6 +18,7 @@ from pybernetes.machinery.types import (
     Time,
     constant,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -52,7 +53,7 @@ class DaemonSetSpec(Struct):
 class DaemonSetCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -103,8 +104,8 @@ class DeploymentSpec(Struct):
 class DeploymentCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_update_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_update_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -147,7 +148,7 @@ class ReplicaSetSpec(Struct):
 class ReplicaSetCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -207,7 +208,7 @@ class StatefulSetSpec(Struct):
 class StatefulSetCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

@@ -23,7 +23,7 @@ class UserInfo(Struct):
 
 
 class SelfSubjectReviewStatus(Struct):
-    user_info: UserInfo | None = None
+    user_info: UserInfo = field(default_factory=UserInfo)
 
 
 class SelfSubjectReview(Object):
@@ -59,7 +59,7 @@ class TokenReviewSpec(Struct):
 
 class TokenReviewStatus(Struct):
     authenticated: bool | None = None
-    user: UserInfo | None = None
+    user: UserInfo = field(default_factory=UserInfo)
     audiences: Annotated[list[str], ATOMIC] | None = None
     error: str | None = None
 

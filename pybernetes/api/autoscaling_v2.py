@@ -14,6 +14,7 @@ from pybernetes.machinery.types import (
     Time,
     constant,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -119,7 +120,7 @@ class HorizontalPodAutoscalerSpec(Struct):
 class HorizontalPodAutoscalerCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -154,7 +155,7 @@ class HorizontalPodAutoscalerStatus(Struct):
     last_scale_time: Time | None = None
     current_replicas: Int32 | None = None
     desired_replicas: Int32 = field(default_factory=zero_int)
-    current_metrics: Annotated[list[MetricStatus], ATOMIC] | None = None
+    current_metrics: Annotated[list[MetricStatus], ATOMIC] | None = field(default_factory=null)
     conditions: Annotated[list[HorizontalPodAutoscalerCondition], BY_TYPE] | None = None
 
 

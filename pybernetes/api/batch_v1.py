@@ -18,6 +18,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_str,
 )
 
@@ -104,8 +105,8 @@ class CronJob(Object):
 class JobCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_probe_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_probe_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, Base64, Int32, Merge, Struct, Time, constant, field, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    Base64,
+    Int32,
+    Merge,
+    Struct,
+    Time,
+    constant,
+    field,
+    null,
+    zero_str,
+)
 
 
 class CertificateSigningRequestSpec(Struct):
@@ -24,8 +35,8 @@ class CertificateSigningRequestCondition(Struct):
     status: str = field(default_factory=zero_str)
     reason: str | None = None
     message: str | None = None
-    last_update_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_update_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
 
 
 class CertificateSigningRequestStatus(Struct):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pybernetes.api.core_v1.references import ObjectReference
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, SET, Int32, Struct, constant, empty_list, field, zero_str
+from pybernetes.machinery.types import ATOMIC, SET, Int32, Struct, constant, empty_list, field, null, zero_str
 
 
 class EndpointConditions(Struct):
@@ -51,5 +51,5 @@ class EndpointSlice(Object):
     kind: str = field(default_factory=constant("EndpointSlice"))
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
     address_type: str = field(default_factory=zero_str)
-    endpoints: Annotated[list[Endpoint], ATOMIC] | None = None
-    ports: Annotated[list[EndpointPort], ATOMIC] | None = None
+    endpoints: Annotated[list[Endpoint], ATOMIC] | None = field(default_factory=null)
+    ports: Annotated[list[EndpointPort], ATOMIC] | None = field(default_factory=null)

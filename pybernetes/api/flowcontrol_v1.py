@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, BY_TYPE, SET, Int32, Struct, Time, constant, empty_list, field, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    BY_TYPE,
+    SET,
+    Int32,
+    Struct,
+    Time,
+    constant,
+    empty_list,
+    field,
+    null,
+    zero_str,
+)
 
 
 class ExemptPriorityLevelConfiguration(Struct):
@@ -31,7 +43,7 @@ class ResourcePolicyRule(Struct):
     api_groups: Annotated[list[str], SET] = field(default_factory=empty_list)
     resources: Annotated[list[str], SET] = field(default_factory=empty_list)
     cluster_scope: bool | None = None
-    namespaces: Annotated[list[str], SET] | None = None
+    namespaces: Annotated[list[str], SET] | None = field(default_factory=null)
 
 
 class GroupSubject(Struct):
@@ -72,7 +84,7 @@ class FlowSchemaSpec(Struct):
 class FlowSchemaCondition(Struct):
     type: str | None = None
     status: str | None = None
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -116,7 +128,7 @@ class PriorityLevelConfigurationSpec(Struct):
 class PriorityLevelConfigurationCondition(Struct):
     type: str | None = None
     status: str | None = None
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

@@ -27,7 +27,7 @@ class ServiceBackendPort(Struct):
 
 class IngressServiceBackend(Struct):
     name: str = field(default_factory=zero_str)
-    port: ServiceBackendPort | None = None
+    port: ServiceBackendPort = field(default_factory=ServiceBackendPort)
 
 
 class IngressBackend(Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pybernetes.machinery.meta import Condition, DeleteOptions, LabelSelector, Object, ObjectMeta
-from pybernetes.machinery.types import BY_TYPE, Int32, IntOrString, Merge, Struct, Time, constant, field
+from pybernetes.machinery.types import BY_TYPE, Int32, IntOrString, Merge, Struct, Time, constant, field, zero_int
 
 
 class Eviction(Object):
@@ -25,10 +25,10 @@ class PodDisruptionBudgetSpec(Struct):
 class PodDisruptionBudgetStatus(Struct):
     observed_generation: int | None = None
     disrupted_pods: dict[str, Time] | None = None
-    disruptions_allowed: Int32 | None = None
-    current_healthy: Int32 | None = None
-    desired_healthy: Int32 | None = None
-    expected_pods: Int32 | None = None
+    disruptions_allowed: Int32 = field(default_factory=zero_int)
+    current_healthy: Int32 = field(default_factory=zero_int)
+    desired_healthy: Int32 = field(default_factory=zero_int)
+    expected_pods: Int32 = field(default_factory=zero_int)
     conditions: Annotated[list[Condition], BY_TYPE] | None = None
 
 

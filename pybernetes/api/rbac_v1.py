@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pybernetes.machinery.meta import LabelSelector, Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, Struct, constant, empty_list, field, zero_str
+from pybernetes.machinery.types import ATOMIC, Struct, constant, empty_list, field, null, zero_str
 
 
 class AggregationRule(Struct):
@@ -24,7 +24,7 @@ class ClusterRole(Object):
     api_version: str = field(default_factory=constant("rbac.authorization.k8s.io/v1"))
     kind: str = field(default_factory=constant("ClusterRole"))
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
-    rules: Annotated[list[PolicyRule], ATOMIC] | None = None
+    rules: Annotated[list[PolicyRule], ATOMIC] | None = field(default_factory=null)
     aggregation_rule: AggregationRule | None = None
 
 
@@ -53,7 +53,7 @@ class Role(Object):
     api_version: str = field(default_factory=constant("rbac.authorization.k8s.io/v1"))
     kind: str = field(default_factory=constant("Role"))
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
-    rules: Annotated[list[PolicyRule], ATOMIC] | None = None
+    rules: Annotated[list[PolicyRule], ATOMIC] | None = field(default_factory=null)
 
 
 class RoleBinding(Object):

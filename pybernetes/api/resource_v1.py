@@ -16,6 +16,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_dict,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -32,7 +33,7 @@ class AllocatedDeviceStatus(Struct):
     pool: str = field(default_factory=zero_str)
     device: str = field(default_factory=zero_str)
     share_id: str | None = field(name="shareID", default=None)
-    conditions: Annotated[list[Condition], Merge(keys=("type",))] | None = None
+    conditions: Annotated[list[Condition], Merge(keys=("type",))] | None = field(default_factory=null)
     data: dict[str, Any] | None = None
     network_data: NetworkDeviceData | None = None
 
@@ -75,7 +76,7 @@ class DeviceAllocationResult(Struct):
 
 
 class AllocationResult(Struct):
-    devices: DeviceAllocationResult | None = None
+    devices: DeviceAllocationResult = field(default_factory=DeviceAllocationResult)
     node_selector: NodeSelector | None = None
     allocation_timestamp: Time | None = None
 
@@ -91,7 +92,7 @@ class CapacityRequestPolicyRange(Struct):
 
 
 class CapacityRequestPolicy(Struct):
-    default: Quantity | None = None
+    default: Quantity | None = field(default_factory=null)
     valid_values: Annotated[list[Quantity], ATOMIC] | None = None
     valid_range: CapacityRequestPolicyRange | None = None
 
@@ -200,7 +201,7 @@ class DeviceRequest(Struct):
 
 
 class DeviceClaim(Struct):
-    requests: Annotated[list[DeviceRequest], ATOMIC] | None = None
+    requests: Annotated[list[DeviceRequest], ATOMIC] | None = field(default_factory=null)
     constraints: Annotated[list[DeviceConstraint], ATOMIC] | None = None
     config: Annotated[list[DeviceClaimConfiguration], ATOMIC] | None = None
 
@@ -223,7 +224,7 @@ class DeviceClass(Object):
 
 
 class ResourceClaimSpec(Struct):
-    devices: DeviceClaim | None = None
+    devices: DeviceClaim = field(default_factory=DeviceClaim)
 
 
 class ResourceClaimConsumerReference(Struct):

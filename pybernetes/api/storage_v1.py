@@ -18,6 +18,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_bool,
     zero_str,
 )
@@ -56,7 +57,7 @@ class VolumeNodeResources(Struct):
 class CSINodeDriver(Struct):
     name: str = field(default_factory=zero_str)
     node_id: str = field(name="nodeID", default_factory=zero_str)
-    topology_keys: Annotated[list[str], ATOMIC] | None = None
+    topology_keys: Annotated[list[str], ATOMIC] | None = field(default_factory=null)
     allocatable: VolumeNodeResources | None = None
 
 
@@ -106,7 +107,7 @@ class VolumeAttachmentSpec(Struct):
 
 
 class VolumeError(Struct):
-    time: Time | None = None
+    time: Time | None = field(default_factory=null)
     message: str | None = None
     error_code: Int32 | None = None
 

@@ -17,6 +17,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_bool,
     zero_str,
 )
@@ -82,7 +83,7 @@ class Condition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
     observed_generation: int | None = None
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str = field(default_factory=zero_str)
     message: str = field(default_factory=zero_str)
 

@@ -43,6 +43,7 @@ __all__ = [
     "empty_dict",
     "empty_list",
     "field",
+    "null",
     "zero_bool",
     "zero_float",
     "zero_int",
@@ -111,6 +112,11 @@ MicroTime = Annotated[str, Format("micro-time")]
 #: Bytes as base64 text.
 Base64 = Annotated[str, Format("byte")]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+def null() -> None:
+    """Of a field that upstream writes as `null` when unset: times that are no pointers, lists without omitempty."""
+    return
 
 
 def zero_str() -> str:

@@ -17,6 +17,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_dict,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -36,7 +37,7 @@ class ConfigMapNodeConfigSource(Struct):
 
 
 class ContainerImage(Struct):
-    names: Annotated[list[str], ATOMIC] | None = None
+    names: Annotated[list[str], ATOMIC] | None = field(default_factory=null)
     size_bytes: int | None = None
 
 
@@ -73,8 +74,8 @@ class NodeAddress(Struct):
 class NodeCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_heartbeat_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_heartbeat_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

@@ -19,6 +19,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_str,
 )
 
@@ -55,7 +56,7 @@ class ConfigMap(Object):
 
 class EventSeries(Struct):
     count: Int32 | None = None
-    last_observed_time: MicroTime | None = None
+    last_observed_time: MicroTime | None = field(default_factory=null)
 
 
 class EventSource(Struct):
@@ -70,17 +71,17 @@ class Event(Object):
     involved_object: ObjectReference = field(default_factory=ObjectReference)
     reason: str | None = None
     message: str | None = None
-    source: EventSource | None = None
-    first_timestamp: Time | None = None
-    last_timestamp: Time | None = None
+    source: EventSource = field(default_factory=EventSource)
+    first_timestamp: Time | None = field(default_factory=null)
+    last_timestamp: Time | None = field(default_factory=null)
     count: Int32 | None = None
     type: str | None = None
-    event_time: MicroTime | None = None
+    event_time: MicroTime | None = field(default_factory=null)
     series: EventSeries | None = None
     action: str | None = None
     related: ObjectReference | None = None
-    reporting_component: str | None = None
-    reporting_instance: str | None = None
+    reporting_component: str = field(default_factory=zero_str)
+    reporting_instance: str = field(default_factory=zero_str)
 
 
 class LimitRangeItem(Struct):
@@ -110,7 +111,7 @@ class NamespaceSpec(Struct):
 class NamespaceCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

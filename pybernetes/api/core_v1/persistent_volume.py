@@ -28,6 +28,7 @@ from pybernetes.machinery.types import (
     constant,
     empty_list,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -37,7 +38,7 @@ class AzureFilePersistentVolumeSource(Struct):
     secret_name: str = field(default_factory=zero_str)
     share_name: str = field(default_factory=zero_str)
     read_only: bool | None = None
-    secret_namespace: str | None = None
+    secret_namespace: str | None = field(default_factory=null)
 
 
 class CSIPersistentVolumeSource(Struct):

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pybernetes.api.core_v1.references import TypedLocalObjectReference, TypedObjectReference
 from pybernetes.machinery.meta import LabelSelector, Object, ObjectMeta
-from pybernetes.machinery.types import ATOMIC, BY_TYPE, Quantity, Struct, Time, constant, field, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    BY_TYPE,
+    Quantity,
+    Struct,
+    Time,
+    constant,
+    field,
+    null,
+    zero_str,
+)
 
 
 class ModifyVolumeStatus(Struct):
@@ -22,7 +32,7 @@ class VolumeResourceRequirements(Struct):
 class PersistentVolumeClaimSpec(Struct):
     access_modes: Annotated[list[str], ATOMIC] | None = None
     selector: LabelSelector | None = None
-    resources: VolumeResourceRequirements | None = None
+    resources: VolumeResourceRequirements = field(default_factory=VolumeResourceRequirements)
     volume_name: str | None = None
     storage_class_name: str | None = None
     volume_mode: str | None = None
@@ -34,8 +44,8 @@ class PersistentVolumeClaimSpec(Struct):
 class PersistentVolumeClaimCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_probe_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_probe_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 
@@ -60,5 +70,5 @@ class PersistentVolumeClaim(Object):
 
 
 class PersistentVolumeClaimTemplate(Struct):
-    metadata: ObjectMeta | None = None
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
     spec: PersistentVolumeClaimSpec = field(default_factory=PersistentVolumeClaimSpec)

@@ -17,6 +17,7 @@ from pybernetes.machinery.types import (
     Time,
     empty_list,
     field,
+    null,
     zero_bool,
     zero_int,
     zero_str,
@@ -24,7 +25,7 @@ from pybernetes.machinery.types import (
 
 
 class ContainerStateRunning(Struct):
-    started_at: Time | None = None
+    started_at: Time | None = field(default_factory=null)
 
 
 class ContainerStateTerminated(Struct):
@@ -32,8 +33,8 @@ class ContainerStateTerminated(Struct):
     signal: Int32 | None = None
     reason: str | None = None
     message: str | None = None
-    started_at: Time | None = None
-    finished_at: Time | None = None
+    started_at: Time | None = field(default_factory=null)
+    finished_at: Time | None = field(default_factory=null)
     container_id: str | None = field(name="containerID", default=None)
 
 
@@ -87,8 +88,8 @@ class VolumeMountStatus(Struct):
 
 class ContainerStatus(Struct):
     name: str = field(default_factory=zero_str)
-    state: ContainerState | None = None
-    last_state: ContainerState | None = None
+    state: ContainerState = field(default_factory=ContainerState)
+    last_state: ContainerState = field(default_factory=ContainerState)
     ready: bool = field(default_factory=zero_bool)
     restart_count: Int32 = field(default_factory=zero_int)
     image: str = field(default_factory=zero_str)
@@ -113,8 +114,8 @@ class PodCondition(Struct):
     type: str = field(default_factory=zero_str)
     observed_generation: int | None = None
     status: str = field(default_factory=zero_str)
-    last_probe_time: Time | None = None
-    last_transition_time: Time | None = None
+    last_probe_time: Time | None = field(default_factory=null)
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

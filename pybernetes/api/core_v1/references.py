@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pybernetes.machinery.types import ATOMIC, Quantity, Struct, empty_list, field, zero_str
+from pybernetes.machinery.types import ATOMIC, Quantity, Struct, empty_list, field, null, zero_str
 
 
 class ConfigMapKeySelector(Struct):
@@ -75,12 +75,12 @@ class TopologySelectorTerm(Struct):
 
 class TypedLocalObjectReference(Struct):
     kind: str = field(default_factory=zero_str)
-    api_group: str | None = None
+    api_group: str | None = field(default_factory=null)
     name: str = field(default_factory=zero_str)
 
 
 class TypedObjectReference(Struct):
     kind: str = field(default_factory=zero_str)
-    api_group: str | None = None
+    api_group: str | None = field(default_factory=null)
     name: str = field(default_factory=zero_str)
     namespace: str | None = None

@@ -15,6 +15,7 @@ from pybernetes.machinery.types import (
     Time,
     constant,
     field,
+    null,
     zero_int,
     zero_str,
 )
@@ -42,7 +43,7 @@ class ReplicationControllerSpec(Struct):
 class ReplicationControllerCondition(Struct):
     type: str = field(default_factory=zero_str)
     status: str = field(default_factory=zero_str)
-    last_transition_time: Time | None = None
+    last_transition_time: Time | None = field(default_factory=null)
     reason: str | None = None
     message: str | None = None
 

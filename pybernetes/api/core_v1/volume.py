@@ -7,7 +7,17 @@ from typing import Annotated
 from pybernetes.api.core_v1.persistent_volume_claim import PersistentVolumeClaimTemplate
 from pybernetes.api.core_v1.references import LocalObjectReference, ObjectFieldSelector, ResourceFieldSelector
 from pybernetes.machinery.meta import LabelSelector
-from pybernetes.machinery.types import ATOMIC, Int32, Quantity, Struct, empty_list, field, zero_int, zero_str
+from pybernetes.machinery.types import (
+    ATOMIC,
+    Int32,
+    Quantity,
+    Struct,
+    empty_list,
+    field,
+    null,
+    zero_int,
+    zero_str,
+)
 
 
 class AWSElasticBlockStoreVolumeSource(Struct):
@@ -226,7 +236,7 @@ class VolumeProjection(Struct):
 
 
 class ProjectedVolumeSource(Struct):
-    sources: Annotated[list[VolumeProjection], ATOMIC] | None = None
+    sources: Annotated[list[VolumeProjection], ATOMIC] | None = field(default_factory=null)
     default_mode: Int32 | None = None
 
 

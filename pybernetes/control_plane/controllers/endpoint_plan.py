@@ -26,6 +26,7 @@ from pybernetes.control_plane.controllers import topology_hints
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 MAX_ENDPOINTS = 100
 
 #: (name, protocol, port, app protocol) of each port, in the Service's order.
@@ -232,3 +233,12 @@ def wire_ports(ports: Ports) -> list[EndpointPort]:
 def _identity(endpoint: Endpoint) -> tuple[str, str]:
     reference = endpoint.target_ref
     return (reference.uid or reference.name or "" if reference is not None else "", endpoint.addresses[0])
+
+
+def trigger(service: Service, pods: Sequence[Pod]) -> str:
+    """When the newest change happened that these endpoints answer to."""
+    times = [service.metadata.creation_timestamp or ""]
+    for pod in pods:
+        ready = pod_state.condition(pod, "Ready")
+        times.append((ready.last_transition_time if ready else None) or "")
+    return max(times)

@@ -86,28 +86,26 @@ class EndpointsController(Controller):
             return
         if not plan.has_endpoints(service):
             return
-        wanted, truncated = subsets(service, [*self._source.pods_of(service)])
+        pods = [*self._source.pods_of(service)]
+        wanted, truncated = subsets(service, pods)
         labels = {**(service.metadata.labels or {}), MANAGED_BY: MANAGER}
         if plan.is_headless(service):
             labels[plan.HEADLESS] = ""
-        annotations = {
-            k: v for k, v in ((present.metadata.annotations if present else None) or {}).items() if k != OVER_CAPACITY
-        }
+        before = (present.metadata.annotations if present else None) or {}
+        annotations = {k: v for k, v in before.items() if k != OVER_CAPACITY}
         if truncated:
             annotations[OVER_CAPACITY] = "truncated"
         try:
+            trigger = {plan.TRIGGER: plan.trigger(service, pods)}
             if present is None:
-                metadata = ObjectMeta(name=name, namespace=namespace, labels=labels, annotations=annotations or None)
+                annotations |= trigger
+                metadata = ObjectMeta(name=name, namespace=namespace, labels=labels, annotations=annotations)
                 created = await resource.create(Endpoints(metadata=metadata, subsets=wanted or None))
                 await self.endpoints.caught_up(created)
-            elif (
-                (present.subsets or []) != wanted
-                or present.metadata.labels != labels
-                or (present.metadata.annotations or {}) != annotations
-            ):
+            elif (present.subsets or []) != wanted or present.metadata.labels != labels or before != annotations:
                 changed = codec.copy(present)
                 changed.subsets = wanted or None
-                changed.metadata.labels, changed.metadata.annotations = labels, annotations or None
+                changed.metadata.labels, changed.metadata.annotations = labels, annotations | trigger
                 await self.endpoints.caught_up(await resource.update(changed))
         except StatusError as error:
             if is_namespace_terminating(error):

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybernetes.aio import clock
-from pybernetes.api.core_v1 import Node, Pod, Service
+from pybernetes.api.core_v1 import Node, Service
 from pybernetes.api.discovery_v1 import EndpointSlice
 from pybernetes.client.controller import Controller, controller_reference, key_of, split_key
 from pybernetes.control_plane.controllers import endpoint_plan as plan
 from pybernetes.control_plane.controllers import topology_hints
 from pybernetes.control_plane.controllers.indexes import SLICE_SERVICE, slices_by_service
 from pybernetes.control_plane.controllers.pod_control import is_namespace_terminating
-from pybernetes.control_plane.controllers.pods import condition
 from pybernetes.control_plane.controllers.service_source import ServiceSource
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta
 
 MANAGER = "endpointslice-controller.k8s.io"
-TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class EndpointSliceController(Controller):
@@ -75,7 +72,7 @@ class EndpointSliceController(Controller):
         events = self._share_out(service, key, wanted, present)
         changes = plan.arrange(wanted, present)
         labels = slice_labels(service, MANAGER)
-        annotations = {TRIGGER: _trigger(service, pods)}
+        annotations = {plan.TRIGGER: plan.trigger(service, pods)}
         touched = {one.metadata.name for one, _ in changes.update} | {one.metadata.name for one in changes.delete}
         changes.update += [
             (one, list(one.endpoints or ()))
@@ -161,12 +158,3 @@ def slice_labels(service: Service, manager: str) -> dict[str, str]:
     labels[plan.SERVICE_NAME] = service.metadata.name
     labels[plan.MANAGED_BY] = manager
     return labels
-
-
-def _trigger(service: Service, pods: Sequence[Pod]) -> str:
-    """When the newest change happened that these slices answer to."""
-    times = [service.metadata.creation_timestamp or ""]
-    for pod in pods:
-        ready = condition(pod, "Ready")
-        times.append((ready.last_transition_time if ready else None) or "")
-    return max(times) or clock.rfc3339()

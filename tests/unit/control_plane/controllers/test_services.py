@@ -43,6 +43,7 @@ async def test_ready_pods_are_endpoints_and_others_are_not() -> None:
             await world.set_pod(created, "Running", name == "a", f"10.0.0.{number + 1}")
         found = await world.until(Endpoints, "svc", lambda e: e.subsets and e.subsets[0].not_ready_addresses)
         [subset] = found.subsets or []
+        assert plan.TRIGGER in (found.metadata.annotations or {})
         assert [a.ip for a in subset.addresses or ()] == ["10.0.0.1"]
         assert [a.ip for a in subset.not_ready_addresses or ()] == ["10.0.0.2"]
         assert [(p.name, p.port) for p in subset.ports or ()] == [("http", 8080)]

@@ -188,7 +188,9 @@ def test_status_patch_says_only_what_changed() -> None:
         "status": {
             "phase": "Running",
             "message": None,
-            "conditions": [{"type": "Ready", "status": "True", "reason": None}],
+            "conditions": [
+                {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": None, "reason": None}
+            ],
         },
     }
     refused = PodStatus(phase="Failed", message="gone", reason="SysctlForbidden")

@@ -183,7 +183,7 @@ async def test_token_review() -> None:
         TokenReviewSpec(token="nonsense"),
     ):
         refused = review(authentication, spec)
-        assert not refused.authenticated and refused.user is None
+        assert not refused.authenticated and refused.user.username is None
         assert "invalid bearer token" in (refused.error or "")
     with pytest.raises(StatusError) as error:
         review(authentication, TokenReviewSpec(token=""))
