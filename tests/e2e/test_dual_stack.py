@@ -105,6 +105,9 @@ def test_services(dual: World, policy: str | None, families: list[str] | None, w
         until(lambda: {"a", "b"} == set(dual.endpoints(name)))
         slices = dual.cluster.get("endpointslices", "-n", "dual", "-l", f"kubernetes.io/service-name={name}")["items"]
         assert sorted(item["addressType"] for item in slices) == sorted(wanted)
+        subsets = dual.get("endpoints", name)["subsets"]  # these have the first family alone
+        first = {address["ip"] for subset in subsets for address in subset["addresses"]}
+        assert len(first) == 2 and {":" in ip for ip in first} == {wanted[0] == "IPv6"}
         nodes = [item["ip"] for item in dual.get("pods", "a")["status"]["hostIPs"]]
         for address in spec["clusterIPs"]:
             for source in ("client-a", "client-b", "host"):
@@ -114,6 +117,27 @@ def test_services(dual: World, policy: str | None, families: list[str] | None, w
             dual.reaches("client-b", node, spec["ports"][0]["nodePort"], {"a", "b"})
             found = f"lookup?name={name}.dual.svc.cluster.local&family={6 if ':' in address else 4}"
             assert dual.ask("client-a", found) == address
+
+
+def test_a_service_gets_a_second_family_and_gives_it_up(dual: World) -> None:
+    with dual.temporary("services", "grows"):
+        before = dual.service("grows", ALL)["spec"]["clusterIPs"]
+        both = dual.patch("services", "grows", {"spec": {"ipFamilyPolicy": "PreferDualStack"}})["spec"]
+        assert both["clusterIPs"][:1] == before and both["ipFamilies"] == ["IPv4", "IPv6"]
+        for address in both["clusterIPs"]:
+            dual.reaches("client-a", address, 80, {"a", "b"})
+        less = {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"], "clusterIPs": before}
+        assert dual.patch("services", "grows", {"spec": less})["spec"]["clusterIPs"] == before
+        until(lambda: dual.dial("client-a", both["clusterIPs"][1], 80, timeout=1)[0] == [])
+        dual.reaches("client-a", before[0], 80, {"a", "b"})
+
+
+def test_clients_are_remembered_in_both(dual: World) -> None:
+    with dual.temporary("services", "sticky"):
+        spec = dual.service("sticky", ALL, ipFamilyPolicy="RequireDualStack", sessionAffinity="ClientIP")["spec"]
+        for address in spec["clusterIPs"]:
+            until(lambda: set(dual.endpoints("sticky")) == {"a", "b"})
+            until(lambda to=address: len(set(dual.dial("client-b", to, 80, tries=12)[0])) == 1)
 
 
 def test_headless_services_answer_with_both(dual: World) -> None:
