@@ -104,7 +104,7 @@ def ingress_config(cluster: Cluster, node: str) -> ingress.Config | None:
     return ingress.Config(
         node=node,
         hosts=hosts,
-        addresses=(state.node_address(node),),
+        addresses=state.node_addresses(node),
         directory=cluster.node_directory(node) / "ingress",
         default_certificate=cluster.directory / "ingress.pem",
         http_port=http,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -179,6 +180,30 @@ def test_load_balancers_have_addresses_of_the_services_families(dual: World) -> 
         assert {":" in address for address in given} == {False, True}
         for address in given:
             dual.reaches("client-b", address, 8088, {"a", "b"})
+
+
+INGRESS = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: dual}
+spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin"), reason="haproxy is not here")
+def test_ingresses_answer_on_both(dual: World) -> None:
+    with dual.temporary("services", "web"):
+        dual.service("web", ALL)
+        dual.cluster.apply(INGRESS)
+
+        def given() -> list[str]:
+            status = dual.cluster.get("ingress", "-n", "dual", "web")["status"]
+            return [item["ip"] for item in status.get("loadBalancer", {}).get("ingress", [])]
+
+        until(lambda: {":" in address for address in given()} == {False, True})
+        for address in given():
+            dual.reaches("client-b", address, 80, {"a", "b"})
+        dual.cluster.kubectl("delete", "ingress", "-n", "dual", "web")
 
 
 def test_what_the_api_says_of_it(dual: World) -> None:
