@@ -55,7 +55,8 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
             if owner in setting.owners:
                 setting.owners.remove(owner)
             if not setting.owners:
-                await namespace.write_sysctl(name, setting.before)
+                if await namespace.read_sysctl(name) is not None:  # its interface may have gone meanwhile
+                    await namespace.write_sysctl(name, setting.before)
                 del settings[name]
 
 

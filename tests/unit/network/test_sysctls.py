@@ -39,3 +39,12 @@ async def test_parts_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
     assert machine.settings == {"a": "1", "b": "1"}
     await sysctls.release(machine, "proxy", registry)
     assert machine.settings == {"a": "0", "b": "0"} and not registry.parent.exists()
+
+
+async def test_a_setting_of_an_interface_that_has_gone_is_forgotten(tmp_path: Path) -> None:
+    machine: Any = Machine()
+    registry = tmp_path / "run" / "sysctls.json"
+    await sysctls.claim(machine, "network", {"a": "1", "b": "1"}, registry)
+    del machine.settings["b"]
+    await sysctls.release(machine, "network", registry)
+    assert machine.settings == {"a": "0"} and not registry.exists()
