@@ -228,8 +228,10 @@ def test_a_snapshot_is_restored_into_the_running_etcd_when_nobody_else_writes(tr
     first.pybernetes("backup", saved)
     first.kubectl("create", "configmap", "after")
     newest = int(first.get("configmap", "after")["metadata"]["resourceVersion"])
-    refused = first.pybernetes("restore", saved, check=False)
-    assert refused.returncode == 1 and "somebody writes to this etcd" in refused.stderr
+    for command in (("restore", saved), ("migrate", "--to", f"sqlite://{tmp_path / 'new.db'}")):
+        refused = first.pybernetes(*command, check=False)
+        assert refused.returncode == 1 and "somebody writes to this etcd: the API server of " in refused.stderr
+        assert all(f"{other.name} ({other.address})" in refused.stderr for other in others)
     assert first.get("configmap", "after"), "nothing was touched, and the control plane runs"
     for other in others:
         kill_process(other, "control-plane")
