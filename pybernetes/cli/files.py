@@ -102,6 +102,19 @@ def _fetched(url: str) -> str:
         raise CLIError(f'Get "{url}": {getattr(error, "reason", error)}') from None
 
 
+def raw_body(flags: Flags) -> str:
+    """What `--raw` sends: the one file that `-f` names, or standard input. Raises CLIError."""
+    named = flags.many("filename")
+    if len(named) != 1:
+        raise CLIError("--raw can only use a single local file or stdin" if named else "must specify one of -f and -k")
+    if named[0].startswith(("http://", "https://")):
+        raise CLIError("--raw cannot read from a url")
+    for flag in ("kustomize", "recursive", "selector", "output"):
+        if flag in flags.declared and flags.given(flag):
+            raise CLIError(f"--raw and --{flag} are mutually exclusive")
+    return sys.stdin.read() if named[0] == "-" else next(iter(_texts(named[0], False)))[1]
+
+
 def _objects(source: str, text: str, validate: bool) -> list[Manifest]:
     found: list[Manifest] = []
     for document in _documents(source, text):

@@ -58,6 +58,15 @@ class Found:
         return self.resource.path(self.namespace, self.name, subresource)
 
 
+_EXAMPLES = "Example resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'"
+#: What is said when nothing is named, and when what is named would have to be asked for.
+NOTHING = (
+    f"You must provide one or more resources by argument or filename.\n{_EXAMPLES}\n"
+    "   '<resource> <name>'\n   '<resource>'"
+)
+LOCAL = f"you must specify resources by --filename when --local is set.\n{_EXAMPLES}"
+
+
 def targets(session: Session, flags: Flags, arguments: list[str], *, files: bool = True) -> list[Target]:
     """What the command line names. Raises CLIError in upstream's words."""
     if files and (flags.many("filename") or ("kustomize" in flags.declared and flags.text("kustomize"))):
@@ -139,7 +148,17 @@ def of_files(session: Session, flags: Flags) -> list[Target]:
     """The objects of `-f`. Raises CLIError."""
     from pybernetes.cli import files
 
-    return [of_manifest(session, m.object, m.source) for m in files.read(flags)]
+    find = as_given if "local" in flags.declared and flags.on("local") else of_manifest
+    return [find(session, m.object, m.source) for m in files.read(flags)]
+
+
+def as_given(session: Session, manifest: dict[str, Any], source: str) -> Target:
+    """The target of an object that no server is asked about: without the namespace that it would have there."""
+    named = "namespace" in (manifest.get("metadata") or {})
+    target = of_manifest(session, manifest, source)
+    if target.manifest is not None and not named:
+        target.manifest["metadata"].pop("namespace", None)
+    return target
 
 
 def of_manifest(session: Session, manifest: dict[str, Any], source: str) -> Target:
@@ -175,6 +194,10 @@ class NoMatch(CLIError):
 def fetch(session: Session, flags: Flags, found: list[Target], *, ignore_not_found: bool = False) -> list[Found]:
     """The objects of the targets, collections listed with the command's selectors. Raises APIError."""
     out = []
+    if "local" in flags.declared and flags.on("local"):
+        if not flags.many("filename"):
+            raise CLIError(LOCAL)
+        return [Found(t.resource, t.namespace, t.name, t.manifest, t.manifest, t.source) for t in found if t.manifest]
     selector = flags.text("selector") if "selector" in flags.declared else ""
     fields = flags.text("field-selector") if "field-selector" in flags.declared else ""
     for t in found:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .kubectl import OFFICIAL, OURS, ROOT, assert_same, environment, needs_official, run
+from .kubectl import OFFICIAL, OURS, ROOT, assert_same, environment, needs_official, ours, run
 
 pytestmark = needs_official
 
@@ -168,3 +168,71 @@ def test_a_scale_is_shown_with_its_numbers(kubeconfig: Path) -> None:
     assert shown[0].split() == ["NAME", "DESIRED", "AVAILABLE", "AGE"]
     assert shown[1].split()[:3] == ["scaled", "0", "0"]
     run(OURS, kubeconfig, ["delete", "deployment", "scaled"])
+
+
+LOCAL = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: nowhere, labels: {app: nowhere}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: nowhere}}
+  strategy: {}
+  template: {metadata: {labels: {app: nowhere}}, spec: {containers: [{name: c, image: a, resources: {}}]}}
+status: {}
+"""
+BINDING = """apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: nowhere}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: a}]
+"""
+
+
+@needs_official
+@pytest.mark.parametrize(
+    "words",
+    ["set image c=b", "set env A=b", "set serviceaccount x", "set resources --limits=cpu=1", "label a=b",
+     "annotate a=b", 'patch -p {"spec":{"replicas":4}}'],
+)  # fmt: skip
+def test_local_asks_no_server(kubeconfig: Path, words: str) -> None:
+    assert_same(kubeconfig, [*words.split(), "--local", "-f", "-", "-o", "yaml"], LOCAL)
+
+
+@needs_official
+def test_set_subject(kubeconfig: Path) -> None:
+    local = ["--local", "-f", "-", "-o", "yaml"]
+    for words in ("--user=b --group=g --serviceaccount=n:s", "--user=a", "--serviceaccount=wrong", ""):
+        assert_same(kubeconfig, ["set", "subject", *words.split(), *local], BINDING)
+    run(OURS, kubeconfig, ["create", "rolebinding", "subjects", "--role=r", "--user=a"])
+    here = ["set", "subject", "rolebinding", "subjects"]
+    assert assert_same(kubeconfig, [*here, "--user=b", "--dry-run=client"])[0] == 0
+    assert ours(kubeconfig, *here, "--user=b") == "rolebinding.rbac.authorization.k8s.io/subjects subjects updated\n"
+    assert assert_same(kubeconfig, [*here, "--user=b"])[1] == "", "nothing to update"
+    for resources in ("", "rolebinding not-there", "configmap kube-root-ca.crt"):
+        assert_same(kubeconfig, ["set", "subject", *resources.split(), "--user=a"])
+
+
+@needs_official
+def test_edit_last_applied(kubeconfig: Path) -> None:
+    one = "{apiVersion: v1, kind: ConfigMap, metadata: {name: ela}, data: {a: one}}"
+    ours(kubeconfig, "apply", "-f", "-", text=one)
+    edit = ["apply", "edit-last-applied", "configmap/ela"]
+    longer = {"EDITOR": "sed -i s/one/oneone/"}
+    assert assert_same(kubeconfig, edit, **longer)[1] == "configmap/ela edited\n"
+    path = "jsonpath={.metadata.annotations.kubectl\\.kubernetes\\.io/last-applied-configuration}"
+    assert '"data":{"a":"oneoneone"}' in ours(kubeconfig, "get", "configmap", "ela", "-o", path)
+    assert_same(kubeconfig, edit, EDITOR="true")
+    assert_same(kubeconfig, [*edit, "-o", "json"], EDITOR="cat")
+    assert_same(kubeconfig, [*edit, "-o", "name"], EDITOR="true")
+    assert_same(kubeconfig, ["apply", "edit-last-applied", "configmap/kube-root-ca.crt"], EDITOR="true")
+
+
+@needs_official
+def test_replace_raw(kubeconfig: Path, tmp_path: Path) -> None:
+    file = tmp_path / "raw.json"
+    file.write_text('{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"raw"},"data":{"z":"1"}}')
+    run(OURS, kubeconfig, ["create", "configmap", "raw"])
+    path = "/api/v1/namespaces/default/configmaps/raw"
+    assert '"data":{"z":"1"}' in ours(kubeconfig, "replace", "--raw", path, "-f", str(file))
+    for words in (["-f", str(file), "-f", str(file)], ["-f", "https://x.invalid"], ["-f", str(file), "-R"], []):
+        assert_same(kubeconfig, ["replace", "--raw", path, *words])

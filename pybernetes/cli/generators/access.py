@@ -71,6 +71,21 @@ def _clusterrole(session: Session, flags: Flags, name: str, rest: list[str]) -> 
     return found
 
 
+GROUP = "rbac.authorization.k8s.io"
+
+
+def subjects_of(flags: Flags) -> list[Object]:
+    """Of `--user`, `--group` and `--serviceaccount`. Raises CLIError."""
+    subjects: list[Object] = [{"apiGroup": GROUP, "kind": "User", "name": name} for name in flags.many("user")]
+    subjects += [{"apiGroup": GROUP, "kind": "Group", "name": name} for name in flags.many("group")]
+    for account in flags.many("serviceaccount"):
+        namespace, colon, who = account.partition(":")
+        if not colon or not who or not namespace:
+            raise CLIError("serviceaccount must be <namespace>:<name>")
+        subjects.append({"kind": "ServiceAccount", "name": who, "namespace": namespace})
+    return subjects
+
+
 def _binding(kind: str) -> Callable[[Session, Flags, str, list[str]], Object]:
     def make(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
         role = flags.text("role") if kind == "RoleBinding" else ""
@@ -81,16 +96,9 @@ def _binding(kind: str) -> Callable[[Session, Flags, str, list[str]], Object]:
                 if kind == "RoleBinding"
                 else "clusterrole must be specified"
             )
-        group = "rbac.authorization.k8s.io"
-        subjects: list[Object] = [{"apiGroup": group, "kind": "User", "name": u} for u in flags.many("user")]
-        subjects += [{"apiGroup": group, "kind": "Group", "name": g} for g in flags.many("group")]
-        for account in flags.many("serviceaccount"):
-            namespace, colon, who = account.partition(":")
-            if not colon or not who or not namespace:
-                raise CLIError("serviceaccount must be <namespace>:<name>")
-            subjects.append({"kind": "ServiceAccount", "name": who, "namespace": namespace})
-        ref = {"apiGroup": group, "kind": "Role" if role else "ClusterRole", "name": role or cluster_role}
-        found = new(f"{group}/v1", kind, name, roleRef=ref)
+        subjects = subjects_of(flags)
+        ref = {"apiGroup": GROUP, "kind": "Role" if role else "ClusterRole", "name": role or cluster_role}
+        found = new(f"{GROUP}/v1", kind, name, roleRef=ref)
         if subjects:
             found["subjects"] = subjects
         return found

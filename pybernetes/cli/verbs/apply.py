@@ -325,6 +325,12 @@ def _set(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     return None
 
 
+def _edit(session: Session, flags: Flags, arguments: list[str]) -> int | None:
+    from pybernetes.cli.verbs import edit
+
+    return edit.last_applied(session, flags, arguments)
+
+
 COMMAND = Command(
     "Apply a configuration to a resource by file name or stdin.",
     usage="kubectl apply (-f FILENAME | -) [flags]",
@@ -340,6 +346,12 @@ COMMAND = Command(
             flags=f"{FILES} o:output=yaml l:selector= all? show-managed-fields?true template= "
             "allow-missing-template-keys?true",
             run=_view,
+        ),
+        "edit-last-applied": Command(
+            "Edit latest last-applied-configuration annotations of a resource/object.",
+            usage="kubectl apply edit-last-applied (RESOURCE/NAME | -f FILENAME)",
+            flags=f"{FILES} {PRINT} field-manager= validate~strict:strict windows-line-endings?",
+            run=_edit,
         ),
         "set-last-applied": Command(
             "Set the last-applied-configuration annotation on a live object to match a file.",

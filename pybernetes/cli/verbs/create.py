@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     """See the module."""
     if flags.text("raw"):
-        import sys
-
         from pybernetes.cli import files
 
-        name = flags.many("filename")[0] if flags.many("filename") else "-"
-        text = sys.stdin.read() if name == "-" else next(iter(files._texts(name, False)))[1]
-        session.out.write(session.open("POST", flags.text("raw"), text.encode()).read().decode())
+        session.out.write(session.open("POST", flags.text("raw"), files.raw_body(flags).encode()).read().decode())
         return None
     if arguments:
         raise CLIError(f"Unexpected args: [{' '.join(arguments)}]\nSee 'kubectl create -h' for help and examples")

@@ -95,11 +95,7 @@ def _found(session: Session, flags: Flags, arguments: list[str]) -> tuple[list[F
     """What to delete, and the error lines for named objects that do not exist."""
     targets = finder.targets(session, flags, arguments)
     if not targets:
-        raise CLIError(
-            "You must provide one or more resources by argument or filename.\nExample resource specifications "
-            "include:\n"
-            "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'"
-        )
+        raise CLIError(finder.NOTHING)
     out: list[Found | Target] = []
     for target in targets:
         if target.name:

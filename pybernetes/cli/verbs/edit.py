@@ -12,7 +12,8 @@ from pybernetes.cli import finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, lines
 from pybernetes.cli.printers.objects import as_list, to_json, without_managed_fields
-from pybernetes.cli.writing import Writer, smart_patch, with_last_applied
+from pybernetes.cli.writing import LAST_APPLIED, Writer, parse_json, smart_patch, with_last_applied
+from pybernetes.cli.writing import last_applied as applied_text
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -22,6 +23,10 @@ _HEAD = (
     "# Please edit the object below. Lines beginning with a '#' will be ignored,\n"
     "# and an empty file will abort the edit. If an error occurs while saving this file will be\n"
     "# reopened with the relevant failures.\n#\n"
+)
+_HEAD_LAST_APPLIED = (
+    "# Please edit the 'last-applied-configuration' annotations below.\n"
+    "# Lines beginning with a '#' will be ignored, and an empty file will abort the edit.\n#\n"
 )
 
 
@@ -34,7 +39,6 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     if not found:
         raise CLIError("edit cancelled, no objects found")
     as_json = flags.text("output") == "json"
-    writer._print, writer.output = None, ""
     for f in found:
         before = f.object if flags.on("show-managed-fields") else without_managed_fields(f.object)
         text = to_json(before) + "\n" if as_json else yaml.dump(before)
@@ -108,6 +112,37 @@ def before_create(session: Session, flags: Flags) -> int | None:
             session.warn(said)
             problem = "".join(f"# {line}\n" for line in said.splitlines()) + "#\n"
             text = content
+
+
+def last_applied(session: Session, flags: Flags, arguments: list[str]) -> int | None:
+    """`apply edit-last-applied`: the annotations of what was applied last, one after the other."""
+    from pybernetes.cli.session import MERGE_PATCH
+    from pybernetes.machinery import yaml
+
+    if flags.text("output") not in ("", "json", "yaml", "kyaml"):
+        allowed = "allowed formats are: json,kyaml,yaml"
+        raise CLIError(f'unable to match a printer suitable for the output format "{flags.text("output")}", {allowed}')
+    writer = Writer(session, flags, "kubectl-client-side-apply")
+    as_json = flags.text("output") == "json"
+    for f in finder.fetch(session, flags, finder.targets(session, flags, arguments)):
+        annotation = (f.object["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+        if not annotation:
+            raise CLIError(
+                "no last-applied-configuration annotation found on resources, to create the annotation, use command "
+                "`kubectl apply set-last-applied --create-annotation`"
+            )
+        before = parse_json(annotation)
+        text = to_json(before) + "\n" if as_json else yaml.dump(before)
+        content = _edited(session, "" if as_json else _HEAD_LAST_APPLIED, "", text, as_json)
+        if content is None:
+            continue
+        after = yaml.load(content)
+        if not isinstance(after, dict):
+            raise CLIError("not an object")
+        patch = {"metadata": {"annotations": {LAST_APPLIED: applied_text(after)}}}
+        writer.patch(f.path(), patch, MERGE_PATCH)
+        writer.report(after, f.shown, "edited")
+    return None
 
 
 def _documents(values: list[dict[str, Any]]) -> str:

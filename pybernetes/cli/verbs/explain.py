@@ -166,7 +166,7 @@ def _fields(
 COMMAND = Command(
     "Describe fields and structure of various resources.",
     usage="kubectl explain TYPE [--recursive=FALSE|TRUE] [--api-version=api-version-group] [-o|--output=plaintext]",
-    flags="api-version= o:output=plaintext recursive?",
+    flags="api-version= o:output=plaintext R:recursive?",
     run=run,
     examples="kubectl explain pods\nkubectl explain pods.spec.containers",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pybernetes.cli import files, finder
+from pybernetes.cli import finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import CLIError
 from pybernetes.cli.session import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
@@ -38,7 +38,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             raise CLIError("cannot specify --local without -f, --filename")
         if writer.dry_run == "server":
             raise CLIError("cannot specify --local and --dry-run=server - did you mean --dry-run=client?")
-        targets = [_as_given(session, m) for m in files.read(flags)]
+        targets = finder.of_files(session, flags)
     else:
         targets = finder.targets(session, flags, arguments)
     if not targets or not all(t.name for t in targets):
@@ -65,15 +65,6 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             changed = value["metadata"].get("resourceVersion") != live["metadata"].get("resourceVersion")
         writer.report(value, target.shown, "patched" if changed else "patched (no change)")
     return None
-
-
-def _as_given(session: Session, manifest: files.Manifest) -> finder.Target:
-    """The object of a file, without the namespace that it would have on a server."""
-    named = "namespace" in (manifest.object.get("metadata") or {})
-    target = finder.of_manifest(session, manifest.object, manifest.source)
-    if target.manifest is not None and not named:
-        target.manifest["metadata"].pop("namespace", None)
-    return target
 
 
 COMMAND = Command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pybernetes.cli import finder
+from pybernetes.cli import files, finder
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.writing import LAST_APPLIED, Writer, with_last_applied
@@ -20,6 +20,10 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         raise CLIError(f"unexpected args: {arguments}")
     if not flags.many("filename") and not flags.text("kustomize"):
         raise CLIError("must specify one of -f and -k")
+    if flags.text("raw"):
+        body = files.raw_body(flags).encode()
+        session.out.write(session.open("PUT", flags.text("raw"), body).read().decode())
+        return None
     writer = Writer(session, flags, "kubectl-replace")
     errors = []
     for target in finder.of_files(session, flags):
@@ -57,6 +61,6 @@ COMMAND = Command(
     "Replace a resource by file name or stdin.",
     usage="kubectl replace -f FILENAME",
     flags=f"{FILES} {PRINT} cascade~background:background dry-run~unchanged:none field-manager= force? grace-period#-1 "
-    "save-config? subresource= timeout=0s validate~strict:strict wait?",
+    "raw= save-config? subresource= timeout=0s validate~strict:strict wait?",
     run=run,
 )

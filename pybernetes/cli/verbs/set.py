@@ -1,4 +1,4 @@
-"""`kubectl set`: image, env, resources, serviceaccount and selector of objects."""
+"""`kubectl set`: image, env, resources, serviceaccount, selector and subjects of objects."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _runner(what: str, done: str, change: Callable[[Session, Flags, Object, list
         writer = Writer(session, flags, "kubectl-set")
         found = finder.fetch(session, flags, finder.targets(session, flags, names))
         if not found:
-            raise CLIError("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+            if what == "env":
+                raise CLIError("one or more resources must be specified as <resource> <name> or <resource>/<name>")
+            raise CLIError(finder.NOTHING)
         failed = False
         for f in found:
             after = copy.deepcopy(f.object)
@@ -175,6 +177,20 @@ def _selector(session: Session, flags: Flags, value: Object, pairs: list[str]) -
     return []
 
 
+def _subjects(session: Session, flags: Flags, value: Object, pairs: list[str]) -> list[str]:
+    from pybernetes.cli.generators.access import subjects_of
+
+    wanted = subjects_of(flags)
+    if not wanted:
+        raise CLIError("you must specify at least one value of user, group or serviceaccount")
+    if value["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
+        name = f"{value['kind'].lower()}s/{value['metadata']['name']}"
+        return [f"{name} setting subjects is only supported for RoleBinding/ClusterRoleBinding"]
+    present = value.get("subjects") or []
+    value["subjects"] = present + [subject for subject in wanted if subject not in present]
+    return []
+
+
 _BASE = f"{FILES} {PRINT} all? dry-run~unchanged:none field-manager= local? l:selector="
 
 COMMAND = Command(
@@ -202,7 +218,8 @@ COMMAND = Command(
         "selector": Command(
             "Set the selector on a resource.",
             usage="kubectl set selector (-f FILENAME | TYPE NAME) EXPRESSIONS",
-            flags=f"{_BASE} resource-version=",
+            flags=f"f:filename* R:recursive?true {PRINT} all? dry-run~unchanged:none field-manager= local? "
+            "resource-version=",
             run=_runner("selector", "selector updated", _selector),
         ),
         "serviceaccount": Command(
@@ -210,6 +227,13 @@ COMMAND = Command(
             usage="kubectl set serviceaccount (-f FILENAME | TYPE NAME) SERVICE_ACCOUNT",
             flags=_BASE,
             run=_runner("serviceaccount", "serviceaccount updated", _service_account),
+        ),
+        "subject": Command(
+            "Update the user, group, or service account in a role binding or cluster role binding.",
+            usage="kubectl set subject (-f FILENAME | TYPE NAME) [--user=username] [--group=groupname] "
+            "[--serviceaccount=namespace:serviceaccountname]",
+            flags=f"{_BASE} user* group* serviceaccount*",
+            run=_runner("subject", "subjects updated", _subjects),
         ),
     },
 )

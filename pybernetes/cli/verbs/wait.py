@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybernetes.cli import finder
-from pybernetes.cli.command import FILES, PRINT, Command
+from pybernetes.cli.command import PRINT, Command
 from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.finder import Found, Target
 from pybernetes.cli.session import pause, seconds
@@ -179,7 +179,8 @@ COMMAND = Command(
     "Wait for a specific condition on one or many resources.",
     usage="kubectl wait ([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) "
     "[--for=create|--for=delete|--for condition=available|--for=jsonpath='{}'[=value]]",
-    flags=f"{FILES} {PRINT} A:all-namespaces? all? field-selector= for= local? l:selector= timeout=30s",
+    flags=f"f:filename* k:kustomize= R:recursive?true {PRINT} A:all-namespaces? all? "
+    " field-selector= for= local? l:selector= timeout=30s",
     run=run,
     examples="kubectl wait --for=condition=Ready pod/busybox1\nkubectl wait --for=delete pod/busybox1 --timeout=60s\n"
     "kubectl wait --for=jsonpath='{.status.phase}'=Running pod/busybox1",
