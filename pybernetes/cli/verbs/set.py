@@ -166,7 +166,7 @@ def _service_account(session: Session, flags: Flags, value: Object, pairs: list[
     if len(pairs) != 1:
         raise CLIError("serviceaccount is required")
     spec = _pod_spec(value)
-    spec["serviceAccountName"] = spec["serviceAccount"] = pairs[0]
+    spec["serviceAccountName"] = pairs[0]
     return []
 
 
