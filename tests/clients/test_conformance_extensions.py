@@ -205,6 +205,12 @@ def test_discovery(wire: Wire) -> None:
         for each in one["versions"]:
             listed = wire.get(f"/apis/{each['groupVersion']}")
             assert listed["groupVersion"] == each["groupVersion"] and listed["resources"]
+    groups = {group["name"]: group for group in wire.get("/apis")["groups"]}
+    assert ADMISSION.removeprefix("/apis/") in [
+        v["groupVersion"] for v in groups["admissionregistration.k8s.io"]["versions"]
+    ]
+    hooks = {one["name"] for one in wire.get(ADMISSION)["resources"]}
+    assert {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} <= hooks
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     with defined(wire, crd("disc.example.com", version("v1", OPEN, storage=True))):
         for path, wanted in (("/api", ("", "v1", "pods")), ("/apis", ("disc.example.com", "v1", "foos"))):
@@ -235,6 +241,33 @@ def test_no_table_of_a_review(wire: Wire) -> None:
         Accept="application/json;as=Table;v=v1;g=meta.k8s.io",
     )
     assert refused.code == 406
+
+
+@pytest.mark.parametrize(
+    ("groups", "kinds"),
+    [(("one.example.com", "two.example.com"), ("Foo", "Foo")), (("same.example.com",) * 2, ("Foo", "Bar"))],
+)
+def test_openapi_of_several_definitions(wire: Wire, groups: tuple[str, str], kinds: tuple[str, str]) -> None:
+    """Of different groups, or of one group and version and different kinds."""
+    definitions = [
+        crd(group, version("v1", BAR, storage=True), kind=kind) for group, kind in zip(groups, kinds, strict=True)
+    ]
+    names = {
+        f"{'.'.join(reversed(group.split('.')))}.v1.{kind}": {"group": group, "kind": kind, "version": "v1"}
+        for group, kind in zip(groups, kinds, strict=True)
+    }
+    assert len(names) == 2
+
+    def published() -> Body:
+        found = wire.get("/openapi/v2")["definitions"]
+        return {name: found[name] for name in names if name in found}
+
+    with defined(wire, definitions[0]), defined(wire, definitions[1]):
+        found = until(published, lambda seen: seen.keys() == names.keys())
+        for name, told in names.items():
+            assert found[name]["x-kubernetes-group-version-kind"] == [told]
+            assert found[name]["properties"]["spec"] == BAR["properties"]["spec"]
+    until(published, lambda seen: not seen)
 
 
 def test_openapi_follows_definitions_and_kubectl_reads_it(wire: Wire, pybernetes_namespace: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def test_what_a_probe_says_that_fails(running: RealCluster, name: str) -> None:
 def test_liveness_that_is_lost_restarts(running: RealCluster) -> None:
     run(running, "main", {"livenessProbe": probe("main"), "readinessProbe": probe("main")})
     until(lambda: status(running, "main").get("ready"))
+    time.sleep(4)
+    assert status(running, "main")["restartCount"] == 0, "while it serves it is left alone"
     running.kubectl("exec", "main", *HERE, "--", "touch", "/tmp/main.down")
     until(lambda: status(running, "main").get("restartCount") == 1 and status(running, "main").get("ready"))
     text = 'Liveness probe failed: service unhealthy (responded with "NOT_SERVING")'
