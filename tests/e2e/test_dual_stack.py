@@ -10,10 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from pybernetes.bootstrap.dual_stack import missing
 from tests.e2e.conftest import RealCluster, brought_up
 from tests.e2e.netexec.world import Object, World, until, world
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.real_time,
+    pytest.mark.skipif(bool(missing()), reason=f"no IPv6 on this machine: {missing()}"),
+]
 
 PODS, SERVICES = "10.231.0.0/16,fd00:10:231::/56", "10.130.0.0/16,fd00:10:130::/112"
 SIX = ("fd00:10:231::/56", "fd00:10:130::/112")

@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from pybernetes.bootstrap import images
+from pybernetes.bootstrap.dual_stack import missing
 from tests.suites.hosts import Host, hosts, join_line
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.real_time,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=f"no IPv6 on this machine: {missing()}"),
+]
 
 PODS = ipaddress.ip_network("fd00:10:244::/48")
 WEB = """
