@@ -333,6 +333,26 @@ async def test_a_driver_has_the_configured_time() -> None:
         await waiting(place, "c", 'running PreBind plugin "DynamicResources": device binding timeout')
 
 
+async def test_the_drivers_time_goes_on_when_the_scheduler_does_not() -> None:
+    profile = ProfileConfig("patient", args={"DynamicResources": {"bindingTimeout": "90s"}})
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        await publish(
+            place, "fake-0", {**device("a"), "bindingConditions": ["attached"], "bindingFailureConditions": ["x"]}
+        )
+        await claim(place, "c", request())
+        await user(place, "c", "c", schedulerName="patient")
+        for seconds in (60, 20):  # the second one finds the claim allocated
+            async with Nursery("test") as nursery:
+                nursery.start(Scheduler(Config(profiles=(profile,)), place.client).run(), "patient")
+                await place.until("ResourceClaim", "c", lambda c: c["status"]["allocation"])
+                await clock.sleep(seconds)
+                assert condition(await place.get("Pod", "c"), "PodScheduled") is None
+                if seconds == 20:
+                    await clock.sleep(15)
+                    await waiting(place, "c", 'running PreBind plugin "DynamicResources": device binding timeout')
+
+
 async def test_shared_counters_are_not_overdrawn() -> None:
     async with Place.open(nodes=1) as place:
         await gpu_class(place)

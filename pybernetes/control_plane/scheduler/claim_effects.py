@@ -141,7 +141,7 @@ class ClaimEffects:
         ClaimsNotReserved.
         """
         try:
-            async with asyncio.timeout(work.timeout):
+            async with asyncio.timeout(self._left(work)):
                 told = False
                 while sum(map(awaited, self._current(work))):  # all are asked: a later one may have failed
                     if not told:
@@ -157,6 +157,13 @@ class ClaimEffects:
             for claim in self._current(work):
                 await self._free(claim, pod)
             raise ClaimsNotReserved(str(error) or "device binding timeout") from None
+
+    def _left(self, work: ClaimWork) -> float:
+        """Seconds for the drivers: their time runs since the allocation, whoever has waited for them since."""
+        allocations = [claim.status.allocation for claim in self._current(work)]
+        dates = [a.allocation_timestamp for a in allocations if a is not None and a.allocation_timestamp]
+        since = min(map(clock.parse_rfc3339, dates), default=clock.timestamp())
+        return max(0.0, since + work.timeout - clock.timestamp())
 
     def _current(self, work: ClaimWork) -> list[ResourceClaim]:
         """The claims as they are known. Raises ClaimsNotReserved when one has lost what it had."""
