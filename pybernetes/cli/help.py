@@ -3,9 +3,14 @@ code."""
 
 from __future__ import annotations
 
+import re
+
+from pybernetes.cli import examples, flag_texts
 from pybernetes.cli import flags as flag_parser
 from pybernetes.cli.command import Command
 from pybernetes.cli.errors import CLIError
+
+_DURATION = re.compile(r"(\d+m)?\d+s")
 
 
 def overview() -> str:
@@ -30,7 +35,7 @@ def overview() -> str:
 
 def options() -> str:
     """`kubectl options`."""
-    return "The following options can be passed to any command:\n\n" + _flags(flag_parser.GLOBAL)
+    return "The following options can be passed to any command:\n\n" + _flags([], flag_parser.GLOBAL)
 
 
 def of(path: list[str]) -> str:
@@ -43,26 +48,28 @@ def of(path: list[str]) -> str:
     if name not in COMMANDS:
         raise CLIError(f'unknown command "{path[0]}" for "kubectl"')
     command: Command = load(name)
+    words = [name]
     for word in path[1:]:
         if word not in command.subcommands:
             break
         command = command.subcommands[word]
+        words.append(word)
     out = [command.summary, ""]
-    if command.examples:
-        out += ["Examples:", *(f"  {line}" for line in command.examples.splitlines()), ""]
+    if shown := command.examples.splitlines() or examples.of(words):
+        out += ["Examples:", *(f"  {line}" for line in shown), ""]
     if command.subcommands:
         out.append("Available Commands:")
         width = max(len(n) for n in command.listed)
         out += [f"  {n:<{width}}   {c.summary.rstrip('.')}" for n, c in command.listed.items()]
         out.append("")
     if command.flags:
-        out += ["Options:", _flags(command.flags), ""]
+        out += ["Options:", _flags(words, command.flags), ""]
     out += ["Usage:", f"  {command.usage or 'kubectl ' + ' '.join(path)} [options]", ""]
     out.append('Use "kubectl options" for a list of global command-line options (applies to all commands).')
     return "\n".join(out)
 
 
-def _flags(words: str) -> str:
+def _flags(path: list[str], words: str) -> str:
     out = []
     for name, flag in sorted(flag_parser.declare(words).items()):
         short = f"-{flag.short}, " if flag.short else ""
@@ -70,9 +77,9 @@ def _flags(words: str) -> str:
             default = "true" if flag.default else "false"
         elif flag.kind in "*,":
             default = "[]"
-        elif flag.kind == "#":
+        elif flag.kind == "#" or _DURATION.fullmatch(flag.default):
             default = str(flag.default)
         else:
             default = f"'{flag.default}'"
-        out.append(f"    {short}--{name}={default}")
-    return "\n".join(out)
+        out.append(f"    {short}--{name}={default}:\n\t{flag_texts.text(path, name)}")
+    return "\n\n".join(out)
