@@ -19,6 +19,7 @@ from pybernetes.api.core_v1.service import (
 from pybernetes.api.core_v1.template import ReplicationController
 
 CLIENT_IP_SECONDS = 10800
+METADATA_NAME = "kubernetes.io/metadata.name"
 
 
 def default_service(service: Service) -> None:
@@ -71,7 +72,7 @@ def default_namespace(namespace: Namespace) -> None:
         labels = namespace.metadata.labels
         if labels is None:
             labels = namespace.metadata.labels = {}
-        labels["kubernetes.io/metadata.name"] = name
+        labels[METADATA_NAME] = name
     if not namespace.status.phase:
         namespace.status.phase = "Active"
 

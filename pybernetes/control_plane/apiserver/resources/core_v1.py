@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from pybernetes.aio import clock
 from pybernetes.api.core_v1 import Event, Namespace, PersistentVolume, PersistentVolumeClaim, Secret
+from pybernetes.api.core_v1.object_defaults import METADATA_NAME
 from pybernetes.api.core_v1.persistent_volume import PersistentVolumeStatus
 from pybernetes.api.core_v1.persistent_volume_claim import PersistentVolumeClaimStatus
 from pybernetes.control_plane.apiserver.call import Call
@@ -31,6 +33,11 @@ class NamespaceStrategy(Strategy):
     def prepare_update(self, new: AnyObject, old: AnyObject, call: Call) -> None:
         super().prepare_update(new, old, call)
         cast(Namespace, new).spec.finalizers = cast(Namespace, old).spec.finalizers
+
+    async def before_create(self, obj: AnyObject, call: Call) -> Callable[[], None] | None:
+        name = obj.metadata.name  # a generated one was not there yet when defaults were set
+        obj.metadata.labels = {**(obj.metadata.labels or {}), METADATA_NAME: name}
+        return None
 
     def check_delete(self, obj: AnyObject) -> None:
         name = obj.metadata.name

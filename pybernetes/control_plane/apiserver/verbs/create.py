@@ -61,10 +61,12 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
     obj = attributes.obj
     metadata = obj.metadata
     fill_metadata(metadata)
-    strategy.prepare_create(obj, call)
     generate = metadata.generate_name if not metadata.name else ""
+    if generate:
+        metadata.name = generated_name(generate)
+    strategy.prepare_create(obj, call)  # a Job's labels tell its name
     for attempt in range(_NAME_ATTEMPTS):
-        if generate:
+        if attempt:
             metadata.name = generated_name(generate)
         if attempt == 0:
             refuse_invalid(resource, metadata.name, strategy.validate(obj))
