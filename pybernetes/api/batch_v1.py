@@ -31,7 +31,7 @@ class PodFailurePolicyOnExitCodesRequirement(Struct):
 
 class PodFailurePolicyOnPodConditionsPattern(Struct):
     type: str = field(default_factory=zero_str)
-    status: str | None = None
+    status: str = field(default_factory=zero_str)
 
 
 class PodFailurePolicyRule(Struct):

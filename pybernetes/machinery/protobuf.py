@@ -4,8 +4,8 @@ Clients written in Go prefer it. Here it is only a transport: objects are turned
 field numbers (`protobuf.tsv`), so no generated classes and no library are needed, and custom resources, which have no
 protobuf form, are refused. The table is read when it is first needed.
 
-Go writes plain fields even when they are zero and cannot tell "zero" from "unset", except for pointers. Reading, zero
-values are dropped but for the fields where zero is a choice (`replicas: 0`), and but for JSON (`default: false`).
+Go writes plain fields even when they are zero and cannot tell "zero" from "unset", except for pointers (`*` in the
+table). Reading, zero values are dropped but for pointers (`replicas: 0`), and but for JSON (`default: false`).
 """
 
 from __future__ import annotations
@@ -30,53 +30,8 @@ class ProtobufError(ValueError):
     """A body that cannot be read, or an object that has no protobuf form."""
 
 
-#: Pointers whose zero value means something else than absence, by JSON name.
-_ZERO_COUNTS_TEXT: Final = """
-    replicas gracePeriodSeconds terminationGracePeriodSeconds deletionGracePeriodSeconds activeDeadlineSeconds
-    orphanDependents controller blockOwnerDeletion privileged runAsUser runAsGroup runAsNonRoot
-    readOnlyRootFilesystem allowPrivilegeEscalation fsGroup hostProcess automountServiceAccountToken
-    shareProcessNamespace enableServiceLinks priority hostUsers setHostnameAsFQDN hostnameOverride
-    tolerationSeconds defaultMode mode optional started immutable storageClassName volumeAttributesClassName
-    allocateLoadBalancerNodePorts recursiveReadOnlyMounts userNamespaces minDomains revisionHistoryLimit
-    progressDeadlineSeconds partition collisionCount terminatingReplicas parallelism completions backoffLimit
-    backoffLimitPerIndex maxFailedIndexes manualSelector ttlSecondsAfterFinished suspend terminating ready
-    startingDeadlineSeconds successfulJobsHistoryLimit failedJobsHistoryLimit succeededCount succeededIndexes
-    failedIndexes minReplicas stabilizationWindowSeconds averageUtilization targetCPUUtilizationPercentage
-    holderIdentity leaseDurationSeconds leaseTransitions preferredHolder serving port protocol endPort
-    allowVolumeExpansion attachRequired podInfoOnMount storageCapacity requiresRepublish seLinuxMount
-    serviceAccountTokenInSecrets count nominalConcurrencyShares lendablePercent borrowingLimitPercent
-    expirationSeconds maxExpirationSeconds remainingItemCount observedGeneration timeoutSeconds maximum
-    minimum maxLength minLength maxItems minItems multipleOf maxProperties minProperties
-    x-kubernetes-preserve-unknown-fields optionalOldSelf int bool string version adminAccess allNodes
-    unhealthyPodEvictionPolicy value errorCode namespaceSelector
-"""
-_ZERO_COUNTS: Final = frozenset(_ZERO_COUNTS_TEXT.split())
-#: Of these names, the fields that are no pointers: Go writes their zero always, and JSON never shows it.
-_PLAIN_TEXT: Final = """
-    count core/v1.Event core/v1.EventSeries events/v1.EventSeries resource/v1.DeviceSubRequest
-    count resource/v1.ExactDeviceRequest
-    partition core/v1.AWSElasticBlockStoreVolumeSource core/v1.GCEPersistentDiskVolumeSource
-    priority apiextensions/v1.CustomResourceColumnDefinition
-    protocol core/v1.ContainerPort core/v1.EndpointPort core/v1.PortStatus core/v1.ServicePort
-    protocol networking/v1.IngressPortStatus
-    storageClassName core/v1.PersistentVolumeSpec
-    timeoutSeconds core/v1.Probe
-    value core/v1.EnvVar core/v1.Taint core/v1.Toleration resource/v1.DeviceTaint resource/v1.DeviceToleration
-    version apiregistration/v1.APIServiceSpec authorization/v1.ResourceAttributes meta/v1.APIResource
-    observedGeneration admissionregistration/v1.ValidatingAdmissionPolicyStatus apps/v1.DaemonSetStatus
-    observedGeneration apiextensions/v1.CustomResourceDefinitionCondition apps/v1.DeploymentStatus
-    observedGeneration apiextensions/v1.CustomResourceDefinitionStatus apps/v1.ReplicaSetStatus
-    observedGeneration apps/v1.StatefulSetStatus core/v1.PodCondition core/v1.PodStatus meta/v1.Condition
-    observedGeneration core/v1.ReplicationControllerStatus policy/v1.PodDisruptionBudgetStatus
-"""
-_PLAIN: Final = frozenset(
-    (message, field) for field, *messages in map(str.split, _PLAIN_TEXT.strip().splitlines()) for message in messages
-)
-#: Pointers whose name elsewhere means a plain field.
-_POINTERS: Final = frozenset({("core/v1.CSIVolumeSource", "readOnly"), ("discovery/v1.EndpointPort", "name")})
-
-# A field: (JSON name or "" when its message is inlined, type letter or message name, repeated, map)
-_Field = tuple[str, str, bool, bool]
+# A field: (JSON name or "" when its message is inlined, type letter or message name, repeated, map, pointer)
+_Field = tuple[str, str, bool, bool, bool]
 _Message = dict[int, _Field]
 
 
@@ -103,16 +58,17 @@ def _message(name: str) -> _Message:
     for part in line.split("\t") if line else ():
         number, _, rest = part.partition("=")
         json_name, _, type_ = rest.rpartition(":")
-        repeated, mapping = type_.startswith("[]"), type_.startswith("{}")
+        repeated, mapping, pointer = type_.startswith("[]"), type_.startswith("{}"), type_.endswith("*")
+        type_ = type_.removesuffix("*")
         type_ = type_[2:] if repeated or mapping else type_
         if len(type_) > 1 and "." not in type_:
             type_ = f"{package}.{type_}"
-        fields[int(number)] = (json_name, type_, repeated, mapping)
+        fields[int(number)] = (json_name, type_, repeated, mapping, pointer)
     return fields
 
 
 @cache
-def _by_name(name: str) -> tuple[tuple[int, str, str, bool, bool], ...]:
+def _by_name(name: str) -> tuple[tuple[int, str, str, bool, bool, bool], ...]:
     return tuple((number, *field) for number, field in _message(name).items())
 
 
@@ -231,7 +187,7 @@ def _decode_into(result: dict[str, Any], data: bytes, name: str) -> None:
         field = fields.get(key >> 3)
         if field is None:
             continue
-        json_name, type_, repeated, mapping = field
+        json_name, type_, repeated, mapping, pointer = field
         if not json_name:
             assert isinstance(raw, bytes)
             _decode_into(result, raw, type_)
@@ -250,14 +206,9 @@ def _decode_into(result: dict[str, Any], data: bytes, name: str) -> None:
                 items.append(_decode_value(raw, type_))
         else:
             value = _decode_value(raw, type_)
-            counts = type_ in "JX" or _zero_counts(name, json_name)
+            counts = pointer or type_ in "JX"
             if value or type_ in "IQ" or len(type_) > 1 or (value is not None and counts):
                 result[json_name] = value
-
-
-def _zero_counts(message: str, field: str) -> bool:
-    place = (message, field)
-    return (field in _ZERO_COUNTS and place not in _PLAIN) or place in _POINTERS
 
 
 def _decode_entry(raw: bytes, type_: str) -> tuple[str, Any]:
@@ -430,7 +381,7 @@ def frame(data: bytes) -> bytes:
 
 def _encode_message(obj: dict[str, Any], name: str) -> bytearray:
     out = bytearray()
-    for number, json_name, type_, repeated, mapping in _by_name(name):
+    for number, json_name, type_, repeated, mapping, _ in _by_name(name):
         if not json_name:
             inner = _encode_message(obj, type_)
             if inner:

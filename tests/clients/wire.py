@@ -204,13 +204,13 @@ def as_go_writes(body: Body) -> Body:
 
     def filled(wire: Body, message: str) -> Body:
         made = dict(wire)
-        for name, type_, repeated, mapping in protobuf._message(message).values():
+        for name, type_, repeated, mapping, pointer in protobuf._message(message).values():
             value = wire.get(name)
             if not name:
                 made |= filled(wire, type_)
             elif len(type_) == 1:
                 plain = type_ in _ZEROS and not repeated and not mapping
-                if value is None and plain and not protobuf._zero_counts(message, name):
+                if value is None and plain and not pointer:
                     made[name] = _ZEROS[type_]
             elif repeated:
                 if value:

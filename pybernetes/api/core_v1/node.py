@@ -119,7 +119,7 @@ class NodeRuntimeHandlerFeatures(Struct):
 
 
 class NodeRuntimeHandler(Struct):
-    name: str | None = None
+    name: str = field(default_factory=zero_str)
     features: NodeRuntimeHandlerFeatures | None = None
 
 

@@ -85,6 +85,17 @@ def test_round_trip(kind: Kind, data: st.DataObject) -> None:
     assert codec.to_dict(codec.from_dict(kind.type, again)) == wire
 
 
+def test_a_zero_is_kept_of_pointers_alone() -> None:
+    spec = {"storageClassName": "", "volumeMode": "", "dataSource": {"apiGroup": "", "kind": "PersistentVolumeClaim"}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": spec | {"volumeName": ""}}
+    assert protobuf.decode(protobuf.encode(claim))["spec"] == spec
+    volume = {"name": "v", "fc": {"lun": 0, "readOnly": False}, "hostPath": {"type": "", "path": ""}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": {"volumes": [volume], "hostNetwork": False}}
+    assert protobuf.decode(protobuf.encode(pod))["spec"] == {
+        "volumes": [{"name": "v", "fc": {"lun": 0}, "hostPath": {"type": ""}}]
+    }
+
+
 def test_every_field_of_every_struct_is_in_the_table() -> None:
     inlined = "ephemeralContainerCommon"
     missing: list[str] = []
@@ -107,7 +118,7 @@ def test_every_field_of_every_struct_is_in_the_table() -> None:
 
     def names(message: str) -> dict[str, str]:
         found: dict[str, str] = {}
-        for name, type_, _, _ in protobuf._message(message).values():
+        for name, type_, *_ in protobuf._message(message).values():
             found.update({name: type_} if name else names(type_))
         return found
 
