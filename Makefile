@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYBERNETES := $(BIN)/python -m pybernetes
 
-.PHONY: run stop test test-all check bench setup setup-host clean
+.PHONY: run stop test test-all conformance check bench setup setup-host clean
 
 run: setup-host setup           ## a cluster on this machine with a demo application
 	@$(BIN)/python scripts/run.py
@@ -16,6 +16,9 @@ test: setup-host setup          ## everything but the slow tests
 
 test-all: setup-host setup      ## the slow and the exhaustive as well
 	@scripts/test.sh all
+
+conformance: setup-host setup    ## upstream's own suite (of v1.20), built here; an hour
+	@$(BIN)/python -m tests.upstream
 
 check: setup                    ## ruff, mypy, import contracts
 	@scripts/check.sh
