@@ -87,8 +87,6 @@ async def watch(core: Core, call: Call) -> None:
             await cache.fresh()
     elif revision is None:
         await cache.fresh()
-    if revision and not initial and revision < storage.floor:
-        raise errors.expired(f"too old resource version: {revision} ({storage.floor})")
     from_state = initial if initial is not None else not revision
     start = cache.revision if initial is False and not revision else revision
     timeout = call.integer("timeoutSeconds")
