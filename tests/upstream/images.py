@@ -20,7 +20,7 @@ from .source import say
 
 Layer = dict[str, File]
 #: Programs of Debian that the suite's containers call.
-_TOOLS = ["curl", "dig", "nslookup", "host", "nc.openbsd", "ss", "ip", "iperf", "getent", "bash"]
+_TOOLS = ["curl", "dig", "nslookup", "host", "nc.openbsd", "ss", "ip", "iperf", "wget", "getent", "bash"]
 _ACCOUNTS = {
     "/etc/passwd": File(b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
     "/etc/group": File(b"root:x:0:\nnobody:x:65534:\n"),
