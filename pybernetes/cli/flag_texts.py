@@ -66,6 +66,7 @@ custom=File with parts of a container, which go into the new one
 default-backend=Service (SERVICE:PORT) for requests that no rule is for
 delete-emptydir-data=Go on although Pods with emptyDir volumes lose their data
 description=What the class is for
+detach-keys=Keys that leave the session while it goes on; nothing: none do
 disable-eviction=Delete Pods instead of evicting them, without regard for disruption budgets
 disable-filter=Let every request pass: dangerous where others can reach the proxy
 docker-email=E-mail address for the registry

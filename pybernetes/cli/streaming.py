@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pybernetes.cli.detaching import Detacher
 from pybernetes.cli.errors import APIError, CLIError
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def run(
     source: BinaryIO | None = None,
     sink: BinaryIO | None = None,
     quiet: bool = False,
+    detach: bytes = b"",
 ) -> int:
     """Connect the streams to a container until its process ends; the exit code.
 
-    `source` and `sink` replace standard input and output; `quiet` leaves a failing exit code unsaid. Raises
-    CLIError, APIError.
+    `source` and `sink` replace standard input and output; `quiet` leaves a failing exit code unsaid; `detach`: keys of
+    a terminal that end the session, but not the process. Raises CLIError, APIError.
     """
     terminal = tty and source is None and sys.stdin.isatty()
     if tty and not stdin:
@@ -63,7 +65,8 @@ def run(
     try:
         if stdin:
             feed = source if source is not None else sys.stdin.buffer
-            threading.Thread(target=_send, args=(socket, feed), daemon=True, name="stdin").start()
+            keys = Detacher(detach) if terminal and detach else None
+            threading.Thread(target=_send, args=(socket, feed, keys), daemon=True, name="stdin").start()
         status = _receive(socket, out)
     finally:
         if restore is not None:
@@ -72,7 +75,7 @@ def run(
     return _exit_code(status, quiet)
 
 
-def _send(socket: WebSocket, feed: BinaryIO) -> None:
+def _send(socket: WebSocket, feed: BinaryIO, keys: Detacher | None) -> None:
     try:
         descriptor = feed.fileno()
     except (OSError, ValueError, AttributeError):
@@ -82,7 +85,12 @@ def _send(socket: WebSocket, feed: BinaryIO) -> None:
             data = os.read(descriptor, 32768) if descriptor >= 0 else feed.read(32768)
             if not data:
                 break
-            socket.send(bytes([_STDIN]) + data)
+            data, is_over = keys.feed(data) if keys is not None else (data, False)
+            if data:
+                socket.send(bytes([_STDIN]) + data)
+            if is_over:
+                socket.close()
+                return
         if socket.protocol.startswith("v5"):
             socket.send(bytes([_CLOSE, _STDIN]))
     except (OSError, ValueError):

@@ -108,7 +108,7 @@ class WebSocket:
                 data = self._receive_some()
             except (OSError, ValueError):
                 return None
-            if not data:
+            if not data or self._closed:  # what comes after we closed is not deciphered any more
                 return None
             self._buffer += data
         data = bytes(self._buffer[:size])

@@ -17,8 +17,6 @@ from .kubectl import OFFICIAL, needs_official
 pytestmark = needs_official
 _COMMAND = re.compile(r"  (\S+)\s")
 _FLAG = re.compile(r"    (?:-(\w), )?--([\w-]+)=(.*):$")
-#: What we have not: detaching by keys from a session that goes on.
-MISSING = {("run", "detach-keys"), ("attach", "detach-keys")}
 
 
 def theirs(path: list[str], home: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
@@ -46,8 +44,7 @@ def compare(path: list[str], command: Command, home: Path) -> list[str]:
     for flag, (short, default) in flags.items():
         ours = declared.get(flag)
         if ours is None:
-            if (name, flag) not in MISSING:
-                found.append(f"{name} --{flag}")
+            found.append(f"{name} --{flag}")
         elif ours.short != short and flag not in ("namespace", "server", "user"):
             found.append(f"{name} --{flag}: -{ours.short}, not -{short}")
         elif default in ("true", "false") and ours.kind == "?" and default != str(bool(ours.default)).lower():

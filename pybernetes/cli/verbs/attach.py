@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from pybernetes.cli import podpick
+from pybernetes.cli import detaching, podpick
 from pybernetes.cli.command import Command
 from pybernetes.cli.errors import CLIError
 from pybernetes.cli.session import seconds
@@ -26,10 +27,14 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             else CLIError("expected POD or TYPE/NAME")
         )
     pod = podpick.one(session, arguments[0], seconds(flags.text("pod-running-timeout")))
-    return attach(session, pod, flags.text("container"), flags.on("stdin"), flags.on("tty"), flags.on("quiet"))
+    stdin, tty, quiet = flags.on("stdin"), flags.on("tty"), flags.on("quiet")
+    return attach(session, pod, flags.text("container"), stdin, tty, quiet, flags.text("detach-keys"))
 
 
-def attach(session: Session, pod: dict[str, object], container: str, stdin: bool, tty: bool, quiet: bool) -> int:
+def attach(
+    session: Session, pod: dict[str, object], container: str, stdin: bool, tty: bool, quiet: bool,
+    detach: str = detaching.DEFAULT,
+) -> int:  # fmt: skip
     """Join a running Pod; the exit code of its process when the connection tells it."""
     from typing import Any, cast
 
@@ -40,8 +45,8 @@ def attach(session: Session, pod: dict[str, object], container: str, stdin: bool
         phase = value["status"]["phase"]
         raise CLIError(f"cannot attach a container in a completed pod; current phase is {phase}")
     name = podpick.container(session, value, container, quiet=quiet)
-    found = next(
-        c
+    part, found = next(
+        (part, c)
         for part in ("containers", "initContainers", "ephemeralContainers")
         for c in value["spec"].get(part) or ()
         if c["name"] == name
@@ -50,16 +55,31 @@ def attach(session: Session, pod: dict[str, object], container: str, stdin: bool
         if not quiet:
             session.warn(f"error: Unable to use a TTY - container {name} did not allocate one")
         tty = False
-    if not quiet and stdin and tty:
-        session.warn("If you don't see a command prompt, try pressing enter.")
-    return streaming.run(
-        session, value["metadata"]["namespace"], value["metadata"]["name"], "attach", name, stdin=stdin, tty=tty
-    )
+    tty = tty or bool(found.get("tty"))
+    if not quiet:
+        session.warn(
+            "All commands and output from this session will be recorded in container logs, including "
+            "credentials and sensitive information passed through the command prompt.\n"
+            "If you don't see a command prompt, try pressing enter."
+        )
+    namespace, pod_name = value["metadata"]["namespace"], value["metadata"]["name"]
+    is_terminal = tty and stdin and sys.stdin.isatty()
+    keys = detaching.keys(detach) if is_terminal else b""
+    code = streaming.run(session, namespace, pod_name, "attach", name, stdin=stdin, tty=tty, detach=keys)
+    if is_terminal and not quiet:
+        again = f"kubectl attach {pod_name} -c {name} -n {namespace} -i -t"
+        session.say(
+            "Session ended, the ephemeral container will not be restarted but may be reattached using "
+            f"'{again}' if it is still running"
+            if part == "ephemeralContainers"
+            else f"Session ended, resume using '{again}' command"
+        )
+    return code
 
 
 COMMAND = Command(
     "Attach to a process that is already running inside an existing container.",
     usage="kubectl attach (POD | TYPE/NAME) -c CONTAINER",
-    flags="c:container= pod-running-timeout=1m0s q:quiet? i:stdin? t:tty?",
+    flags=f"c:container= detach-keys={detaching.DEFAULT} pod-running-timeout=1m0s q:quiet? i:stdin? t:tty?",
     run=run,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pybernetes.cli import detaching
 from pybernetes.cli.command import FILES, PRINT, Command
 from pybernetes.cli.errors import CLIError
 from pybernetes.cli.finder import Target
@@ -155,13 +156,9 @@ def _attached(session: Session, flags: Flags, target: Target, stdin: bool, tty: 
         pause(0.1)
         pod = session.get(target.resource, target.namespace, target.name)
     if phase == "Running":
-        if not flags.on("quiet"):
-            session.warn(
-                "All commands and output from this session will be recorded in container logs, including "
-                "credentials and sensitive information passed through the command prompt."
-            )
         try:
-            attach(session, pod, "", stdin, tty, flags.on("quiet"))
+            show_logs(session, target)  # what it said before somebody listened, such as a prompt
+            attach(session, pod, "", stdin, tty, flags.on("quiet"), flags.text("detach-keys"))
         except (APIError, CLIError) as error:
             session.warn(f"warning: couldn't attach to pod/{target.name}, falling back to streaming logs: {error}")
             show_logs(session, target)
@@ -198,8 +195,8 @@ COMMAND = Command(
     "Create and run a particular image in a pod.",
     usage='kubectl run NAME --image=image [--env="key=value"] [--port=port] [--dry-run=server|client] '
     "[--overrides=inline-json] [--command] -- [COMMAND] [args...]",
-    flags=f"{FILES} {PRINT} annotations* attach? cascade~background:background command? dry-run~unchanged:none "
-    f"env* expose? "
+    flags=f"{FILES} {PRINT} annotations* attach? cascade~background:background command? "
+    f"detach-keys={detaching.DEFAULT} dry-run~unchanged:none env* expose? "
     "field-manager= force? grace-period#-1 image= image-pull-policy= l:labels= leave-stdin-open? override-type=merge "
     "overrides= pod-running-timeout=1m0s port= privileged? q:quiet? restart=Always rm? save-config? i:stdin? "
     "timeout=0s "
