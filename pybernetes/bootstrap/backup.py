@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pybernetes.bootstrap import command_line, member_processes, restore, writers
+from pybernetes.bootstrap import command_line, member_processes, processes, restore, writers
 from pybernetes.bootstrap.cluster import ClusterError
 from pybernetes.bootstrap.phases import etcd, upload_config
 from pybernetes.bootstrap.phases.run import connection_of, with_client
@@ -26,6 +26,7 @@ from pybernetes.store import Store, StoreError, closed, open_store
 from pybernetes.store.copying import copy_all
 from pybernetes.store.etcd import EtcdStore
 from pybernetes.store.sqlite_file import backup as sqlite_copy
+from pybernetes.store.sqlite_file import verify
 
 #: What an etcd says that a cluster has left.
 _MOVED = "the cluster's objects are in {} now; a control plane of another machine follows by 'reset' and 'join'"
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     }
     try:
         actions[command](rest)
-    except (ClusterError, StoreError, OSError) as error:
+    except (ClusterError, StoreError, processes.StartError, OSError) as error:
         print(f"pybernetes {command}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -60,6 +61,7 @@ def _backup(arguments: list[str]) -> None:
     store = cluster.state.store
     if (path := restore.sqlite_path(store)) is not None:
         sqlite_copy(path, target)
+        verify(target)
         print(f"{target}: all objects as of one revision (SQLite)")
     elif store.startswith("etcd"):
         asyncio.run(_snapshot(store, target))

@@ -25,10 +25,11 @@ from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
 from pybernetes.control_plane.apiserver.server import seal_of, store_of
 from pybernetes.store import Store, StoreError, closed
 from pybernetes.store.copying import Source, copy_all
+from pybernetes.store.errors import StoreCorrupt
 from pybernetes.store.etcd import EtcdStore
 from pybernetes.store.etcd_snapshot import EtcdSnapshot, is_snapshot
 from pybernetes.store.sqlite_file import backup as sqlite_copy
-from pybernetes.store.sqlite_file import replace_file
+from pybernetes.store.sqlite_file import replace_file, verify
 
 #: First bytes of a SQLite database.
 _SQLITE = b"SQLite format 3\0"
@@ -107,6 +108,7 @@ def _put(source: Path, cluster: Cluster, *, from_sqlite: bool) -> str:
         try:
             if from_sqlite:
                 sqlite_copy(source, new)
+                _verified(new, source)
             else:
                 count, revision = asyncio.run(_from_etcd(source, cluster, f"sqlite://{new}"))
             replace_file(path, new)
@@ -117,8 +119,15 @@ def _put(source: Path, cluster: Cluster, *, from_sqlite: bool) -> str:
     return f"{count} objects of {source} are in {store.partition('?')[0]} now, at revision {revision}"
 
 
+def _verified(copy: Path, source: Path) -> None:
+    try:
+        verify(copy)
+    except StoreCorrupt:
+        raise ClusterError(f"{source} is damaged, and nothing was changed") from None
+
+
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", ".lock"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
@@ -135,6 +144,7 @@ async def _from_sqlite(source: Path, cluster: Cluster, store: str) -> tuple[int,
     with tempfile.TemporaryDirectory(prefix="pybernetes-") as directory:  # opening it writes beside it
         copy = Path(directory, "backup")
         await asyncio.to_thread(sqlite_copy, source, copy)
+        await asyncio.to_thread(_verified, copy, source)
         saved = opened(cluster, f"sqlite://{copy}")
         await saved.start()
         try:

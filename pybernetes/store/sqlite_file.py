@@ -252,6 +252,19 @@ def backup(source: str | Path, target: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def verify(path: str | Path) -> None:
+    """Read all of a store's file that nobody has open. Raises StoreCorrupt when anything in it is damaged: a copy is
+    made page by page, and takes the damage with it."""
+    path = Path(path)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        said = str(error)
+    if said != "ok":
+        raise StoreCorrupt(f"{path} is damaged: {said}")
+
+
 def replace_file(path: str | Path, new: str | Path) -> None:
     """Put a store's file, of one piece, in the place of another that nobody has open. Whatever happens on the way, one
     of the two is there, complete. Raises StoreError."""

@@ -162,6 +162,23 @@ async def test_migration_to_etcd(tmp_path: Path) -> None:
         assert "uses this store already" in one.pybernetes("migrate", "--to", etcd.url, check=False).stderr
 
 
+async def test_a_damaged_backup_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    with machine(tmp_path / "one") as one:
+        async with one.transport() as transport:
+            await write(transport, 0, 300)
+            await asyncio.to_thread(one.pybernetes, "backup", str(file))
+            await write(transport, 300, 5)
+            before = await stored(transport)
+            data = bytearray(file.read_bytes())
+            data[8192:-4096] = bytes(len(data) - 12288)
+            file.write_bytes(data)
+            refused = await asyncio.to_thread(one.pybernetes, "restore", str(file), check=False)
+            assert refused.stderr == f"pybernetes restore: {file} is damaged, and nothing was changed\n"
+            assert await again(transport) == before, "and the control plane runs"
+        assert list(one.directory.glob("store.db.restored*")) == []
+
+
 @pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
 async def test_a_restore_that_was_cut_off_keeps_the_control_plane_away_until_it_is_repeated(tmp_path: Path) -> None:
     file = tmp_path / "saved"
