@@ -6,7 +6,7 @@ from pybernetes.api.kinds import KINDS, Kind
 from pybernetes.control_plane.apiserver.core import Core
 from pybernetes.control_plane.apiserver.objects import StructCodec
 from pybernetes.control_plane.apiserver.resource import Resource, Strategy
-from pybernetes.control_plane.apiserver.resources import apps_v1, autoscaling, batch_v1, core_v1, others, pods
+from pybernetes.control_plane.apiserver.resources import apps_v1, autoscaling, batch_v1, claims, core_v1, others, pods
 from pybernetes.control_plane.apiserver.subresources import special_of, subresources_of
 
 _STRATEGIES: dict[str, dict[str, type[Strategy]]] = {
@@ -15,6 +15,7 @@ _STRATEGIES: dict[str, dict[str, type[Strategy]]] = {
     "batch_v1": batch_v1.STRATEGIES,
     "events_v1": {"Event": core_v1.NewEventStrategy},
     **others.STRATEGIES_BY_MODULE,
+    "resource_v1": {**others.STRATEGIES_BY_MODULE["resource_v1"], **claims.STRATEGIES},
 }
 
 
