@@ -2,76 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pybernetes.api import meta_validation as meta
+from pybernetes.api import resource_v1_rules as rules
 from pybernetes.api.core_v1.pod_validation import node_selector
+from pybernetes.api.core_v1.resource_validation import is_extended
 from pybernetes.api.resource_v1 import (
+    AllocatedDeviceStatus,
+    AllocationResult,
+    Device,
+    DeviceAllocationConfiguration,
+    DeviceClaim,
+    DeviceClaimConfiguration,
     DeviceClass,
+    DeviceClassConfiguration,
+    DeviceConstraint,
+    DeviceRequest,
+    DeviceRequestAllocationResult,
     DeviceSelector,
     DeviceSubRequest,
     ExactDeviceRequest,
+    NetworkDeviceData,
+    OpaqueDeviceConfiguration,
     ResourceClaim,
+    ResourceClaimConsumerReference,
     ResourceClaimSpec,
     ResourceClaimTemplate,
     ResourceSlice,
+    ResourceSliceSpec,
 )
+from pybernetes.api.resource_v1_device_validation import counter_set, fully_qualified_name
 from pybernetes.api.resource_v1_device_validation import device as check_device
 from pybernetes.machinery import field, names
 from pybernetes.machinery.field import FieldError, Path
 
 SPEC = Path("spec")
-MAX_SELECTORS, MAX_REQUESTS, MAX_CONSTRAINTS, MAX_DEVICES, MAX_ALTERNATIVES = 32, 32, 32, 128, 8
+MAX_SELECTORS, MAX_REQUESTS, MAX_CONSTRAINTS, MAX_CONFIG, MAX_ALTERNATIVES = 32, 32, 32, 32, 8
+MAX_EXPRESSION, MAX_RESULTS, MAX_RESERVED, MAX_CONDITIONS = 10 * 1024, 32, 256, 8
+MAX_DEVICES, MAX_ADVANCED_DEVICES, MAX_COUNTER_SETS = 128, 64, 8
+MAX_IPS, MAX_INTERFACE, MAX_HARDWARE = 16, 256, 128
 
 
-def _driver(name: str, path: Path, errors: list[FieldError]) -> None:
-    if not name:
+# --- classes and requests ---
+
+
+def _selector(selector: DeviceSelector, path: Path, errors: list[FieldError]) -> None:
+    at = path.child("cel")
+    if selector.cel is None:
+        errors.append(field.required(at))
+        return
+    expression, at = selector.cel.expression, at.child("expression")
+    if not expression:
+        errors.append(field.required(at))
+    elif len(expression.encode()) > MAX_EXPRESSION:
+        errors.append(field.too_long(at, expression, MAX_EXPRESSION))
+    else:
+        from pybernetes.machinery import cel
+
+        try:
+            cel.compile(expression, {"device": cel.DYN}, "bool")
+        except cel.CelError as error:
+            errors.append(field.invalid(at, expression, str(error)))
+
+
+def _opaque(opaque: OpaqueDeviceConfiguration | None, path: Path, errors: list[FieldError]) -> None:
+    if opaque is None:
         errors.append(field.required(path))
         return
-    if len(name) > 63:
-        errors.append(field.too_long(path, name, 63))
-    for text in names.dns1123_subdomain(name.lower()):
-        errors.append(field.invalid(path, name, text))
-
-
-def _selectors(listed: Iterable[DeviceSelector] | None, path: Path, errors: list[FieldError]) -> None:
-    selectors = list(listed or ())
-    if len(selectors) > MAX_SELECTORS:
-        errors.append(field.too_many(path, len(selectors), MAX_SELECTORS))
-    for i, selector in enumerate(selectors):
-        at = path.index(i).child("cel")
-        if selector.cel is None:
-            errors.append(field.required(at))
-        elif not selector.cel.expression:
-            errors.append(field.required(at.child("expression")))
-        else:
-            from pybernetes.machinery import cel
-
-            try:
-                cel.compile(selector.cel.expression, {"device": cel.DYN}, "bool")
-            except cel.CelError as error:
-                errors.append(field.invalid(at.child("expression"), selector.cel.expression, str(error)))
+    rules.driver(opaque.driver, path.child("driver"), errors)
+    rules.raw(opaque.parameters, path.child("parameters"), errors)
 
 
 def validate_device_class(device_class: DeviceClass) -> list[FieldError]:
     errors = meta.object_meta(device_class.metadata, False)
-    _selectors(device_class.spec.selectors, SPEC.child("selectors"), errors)
-    for i, config in enumerate(device_class.spec.config or ()):
-        at = SPEC.child("config").index(i).child("opaque")
-        if config.opaque is None:
-            errors.append(field.required(at))
-        else:
-            _driver(config.opaque.driver, at.child("driver"), errors)
+    spec = device_class.spec
+    rules.items(spec.selectors, MAX_SELECTORS, _selector, SPEC.child("selectors"), errors)
+
+    def config(judged: DeviceClassConfiguration, path: Path, errors: list[FieldError]) -> None:
+        _opaque(judged.opaque, path.child("opaque"), errors)
+
+    rules.items(spec.config, MAX_CONFIG, config, SPEC.child("config"), errors)
+    name = spec.extended_resource_name
+    if name is not None and not is_extended(name):
+        errors.append(field.invalid(SPEC.child("extendedResourceName"), name, "must be a valid extended resource name"))
     return errors
 
 
-def _exact(request: ExactDeviceRequest | DeviceSubRequest, path: Path, errors: list[FieldError]) -> None:
+def _wanted(request: ExactDeviceRequest | DeviceSubRequest, path: Path, errors: list[FieldError]) -> None:
     if not request.device_class_name:
         errors.append(field.required(path.child("deviceClassName")))
     else:
         for text in names.dns1123_subdomain(request.device_class_name):
             errors.append(field.invalid(path.child("deviceClassName"), request.device_class_name, text))
-    _selectors(request.selectors, path.child("selectors"), errors)
+    rules.items(request.selectors, MAX_SELECTORS, _selector, path.child("selectors"), errors)
     mode, count = request.allocation_mode, request.count or 0
     if mode == "All":
         if count:
@@ -82,51 +108,82 @@ def _exact(request: ExactDeviceRequest | DeviceSubRequest, path: Path, errors: l
             errors.append(field.invalid(path.child("count"), count, "must be greater than zero"))
     else:
         errors.append(field.not_supported(path.child("allocationMode"), mode or "", ("All", "ExactCount")))
+    rules.items(request.tolerations, 0, rules.toleration, path.child("tolerations"), errors)
+
+
+def _alternative(request: DeviceSubRequest, path: Path, errors: list[FieldError]) -> None:
+    rules.label(request.name, path.child("name"), errors)
+    _wanted(request, path, errors)
+
+
+def _request(request: DeviceRequest, path: Path, errors: list[FieldError]) -> None:
+    rules.label(request.name, path.child("name"), errors)
+    text = "exactly one of `exactly` or `firstAvailable` is required"
+    if request.exactly is None and not request.first_available:
+        errors.append(field.required(path, text))
+    elif request.exactly is not None and request.first_available:
+        errors.append(field.invalid(path, None, f"{text}, but multiple fields are set"))
+    elif request.exactly is not None:
+        _wanted(request.exactly, path.child("exactly"), errors)
+    else:
+        at = path.child("firstAvailable")
+        rules.unique(request.first_available, MAX_ALTERNATIVES, _alternative, lambda r: r.name, at, errors)
+
+
+class _Known(NamedTuple):
+    """The names by which requests of a claim, and their alternatives, are referred to."""
+
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, devices: DeviceClaim | None) -> _Known:
+        found: set[str] = set()
+        for request in (devices.requests if devices is not None else None) or ():
+            found.add(request.name)
+            found |= {f"{request.name}/{part.name}" for part in request.first_available or ()}
+        return cls(frozenset(found))
+
+    def one(self, name: str, path: Path, errors: list[FieldError]) -> None:
+        """Judge a reference."""
+        text = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+        parts = name.split("/")
+        if len(parts) <= 2:
+            for part in parts:
+                rules.label(part, path, errors)
+        if name not in self.names:
+            errors.append(field.invalid(path, name, text))
+
+    def all(self, listed: Sequence[str] | None, path: Path, errors: list[FieldError]) -> None:
+        """Judge a list of references."""
+        rules.unique(listed, MAX_REQUESTS, self.one, lambda name: name, path, errors)
 
 
 def claim_spec(spec: ResourceClaimSpec, path: Path, errors: list[FieldError]) -> None:
     devices = spec.devices
     if devices is None:
         return
-    at = path.child("devices")
-    requests = devices.requests or []
-    if len(requests) > MAX_REQUESTS:
-        errors.append(field.too_many(at.child("requests"), len(requests), MAX_REQUESTS))
-    known: set[str] = set()
-    for i, request in enumerate(requests):
-        where = at.child("requests").index(i)
-        for text in names.dns1123_label(request.name):
-            errors.append(field.invalid(where.child("name"), request.name, text))
-        if request.name in known:
-            errors.append(field.duplicate(where.child("name"), request.name))
-        known.add(request.name)
-        if (request.exactly is None) == (not request.first_available):
-            text = "exactly one of `exactly` or `firstAvailable` is required"
-            wrong = field.required(where, text) if request.exactly is None else field.invalid(where, request, text)
-            errors.append(wrong)
-        if request.exactly is not None:
-            _exact(request.exactly, where.child("exactly"), errors)
-        for j, part in enumerate(request.first_available or ()):
-            known.add(f"{request.name}/{part.name}")
-            spot = where.child("firstAvailable").index(j)
-            for text in names.dns1123_label(part.name):
-                errors.append(field.invalid(spot.child("name"), part.name, text))
-            _exact(part, spot, errors)
-        if len(request.first_available or ()) > MAX_ALTERNATIVES:
-            count = len(request.first_available or ())
-            errors.append(field.too_many(where.child("firstAvailable"), count, MAX_ALTERNATIVES))
-    if len(devices.constraints or ()) > MAX_CONSTRAINTS:
-        errors.append(field.too_many(at.child("constraints"), len(devices.constraints or ()), MAX_CONSTRAINTS))
-    text = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
-    constraints = [("constraints", i, c.requests) for i, c in enumerate(devices.constraints or ())]
-    configs = [("config", i, c.requests) for i, c in enumerate(devices.config or ())]
-    for wire, i, asked in (*constraints, *configs):
-        for j, name in enumerate(asked or ()):
-            if name not in known:
-                errors.append(field.invalid(at.child(wire).index(i).child("requests").index(j), name, text))
-    for i, constraint in enumerate(devices.constraints or ()):
-        if not constraint.match_attribute and not constraint.distinct_attribute:
-            errors.append(field.required(at.child("constraints").index(i).child("matchAttribute")))
+    at, known = path.child("devices"), _Known.of(devices)
+
+    def constraint(judged: DeviceConstraint, path: Path, errors: list[FieldError]) -> None:
+        known.all(judged.requests, path.child("requests"), errors)
+        if judged.match_attribute is not None:
+            fully_qualified_name(judged.match_attribute, path.child("matchAttribute"), errors)
+        elif judged.distinct_attribute is not None:
+            fully_qualified_name(judged.distinct_attribute, path.child("distinctAttribute"), errors)
+        else:
+            text = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
+            errors.append(field.required(path, text))
+
+    def config(judged: DeviceClaimConfiguration, path: Path, errors: list[FieldError]) -> None:
+        known.all(judged.requests, path.child("requests"), errors)
+        _opaque(judged.opaque, path.child("opaque"), errors)
+
+    rules.unique(devices.requests, MAX_REQUESTS, _request, lambda r: r.name, at.child("requests"), errors)
+    rules.items(devices.constraints, MAX_CONSTRAINTS, constraint, at.child("constraints"), errors)
+    rules.items(devices.config, MAX_CONFIG, config, at.child("config"), errors)
+
+
+# --- claims ---
 
 
 def validate_resource_claim(claim: ResourceClaim) -> list[FieldError]:
@@ -141,36 +198,115 @@ def validate_resource_claim_update(new: ResourceClaim, old: ResourceClaim) -> li
     return errors
 
 
+def _user(user: ResourceClaimConsumerReference, path: Path, errors: list[FieldError]) -> None:
+    for wire, value in (("resource", user.resource), ("name", user.name), ("uid", user.uid)):
+        if not value:
+            errors.append(field.required(path.child(wire)))
+
+
 def validate_resource_claim_status_update(new: ResourceClaim, old: ResourceClaim) -> list[FieldError]:
     errors = meta.object_meta_update(new.metadata, old.metadata)
     status, before = new.status, old.status
     at = Path("status")
-    reserved = status.reserved_for or []
-    if len(reserved) > 256:
-        errors.append(field.too_many(at.child("reservedFor"), len(reserved), 256))
-    if reserved and status.allocation is None:
+    rules.unique(status.reserved_for, MAX_RESERVED, _user, lambda user: user.uid, at.child("reservedFor"), errors)
+    results = (status.allocation.devices.results if status.allocation and status.allocation.devices else None) or []
+    allocated = {(r.driver, r.pool, r.device, r.share_id) for r in results}
+
+    def told(judged: AllocatedDeviceStatus, path: Path, errors: list[FieldError]) -> None:
+        _device_status(judged, path, errors)
+        if _identity(judged) not in allocated:
+            shown = "/".join(part for part in _identity(judged) if part)
+            errors.append(field.invalid(path, shown, "must be an allocated device in the claim"))
+
+    rules.unique(status.devices, 0, told, lambda d: "/".join(p for p in _identity(d) if p), at.child("devices"), errors)
+    if status.reserved_for and status.allocation is None:
         text = "may not be specified when `allocated` is not set"
         errors.append(field.forbidden(at.child("reservedFor"), text))
-    if old.metadata.deletion_timestamp is not None and before.allocation is None and status.allocation is not None:
-        text = "new allocation may not be added while deleting"
-        errors.append(field.forbidden(at.child("allocation"), text))
-    if before.allocation is not None and status.allocation is not None and status.allocation != before.allocation:
-        errors.append(field.invalid(at.child("allocation"), status.allocation, meta.IMMUTABLE))
-    requests = (new.spec.devices.requests if new.spec.devices else None) or []
-    known = {r.name for r in requests} | {f"{r.name}/{p.name}" for r in requests for p in r.first_available or ()}
-    results = (status.allocation.devices.results if status.allocation and status.allocation.devices else None) or []
-    for i, result in enumerate(results):
-        if result.request not in known:
-            where = at.child("allocation", "devices", "results").index(i).child("request")
-            text = (
-                "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
-            )
-            errors.append(field.invalid(where, result.request, text))
+    elif status.reserved_for and new.metadata.deletion_timestamp is not None:
+        had = before.reserved_for or []
+        if any(user not in had for user in status.reserved_for):
+            text = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
+            errors.append(field.forbidden(at.child("reservedFor"), text))
+    if before.allocation is not None and status.allocation is not None:
+        meta.immutable(status.allocation, before.allocation, at.child("allocation"), errors)
+    elif status.allocation is not None:
+        _allocation(status.allocation, _Known.of(new.spec.devices), at.child("allocation"), errors)
     return errors
+
+
+def _identity(device: AllocatedDeviceStatus) -> tuple[str, str, str, str | None]:
+    return device.driver, device.pool, device.device, device.share_id
+
+
+def _device_status(judged: AllocatedDeviceStatus, path: Path, errors: list[FieldError]) -> None:
+    rules.driver(judged.driver, path.child("driver"), errors)
+    rules.pool(judged.pool, path.child("pool"), errors)
+    rules.label(judged.device, path.child("device"), errors)
+    rules.share(judged.share_id, path.child("shareID"), errors)
+    if len(judged.conditions or ()) > MAX_CONDITIONS:
+        errors.append(field.too_many(path.child("conditions"), len(judged.conditions or ()), MAX_CONDITIONS))
+    meta.conditions(judged.conditions, path.child("conditions"), errors)
+    rules.raw(judged.data, path.child("data"), errors)
+    if judged.network_data is not None:
+        _network(judged.network_data, path.child("networkData"), errors)
+
+
+def _network(judged: NetworkDeviceData, path: Path, errors: list[FieldError]) -> None:
+    name, hardware = judged.interface_name or "", judged.hardware_address or ""
+    if len(name.encode()) > MAX_INTERFACE:
+        errors.append(field.too_long(path.child("interfaceName"), name, MAX_INTERFACE))
+    if len(hardware.encode()) > MAX_HARDWARE:
+        errors.append(field.too_long(path.child("hardwareAddress"), hardware, MAX_HARDWARE))
+    rules.unique(judged.ips, MAX_IPS, _interface_address, lambda ip: ip, path.child("ips"), errors)
+
+
+def _interface_address(address: str, path: Path, errors: list[FieldError]) -> None:
+    try:
+        if "/" not in address:
+            raise ValueError
+        canonical = ipaddress.ip_interface(address).with_prefixlen
+    except ValueError:
+        text = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+        errors.append(field.invalid(path, address, text))
+        return
+    if address != canonical:
+        errors.append(field.invalid(path, address, f'must be in canonical form ("{canonical}")'))
+
+
+def _allocation(allocation: AllocationResult, known: _Known, path: Path, errors: list[FieldError]) -> None:
+    """A new one: what is stored is not judged again."""
+
+    def result(judged: DeviceRequestAllocationResult, path: Path, errors: list[FieldError]) -> None:
+        known.one(judged.request, path.child("request"), errors)
+        rules.driver(judged.driver, path.child("driver"), errors)
+        rules.pool(judged.pool, path.child("pool"), errors)
+        rules.label(judged.device, path.child("device"), errors)
+        rules.binding(judged.binding_conditions, judged.binding_failure_conditions, path, errors)
+        rules.items(judged.tolerations, 0, rules.toleration, path.child("tolerations"), errors)
+        rules.share(judged.share_id, path.child("shareID"), errors)
+
+    def config(judged: DeviceAllocationConfiguration, path: Path, errors: list[FieldError]) -> None:
+        if not judged.source:
+            errors.append(field.required(path.child("source")))
+        elif judged.source not in ("FromClaim", "FromClass"):
+            errors.append(field.not_supported(path.child("source"), judged.source, ("FromClaim", "FromClass")))
+        known.all(judged.requests, path.child("requests"), errors)
+        _opaque(judged.opaque, path.child("opaque"), errors)
+
+    devices = allocation.devices
+    if devices is not None:
+        rules.items(devices.results, MAX_RESULTS, result, path.child("devices", "results"), errors)
+        rules.items(devices.config, 2 * MAX_CONFIG, config, path.child("devices", "config"), errors)
+    if allocation.node_selector is not None:
+        node_selector(allocation.node_selector, path.child("nodeSelector"), errors)
 
 
 def validate_resource_claim_template(template: ResourceClaimTemplate) -> list[FieldError]:
     errors = meta.object_meta(template.metadata, True)
+    if (metadata := template.spec.metadata) is not None:
+        at = SPEC.child("metadata")
+        meta.labels(metadata.labels or {}, at.child("labels"), errors)
+        meta.annotation_map(metadata.annotations or {}, at.child("annotations"), errors)
     claim_spec(template.spec.spec, SPEC.child("spec"), errors)
     return errors
 
@@ -181,62 +317,73 @@ def validate_resource_claim_template_update(new: ResourceClaimTemplate, old: Res
     return errors
 
 
-def _slice(resource_slice: ResourceSlice, errors: list[FieldError]) -> None:
-    spec = resource_slice.spec
-    _driver(spec.driver, SPEC.child("driver"), errors)
-    if not spec.pool.name:
-        errors.append(field.required(SPEC.child("pool", "name")))
+# --- slices ---
+
+
+def _slice(spec: ResourceSliceSpec, before: ResourceSliceSpec | None, errors: list[FieldError]) -> None:
+    rules.driver(spec.driver, SPEC.child("driver"), errors)
+    rules.pool(spec.pool.name, SPEC.child("pool", "name"), errors)
     if spec.pool.resource_slice_count <= 0:
         at = SPEC.child("pool", "resourceSliceCount")
         errors.append(field.invalid(at, spec.pool.resource_slice_count, "must be greater than zero"))
     if spec.pool.generation < 0:
         errors.append(field.invalid(SPEC.child("pool", "generation"), spec.pool.generation, meta.NOT_NEGATIVE))
-    given = [
-        name
-        for name, value in (
-            ("nodeName", spec.node_name),
-            ("nodeSelector", spec.node_selector),
-            ("allNodes", spec.all_nodes),
-            ("perDeviceNodeSelection", spec.per_device_node_selection),
-        )
-        if value
-    ]
-    names_of = "`nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection`"
-    if len(given) > 1:
-        text = f"exactly one of {names_of} is required, but multiple fields are set"
-        errors.append(field.invalid(SPEC, "{" + ", ".join(given) + "}", text))
-    elif not given and not spec.shared_counters:
-        errors.append(field.required(SPEC, f"exactly one of {names_of} is required"))
+    if before is not None:
+        meta.immutable(spec.pool.name, before.pool.name, SPEC.child("pool", "name"), errors)
+        meta.immutable(spec.driver, before.driver, SPEC.child("driver"), errors)
+        meta.immutable(spec.node_name, before.node_name, SPEC.child("nodeName"), errors)
+    _place(spec, errors)
+    if spec.shared_counters is not None and spec.devices is not None:
+        errors.append(field.invalid(SPEC, "", "only one of `sharedCounters` or `devices` is allowed"))
+    advanced = any(device.taints or device.consumes_counters for device in spec.devices or ())
+    old = {device.name: device for device in (before.devices if before is not None else None) or ()}
+
+    def device(judged: Device, path: Path, errors: list[FieldError]) -> None:
+        rules.label(judged.name, path.child("name"), errors)
+        check_device(judged, path, errors, old.get(judged.name), bool(spec.per_device_node_selection))
+
+    most = MAX_ADVANCED_DEVICES if advanced else MAX_DEVICES
+    rules.unique(spec.devices, most, device, lambda d: d.name, SPEC.child("devices"), errors)
+    at = SPEC.child("sharedCounters")
+    rules.unique(spec.shared_counters, MAX_COUNTER_SETS, counter_set, lambda s: s.name, at, errors)
+
+
+def _place(spec: ResourceSliceSpec, errors: list[FieldError]) -> None:
+    given = []
+    if spec.node_name is not None:
+        at = SPEC.child("nodeName")
+        if spec.node_name:
+            given.append("`nodeName`")
+            rules.node_name(spec.node_name, at, errors)
+        else:
+            errors.append(field.invalid(at, "", "must be either unset or set to a non-empty string"))
     if spec.node_selector is not None:
+        given.append("`nodeSelector`")
         node_selector(spec.node_selector, SPEC.child("nodeSelector"), errors)
         if len(spec.node_selector.node_selector_terms) != 1:
             text = "must have exactly one node selector term"
             at = SPEC.child("nodeSelector", "nodeSelectorTerms")
             errors.append(field.invalid(at, spec.node_selector.node_selector_terms, text))
-    devices = spec.devices or []
-    if len(devices) > MAX_DEVICES:
-        errors.append(field.too_many(SPEC.child("devices"), len(devices), MAX_DEVICES))
-    seen: set[str] = set()
-    for i, device in enumerate(devices):
-        at = SPEC.child("devices").index(i)
-        for text in names.dns1123_label(device.name):
-            errors.append(field.invalid(at.child("name"), device.name, text))
-        if device.name in seen:
-            errors.append(field.duplicate(at.child("name"), device.name))
-        seen.add(device.name)
-        check_device(device, at, errors)
+    for wire, flag in (("allNodes", spec.all_nodes), ("perDeviceNodeSelection", spec.per_device_node_selection)):
+        if flag:
+            given.append(f"`{wire}`")
+        elif flag is not None:
+            errors.append(field.invalid(SPEC.child(wire), flag, "must be either unset or set to true"))
+    required = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+    if not given:
+        errors.append(field.required(SPEC, required))
+    elif len(given) > 1:
+        text = f"{required}, but multiple fields are set"
+        errors.append(field.invalid(SPEC, "{" + ", ".join(given) + "}", text))
 
 
 def validate_resource_slice(resource_slice: ResourceSlice) -> list[FieldError]:
     errors = meta.object_meta(resource_slice.metadata, False)
-    _slice(resource_slice, errors)
+    _slice(resource_slice.spec, None, errors)
     return errors
 
 
 def validate_resource_slice_update(new: ResourceSlice, old: ResourceSlice) -> list[FieldError]:
     errors = meta.object_meta_update(new.metadata, old.metadata)
-    meta.immutable(new.spec.driver, old.spec.driver, SPEC.child("driver"), errors)
-    meta.immutable(new.spec.pool.name, old.spec.pool.name, SPEC.child("pool", "name"), errors)
-    meta.immutable(new.spec.node_name, old.spec.node_name, SPEC.child("nodeName"), errors)
-    _slice(new, errors)
+    _slice(new.spec, old.spec, errors)
     return errors
