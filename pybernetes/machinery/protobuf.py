@@ -72,6 +72,10 @@ def _by_name(name: str) -> tuple[tuple[int, str, str, bool, bool, bool], ...]:
     return tuple((number, *field) for number, field in _message(name).items())
 
 
+#: Versions that are gone, but whose messages subresources go on to take: older clients evict with this one.
+_STILL_TAKEN = {"policy/v1beta1.Eviction": "policy/v1.Eviction"}
+
+
 @cache
 def _name_of(api_version: str, kind: str) -> str | None:
     """The message of a kind; the meta kinds (DeleteOptions, Status ...) exist in every group."""
@@ -80,7 +84,7 @@ def _name_of(api_version: str, kind: str) -> str | None:
     for candidate in (f"{package}.{kind}", f"meta/v1.{kind}"):
         if candidate in _table():
             return candidate
-    return None
+    return _STILL_TAKEN.get(f"{package}.{kind}")
 
 
 def supports(api_version: str, kind: str) -> bool:

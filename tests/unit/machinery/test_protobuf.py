@@ -184,6 +184,13 @@ def test_no_body_breaks_the_decoder(body: bytes) -> None:
         pass
 
 
+def test_the_eviction_of_older_clients_is_still_taken() -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web-0", "namespace": "default"}}
+    older = eviction | {"apiVersion": "policy/v1beta1"}
+    assert protobuf.decode(protobuf.encode(older))["metadata"] == {"name": "web-0", "namespace": "default"}
+    assert protobuf.decode(protobuf.encode(older))["apiVersion"] == "policy/v1beta1"
+
+
 def test_custom_resources_are_refused() -> None:
     with pytest.raises(protobuf.ProtobufError, match="has no protobuf form"):
         protobuf.encode({"apiVersion": "example.com/v1", "kind": "Widget"})
