@@ -18,7 +18,7 @@ from pybernetes.aio.tasks import Ready
 from pybernetes.bootstrap import apiserver_flags, cloud, elected, ingress, node_volumes, renewal
 from pybernetes.bootstrap.cluster import Cluster, find
 from pybernetes.client.client import Client
-from pybernetes.control_plane.apiserver.admission.resource_quota import in_scopes, usage_of
+from pybernetes.control_plane.apiserver.admission.resource_quota import Around, in_scopes, usage_of
 from pybernetes.control_plane.apiserver.authentication import service_accounts
 from pybernetes.control_plane.apiserver.authentication.user import User
 from pybernetes.control_plane.apiserver.server import APIServer
@@ -142,7 +142,7 @@ class ControlPlane:
         """The controllers' configuration, with what only the API server of this process knows."""
         config = self.config.controllers
         if config.resource_quota is None:
-            config = replace(config, resource_quota=resource_quota.Config(usage=usage_of, in_scopes=in_scopes))
+            config = replace(config, resource_quota=resource_quota.Config(usage_of, Around, in_scopes))
         issuer = self.apiserver.access.issuer
         if config.serviceaccount_tokens is None and issuer is not None:
 

@@ -82,7 +82,8 @@ OBJECTS = """
   spec: {type: Limited, limited: {nominalConcurrencyShares: 0, limitResponse: {type: Queue, queuing: {}}}}
 /api/v1/nodes: {apiVersion: v1, kind: Node, spec: {taints: [{key: k, effect: NoSchedule}]}}
 """
-OWN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "name", "clusterIP", "clusterIPs", "selfLink")
+OWN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "name", "clusterIP", "clusterIPs", "selfLink",
+       "lastPhaseTransitionTime")  # fmt: skip
 
 
 def cases() -> list[tuple[str, Body]]:

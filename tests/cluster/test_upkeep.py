@@ -291,6 +291,31 @@ async def test_quota_of_devices() -> None:
         )
 
 
+async def test_quota_of_devices_that_have_another_name() -> None:
+    """A claim counts by the extended resource of the class as well; one that was made for a Pod that asked by one of
+    the names does not count by that again."""
+    explicit, implicit = "requests.example.com/gpu", "requests.deviceclass.resource.kubernetes.io/gpu"
+    async with Place.open(nodes=1) as place:
+        await place.create("DeviceClass", "gpu", spec={"extendedResourceName": "example.com/gpu"})
+        devices = [{"name": f"d{i}"} for i in range(3)]
+        pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+        sliced = {"driver": "gpu.example.com", "pool": pool, "nodeName": "fake-0", "devices": devices}
+        await place.create("ResourceSlice", "s", spec=sliced)
+        hard = {explicit: "3", implicit: "3"}
+        await place.create("ResourceQuota", "q", spec={"hard": hard})
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == dict.fromkeys(hard, "0"))
+        request = {"name": "a", "exactly": {"deviceClassName": "gpu", "count": 1}}
+        await place.create("ResourceClaim", "c", spec={"devices": {"requests": [request]}})
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == dict.fromkeys(hard, "1"))
+        wanted = {"example.com/gpu": "1"}
+        await place.create("Pod", "p", spec=resources(wanted, wanted))
+        await place.until("Pod", "p", lambda p: p["status"].get("extendedResourceClaimStatus"))
+        await place.until("ResourceQuota", "q", lambda q: q["status"]["used"] == dict.fromkeys(hard, "2"))
+        more = {**request, "exactly": {"deviceClassName": "gpu", "count": 2}}
+        with refused(403, f"exceeded quota: q, requested: {implicit}=2,{explicit}=2"):
+            await place.create("ResourceClaim", "d", spec={"devices": {"requests": [more]}})
+
+
 async def test_quota_of_custom_resources() -> None:
     """The definition may come after the quota, and go, and come again."""
     names = {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"}

@@ -20,8 +20,10 @@ from typing import Any
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api import kinds as built_in
-from pybernetes.api.core_v1 import ResourceQuota
+from pybernetes.api.core_v1 import Pod, ResourceQuota
+from pybernetes.api.core_v1.resource_validation import is_extended
 from pybernetes.api.kinds import Kind
+from pybernetes.api.resource_v1 import DeviceClass
 from pybernetes.client.client import Client
 from pybernetes.client.controller import Controller, RequeueAfter, key_of, split_key
 from pybernetes.client.errors import Unavailable
@@ -45,7 +47,10 @@ Usage = Mapping[str, quantity.Quantity]
 class Config:
     """How to count."""
 
-    usage: Callable[[str, str, Any], Usage]  #: (group, resource, object) -> what it counts for
+    #: (group, resource, object, what else there is) -> what it counts for
+    usage: Callable[[str, str, Any, Any], Usage]
+    #: Of a function class -> extended resource and one (namespace, name) -> Pod: what else there is.
+    around: Callable[[Callable[[str], str | None], Callable[[str, str], Pod | None]], Any]
     in_scopes: Callable[[ResourceQuota, object], bool]  #: whether a quota's scopes cover an object
     resync: float = 300.0  #: seconds after which a quota is counted again in any case
 
@@ -63,8 +68,8 @@ def pairs_of(name: str) -> set[tuple[str, str]]:
         return {("", "persistentvolumeclaims")}
     if name.endswith(".deviceclass.resource.k8s.io/devices"):
         return {_DEVICES}
-    if name.startswith("requests.deviceclass.resource.kubernetes.io/"):
-        return {("", "pods"), _DEVICES}
+    if name.startswith("requests.deviceclass.resource.kubernetes.io/") or is_extended(name.removeprefix("requests.")):
+        return {("", "pods"), _DEVICES}  # devices may be asked for by a claim or by such a name
     return {("", "pods")}
 
 
@@ -84,6 +89,15 @@ class ResourceQuotaController(Controller):
         self._monitors: dict[tuple[str, str], Informer[Any]] = {}
         self._unknown: set[tuple[str, str]] = set()  #: what quotas count and nobody serves (yet)
         self._needed = asyncio.Event()
+        self._classes: Informer[DeviceClass] | None = None  #: once claims are counted
+        self._around = config.around(self._extended, self._pod)
+
+    def _extended(self, name: str) -> str | None:
+        found = self._classes.get("", name) if self._classes is not None else None
+        return found.spec.extended_resource_name if found is not None else None
+
+    def _pod(self, namespace: str, name: str) -> Pod | None:
+        return self.informers.informer(Pod).get(namespace, name)
 
     def setup(self) -> None:
         """Quotas; what they count is watched once a quota asks for it."""
@@ -134,6 +148,9 @@ class ResourceQuotaController(Controller):
             self._unknown, known = wanted - kinds.keys() - self._monitors.keys(), self._unknown
             if not fresh and self._unknown == known:
                 continue
+            if _DEVICES in fresh:
+                self._classes = self.informers.informer(DeviceClass)
+                await self._classes.synced()
             for pair in fresh:
                 self._watch(kinds[pair])
             for pair in fresh:
@@ -159,7 +176,7 @@ class ResourceQuotaController(Controller):
             usage, in_scopes = self._config.usage, self._config.in_scopes
             if pair not in _WHOLE:
                 return
-            if usage(*pair, old) != usage(*pair, new):
+            if usage(*pair, old, self._around) != usage(*pair, new, self._around):
                 deleted(new)
                 return
             for quota in self.quotas.list(new.metadata.namespace):
@@ -190,7 +207,7 @@ class ResourceQuotaController(Controller):
             for obj in monitor.list(namespace):
                 if not self._config.in_scopes(quota, obj):
                     continue
-                for resource, amount in self._config.usage(*pair, obj).items():
+                for resource, amount in self._config.usage(*pair, obj, self._around).items():
                     if resource in totals:
                         totals[resource] = totals[resource] + amount
         used = {resource: str(amount) for resource, amount in totals.items()}

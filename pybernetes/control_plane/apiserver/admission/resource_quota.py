@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from pybernetes.api.core_v1.objects import ResourceQuota as Quota
@@ -28,6 +28,7 @@ from pybernetes.machinery import quantity
 from pybernetes.store import RevisionConflict
 
 if TYPE_CHECKING:
+    from pybernetes.api.resource_v1 import DeviceClass
     from pybernetes.control_plane.apiserver.cache import Item
     from pybernetes.control_plane.apiserver.core import Core
 
@@ -103,10 +104,21 @@ def claim_usage(claim: PersistentVolumeClaim) -> Usage:
     return usage
 
 
-def device_usage(claim: ResourceClaim) -> Usage:
-    """By class the most devices that a claim may be given: of alternatives the largest counts, of `All` a whole result.
+class Around(NamedTuple):
+    """What else there is that decides what a claim counts for: the extended resource that a class stands for, and a Pod
+    by namespace and name."""
 
-    One that was made for a Pod's extended resources is part of what the Pod counts for, but for its devices' classes.
+    extended: Callable[[str], str | None]
+    pod: Callable[[str, str], Pod | None]
+
+
+_NOTHING = Around(lambda name: None, lambda namespace, name: None)
+
+
+def device_usage(claim: ResourceClaim, around: Around = _NOTHING) -> Usage:
+    """By class the most devices that a claim may be given: of alternatives the largest counts, of `All` a whole result.
+    They count by each name that Pods may ask for them by; of a claim that was made for a Pod that did, not by the name
+    that the Pod counts for.
     """
     usage: Usage = {"count/resourceclaims.resource.k8s.io": ONE}
     for request in (claim.spec.devices.requests if claim.spec.devices else None) or ():
@@ -116,12 +128,25 @@ def device_usage(claim: ResourceClaim) -> Usage:
             most[part.device_class_name] = max(count, most.get(part.device_class_name, 0))
         for name, count in most.items():
             devices = quantity.of(count)
-            names = [f"{name}.deviceclass.resource.k8s.io/devices"]
-            if (claim.metadata.annotations or {}).get(_FOR_POD) != "true":
-                names.append(f"requests.{_CLASS}{name}")
-            for counted in names:
+            implicit, explicit = f"{_CLASS}{name}", around.extended(name)
+            names = [implicit, *([explicit] if explicit else ())]
+            if asked := _asked(claim, around) & {*names}:
+                names.remove(implicit if implicit in asked else explicit or "")
+            for counted in (f"{name}.deviceclass.resource.k8s.io/devices", *(f"requests.{each}" for each in names)):
                 usage[counted] = usage.get(counted, quantity.ZERO) + devices
     return usage
+
+
+def _asked(claim: ResourceClaim, around: Around) -> set[str]:
+    """What the Pod asks for that the claim was made for, because of that."""
+    if (claim.metadata.annotations or {}).get(_FOR_POD) != "true":
+        return set()
+    owner = next((o for o in claim.metadata.owner_references or () if o.controller and o.kind == "Pod"), None)
+    pod = around.pod(claim.metadata.namespace, owner.name) if owner is not None else None
+    if pod is None or owner is None or pod.metadata.uid != owner.uid:
+        return set()
+    containers = (*(pod.spec.init_containers or ()), *pod.spec.containers)
+    return {name for c in containers if c.resources is not None for name in c.resources.requests or ()}
 
 
 #: By group and resource.
@@ -133,8 +158,10 @@ _EVALUATORS: dict[tuple[str, str], Callable[[Any], Usage]] = {
 }
 
 
-def usage_of(group: str, resource: str, obj: Any) -> Usage:
+def usage_of(group: str, resource: str, obj: Any, around: Around = _NOTHING) -> Usage:
     """What an object counts for in quotas: name of the quota's resource -> amount."""
+    if resource == "resourceclaims" and group == "resource.k8s.io":
+        return device_usage(obj, around)
     evaluator = _EVALUATORS.get((group, resource))
     if evaluator is not None:
         return evaluator(obj)
@@ -208,6 +235,16 @@ class ResourceQuota(Plugin):
 
     def __init__(self, core: Core) -> None:
         self._quotas = core.cache.storage("", "resourcequotas")
+
+        def extended(name: str) -> str | None:
+            item = core.item("resource.k8s.io", "deviceclasses", "", name)
+            return cast("DeviceClass", item.obj).spec.extended_resource_name if item is not None else None
+
+        def pod(namespace: str, name: str) -> Pod | None:
+            item = core.item("", "pods", namespace, name)
+            return cast(Pod, item.obj) if item is not None else None
+
+        self._around = Around(extended, pod)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def handles(self, attributes: Attributes) -> bool:
@@ -235,9 +272,9 @@ class ResourceQuota(Plugin):
     async def _reserve(self, attributes: Attributes) -> bool:
         """One attempt; False when another writer was faster."""
         kind = attributes.resource.kind
-        usage = usage_of(kind.group, kind.resource, attributes.obj)
+        usage = usage_of(kind.group, kind.resource, attributes.obj, self._around)
         old = attributes.old_obj if attributes.operation == "UPDATE" else None
-        before = usage_of(kind.group, kind.resource, old) if old is not None else {}
+        before = usage_of(kind.group, kind.resource, old, self._around) if old is not None else {}
         delta = {name: usage.get(name, quantity.ZERO) - before.get(name, quantity.ZERO) for name in {**usage, **before}}
         pod = cast(Pod, attributes.obj) if kind.resource == "pods" and not kind.group else None
         writes: list[tuple[Item, Quota]] = []

@@ -48,12 +48,12 @@ async def test_a_budget_allows_what_is_left_over() -> None:
         assert (short.status.conditions or [])[0].reason == "InsufficientPods"
 
 
-def usage(group: str, resource: str, obj: Any) -> resource_quota.Usage:
+def usage(group: str, resource: str, obj: Any, around: Any) -> resource_quota.Usage:
     return {resource: quantity.parse("1")}
 
 
 async def test_quotas_are_recounted_after_deletions() -> None:
-    counting = resource_quota.Config(usage=usage, in_scopes=lambda quota, pod: True)
+    counting = resource_quota.Config(usage=usage, around=lambda *known: known, in_scopes=lambda quota, pod: True)
     async with World("resourcequota-controller", resource_quota=counting) as world:
         await world.create(wire(ResourceQuota, "q", {"hard": {"configmaps": "5", "pods": "3"}}))
         await world.until(ResourceQuota, "q", lambda q: q.status.used == {"configmaps": "0", "pods": "0"})
