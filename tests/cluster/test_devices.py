@@ -353,6 +353,17 @@ async def test_the_drivers_time_goes_on_when_the_scheduler_does_not() -> None:
                     await waiting(place, "c", 'running PreBind plugin "DynamicResources": device binding timeout')
 
 
+async def test_a_search_that_would_not_end_says_so() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        devices = [{"name": f"d{i}", "attributes": {"third": {"int": i % 3}}} for i in range(60)]
+        await publish(place, "fake-0", *devices)
+        constraint = {"matchAttribute": f"{DRIVER}/third"}
+        await claim(place, "c", request(count=21), constraints=[constraint])
+        await user(place, "c", "c")
+        await waiting(place, "c", "0/1 nodes are available: 1 timed out trying to allocate devices.")
+
+
 async def test_shared_counters_are_not_overdrawn() -> None:
     async with Place.open(nodes=1) as place:
         await gpu_class(place)

@@ -87,12 +87,9 @@ def class_names(claim: ResourceClaim) -> Sequence[tuple[str, str]]:
 def allocate(
     claims: Sequence[ResourceClaim], offer: Offer, class_of: Callable[[str], DeviceClass | None], node: str
 ) -> list[AllocationResult] | None:
-    """One result per claim, or None when not all can be satisfied. Raises SelectorError."""
+    """One result per claim, or None when not all can be satisfied. Raises SelectorError, or Exhausted."""
     search = _Search(claims, offer, class_of)
-    try:
-        if not search.run():
-            return None
-    except Exhausted:
+    if not search.run():
         return None
     return [_result(claim, [c for c in search.chosen if c.claim is claim], class_of, node) for claim in claims]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pybernetes.api.core_v1 import Pod
 from pybernetes.api.resource_v1 import AllocationResult, DeviceClass, ResourceClaim
-from pybernetes.control_plane.scheduler.allocation import allocate, class_names, requests_of
+from pybernetes.control_plane.scheduler.allocation import Exhausted, allocate, class_names, requests_of
 from pybernetes.control_plane.scheduler.claims import ELSEWHERE, ClaimWork, Objects, claim_name, is_reserved_for
 from pybernetes.control_plane.scheduler.device_selectors import SelectorError
 from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER, Extended, claim_for, made_for
@@ -25,7 +25,7 @@ from pybernetes.control_plane.scheduler.plugins.base import UNRESOLVABLE, Plugin
 from pybernetes.control_plane.scheduler.snapshot import Snapshot
 
 #: The number of a broken selector's text stands above the bits.
-_ELSEWHERE, _NO_DEVICES, _BROKEN, _LEFT_OVER, _TEXT = 1, 2, 4, 8, 5
+_ELSEWHERE, _NO_DEVICES, _BROKEN, _LEFT_OVER, _EXHAUSTED, _TEXT = 1, 2, 4, 8, 16, 5
 _MOST_ALTERNATIVES = 8
 #: Pods that may share a claim.
 _MOST_USERS = 256
@@ -117,6 +117,8 @@ class DynamicResources(Plugin):
             if str(error) not in self._broken:
                 self._broken.append(str(error))
             return _BROKEN | self._broken.index(str(error)) << _TEXT
+        except Exhausted:
+            return _EXHAUSTED
         if results is None:
             return _NO_DEVICES
         state.found[row] = results
@@ -129,6 +131,8 @@ class DynamicResources(Plugin):
             return [ELSEWHERE]
         if code & _BROKEN:
             return [self._broken[code >> _TEXT]]
+        if code & _EXHAUSTED:
+            return ["timed out trying to allocate devices"]
         return ["cannot allocate all claims"]
 
     # Score: the node where claims get what they would like best
