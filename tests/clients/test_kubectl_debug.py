@@ -76,6 +76,19 @@ def test_pods(kubeconfig: Path, line: str) -> None:
     _both(kubeconfig, make)
 
 
+def test_containers_stay_in_the_order_of_their_making(kubeconfig: Path) -> None:
+    def make(name: str, program: list[str]) -> list[str]:
+        ours(kubeconfig, "apply", "-f", "-", text=POD % f"order-{name}")
+        for container in ("z", "a", "k"):
+            run(program, kubeconfig, ["debug", f"order-{name}", "--image=x", "-c", container, "--profile=general"])
+        path = "jsonpath={.spec.ephemeralContainers[*].name}"
+        names = ours(kubeconfig, "get", "pod", f"order-{name}", "-o", path).split()
+        ours(kubeconfig, "delete", "pod", f"order-{name}", "--now")
+        return names
+
+    assert make("ours", OURS) == make("theirs", [str(OFFICIAL)]) == ["z", "a", "k"]
+
+
 @pytest.mark.parametrize("line", ["--image=x", "--image=x --profile=restricted -c cc -- ls"])
 def test_nodes(kubeconfig: Path, line: str) -> None:
     def make(name: str, program: list[str]) -> Any:

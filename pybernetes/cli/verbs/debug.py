@@ -134,7 +134,10 @@ def _pod(session: Session, flags: Flags, found: Found, rest: list[str], custom: 
         if flags.on("replace"):
             session.call("DELETE", found.path(), {"gracePeriodSeconds": 0, "kind": "DeleteOptions", "apiVersion": "v1"})
         return session.call("POST", found.resource.path(found.namespace), made), name
-    patch = {"spec": {"ephemeralContainers": [debugging.ephemeral(wish)]}}
+    names = [{"name": one["name"]} for one in found.object["spec"].get("ephemeralContainers") or ()]
+    added = debugging.ephemeral(wish)
+    order = {"$setElementOrder/ephemeralContainers": [*names, {"name": added["name"]}]}  # else it would be the first
+    patch = {"spec": {**order, "ephemeralContainers": [added]}}
     try:
         pod = session.call("PATCH", found.path("ephemeralcontainers"), patch, content=STRATEGIC_PATCH)
     except APIError as error:
