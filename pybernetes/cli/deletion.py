@@ -54,15 +54,16 @@ def wait_gone(session: Session, target: Target | Found, uid: str, timeout: float
         pause(0.05)
 
 
-def delete_and_wait(session: Session, target: Target, *, grace: int = -1, cascade: str = "background") -> None:
-    """Delete, and return when it is gone; an object that does not exist is fine."""
+def delete_and_wait(session: Session, target: Target, *, grace: int = -1, cascade: str = "background") -> bool:
+    """Delete, and return when it is gone: whether it was there."""
     try:
         status = session.call("DELETE", target.path(), options(cascade, grace))
     except APIError as error:
         if error.reason == "NotFound":
-            return
+            return False
         raise
     wait_gone(session, target, uid_of(status), 0)
+    return True
 
 
 def uid_of(answer: dict[str, Any]) -> str:

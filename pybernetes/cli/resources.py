@@ -52,6 +52,11 @@ class Resource:
         name = self.singular or self.kind.lower()
         return f"{name}.{self.group}" if self.group else name
 
+    @property
+    def gvr(self) -> str:
+        """As Go prints it: `apps/v1, Resource=deployments`, `/v1, Resource=pods`."""
+        return f"{self.group}/{self.version}, Resource={self.plural}"
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL path of the collection, or of one object."""
         parts = ["/apis" if self.group else "/api", self.api_version]

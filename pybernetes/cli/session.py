@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -232,7 +233,8 @@ class Session:
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": "500"}
         items: list[dict[str, Any]] = []
         while True:
-            page = self.call("GET", resource.path(namespace), query={k: v for k, v in query.items() if v})
+            with listing(resource, selector, fields):
+                page = self.call("GET", resource.path(namespace), query={k: v for k, v in query.items() if v})
             kind = (page.get("kind") or "List").removesuffix("List") or resource.kind
             for item in page.get("items") or ():
                 items.append({"apiVersion": page.get("apiVersion"), "kind": kind, **item})
@@ -264,6 +266,21 @@ class Session:
         """A line on standard error."""
         self.out.flush()
         self.err.write(text + "\n")
+
+
+@contextmanager
+def listing(resource: Resource, selector: str, fields: str) -> Iterator[None]:
+    """Errors inside say what was looked for."""
+    try:
+        yield
+    except APIError as error:
+        if error.reason not in ("BadRequest", "NotFound"):
+            raise
+        what = f'Unable to list "{resource.gvr}"'
+        if selector or fields:
+            matches = f'match label selector "{selector}", field selector "{fields}"'
+            what = f'Unable to find "{resource.gvr}" that {matches}'
+        raise error.within(what) from None
 
 
 def _with_query(path: str, query: dict[str, str] | list[tuple[str, str]] | None) -> str:

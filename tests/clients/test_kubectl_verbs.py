@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -236,3 +237,98 @@ def test_replace_raw(kubeconfig: Path, tmp_path: Path) -> None:
     assert '"data":{"z":"1"}' in ours(kubeconfig, "replace", "--raw", path, "-f", str(file))
     for words in (["-f", str(file), "-f", str(file)], ["-f", "https://x.invalid"], ["-f", str(file), "-R"], []):
         assert_same(kubeconfig, ["replace", "--raw", path, *words])
+
+
+@needs_official
+@pytest.mark.parametrize(
+    "line",
+    [
+        "create role x --verb=foo,get --resource=pods --dry-run=client",
+        "create role x --verb=get --resource=nope",
+        "create role x --verb=get --resource=nope.x",
+        "create clusterrole x --verb=foo --non-resource-url=/x --dry-run=client",
+        "create clusterrole x --verb=get --non-resource-url=x --dry-run=client",
+        "create clusterrole x --aggregation-rule=a=b --resource=pods",
+        "create deployment x --image=y --replicas=-1",
+        "create deployment x --image=y more",
+        "create job x --image=y more",
+        "create token nope",
+        "create token default --duration=1m",
+        "create token default --bound-object-kind=Pod --bound-object-name=x",
+        "create token default --bound-object-kind=Pod",
+        "create token default --bound-object-name=x",
+        "create configmap kube-root-ca.crt",
+        "create service clusterip kubernetes --tcp=80",
+        "run bad --image=",
+        "run bad",
+        "get pods --field-selector=spec.nope=1",
+        "get configmaps --field-selector=a=b",
+        "get jobs --field-selector=a=b",
+        "get nodes --field-selector=a=b",
+        "delete pods --field-selector=spec.nope=1",
+        "describe servicecidr",
+        "describe ipaddress 10.96.0.1",
+    ],
+)
+def test_what_is_said_of_odd_wishes(kubeconfig: Path, line: str) -> None:
+    assert_same(kubeconfig, line.split())
+
+
+@needs_official
+def test_a_context_with_a_namespace_puts_it_into_no_manifest(kubeconfig: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "config"
+    elsewhere.write_bytes(kubeconfig.read_bytes())
+    ours(elsewhere, "config", "set-context", "--current", "--namespace=kube-public")
+    for line in ("create role x --verb=get --resource=pods", "create configmap x", "run x --image=y"):
+        assert_same(elsewhere, [*line.split(), "--dry-run=client", "-o", "yaml"])
+
+
+@needs_official
+def test_certificate_requests(kubeconfig: Path) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    subject = [(NameOID.COMMON_NAME, "jane"), (NameOID.ORGANIZATION_NAME, "devs"), (NameOID.ORGANIZATION_NAME, "ops")]
+    names = [x509.DNSName("a.example"), x509.DNSName("b.example"), x509.RFC822Name("jane@a.example")]
+    made = x509.CertificateSigningRequestBuilder(x509.Name([x509.NameAttribute(*one) for one in subject]))
+    made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    pem = made.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    spec = {"request": base64.b64encode(pem).decode(), "signerName": "example.com/x", "usages": ["client auth"],
+            "expirationSeconds": 86400}  # fmt: skip
+    for name in ("r1", "r2"):
+        value = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "spec": spec}
+        ours(kubeconfig, "create", "-f", "-", text=json.dumps({**value, "metadata": {"name": name}}))
+    assert "Organization:   devs" in assert_same(kubeconfig, ["describe", "csr", "r1"])[1]
+    ours(kubeconfig, "certificate", "approve", "r1")
+    ours(kubeconfig, "certificate", "deny", "r2")
+    for line in ("certificate deny r1", "certificate approve r2", "certificate approve r1", "certificate deny nope"):
+        assert_same(kubeconfig, line.split())
+    for name in ("r1", "r2"):
+        assert_same(kubeconfig, ["describe", "csr", name])
+
+
+@needs_official
+def test_drivers_of_a_node(kubeconfig: Path) -> None:
+    drivers = [{"name": "d.example", "nodeID": "n", "allocatable": {"count": 3}, "topologyKeys": ["a", "b"]}]
+    node = {"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "drivers"}}
+    ours(kubeconfig, "create", "-f", "-", text=json.dumps({**node, "spec": {"drivers": drivers}}))
+    assert "Count:" in assert_same(kubeconfig, ["describe", "csinode", "drivers"])[1]
+
+
+@needs_official
+def test_what_is_answered_by_a_subresource(kubeconfig: Path) -> None:
+    ours(kubeconfig, "create", "deployment", "scaled", "--image=x")
+    patch = ["patch", "deployment", "scaled", "--subresource=scale", "--type=merge", "-p"]
+    said = assert_same(kubeconfig, [*patch, '{"spec":{"replicas":1}}'])[1]
+    assert said == "scale.autoscaling/scaled patched (no change)\n"
+
+
+@needs_official
+def test_replace_by_force_tells_both(kubeconfig: Path) -> None:
+    one = "{apiVersion: v1, kind: ConfigMap, metadata: {name: forced}}"
+    ours(kubeconfig, "create", "-f", "-", text=one)
+    assert assert_same(kubeconfig, ["replace", "--force", "-f", "-"], one)[1] == (
+        'configmap "forced" deleted from default namespace\nconfigmap/forced replaced\n'
+    )

@@ -242,17 +242,19 @@ def _node_pods(session: Session, w: Lines, value: Object) -> None:
     fields = f"spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"
     pods = session.list(session.resources.find("pods"), "", fields=fields)
     room = (value.get("status") or {}).get("allocatable") or {}
+    pages = sorted(resource for resource in room if resource.startswith("hugepages-"))
+    resources = ("cpu", "memory", "ephemeral-storage", *pages)
     w.add(0, f"Non-terminated Pods:\t({len(pods)} in total)")
     w.add(1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge")
     w.add(1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---")
     totals: dict[tuple[str, str], str] = {}
     for p in pods:
         cells = []
-        for resource in ("cpu", "memory", "ephemeral-storage"):
+        for resource in resources:
             for part in ("requests", "limits"):
                 amount = _sum(p, resource, part)
                 totals[resource, part] = quantity.add(totals.get((resource, part), "0"), amount)
-                if resource != "ephemeral-storage":
+                if resource in ("cpu", "memory"):
                     cells.append(f"{amount} ({_percent(amount, room.get(resource, '0'))}%)")
         w.add(
             1,
@@ -262,7 +264,7 @@ def _node_pods(session: Session, w: Lines, value: Object) -> None:
     w.add(0, "Allocated resources:\n  (Total limits may be over 100 percent, i.e., overcommitted.)")
     w.add(1, "Resource\tRequests\tLimits")
     w.add(1, "--------\t--------\t------")
-    for resource in ("cpu", "memory", "ephemeral-storage"):
+    for resource in resources:
         cells = []
         for part in ("requests", "limits"):
             amount = totals.get((resource, part), "0")

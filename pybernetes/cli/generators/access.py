@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pybernetes.cli.errors import CLIError
+from pybernetes.cli.errors import APIError, CLIError
 from pybernetes.cli.generators.shape import Generator, Object, new, words
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
     from pybernetes.cli.session import Session
+
+
+_VERBS = ("*", "get", "delete", "list", "create", "update", "patch", "watch", "proxy", "deletecollection", "use",
+          "bind", "escalate", "impersonate")  # fmt: skip
+_URL_VERBS = ("*", "get", "put", "post", "head", "options", "delete", "patch")
 
 
 def _serviceaccount(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
@@ -24,13 +29,23 @@ def _rules(session: Session, flags: Flags) -> list[Object]:
     if not verbs:
         raise CLIError("at least one verb must be specified")
     resources = words(flags, "resource")
+    if resources:
+        for verb in verbs:
+            if verb not in _VERBS:
+                session.warn(f"Warning: '{verb}' is not a standard resource verb")
     by_group: dict[str, list[str]] = {}
     for word in resources:
         plain, slash, sub = word.partition("/")
         if plain == "*":
             group, name = "", "*"
         else:
-            found = session.resources.find(plain)
+            try:
+                found = session.resources.find(plain)
+            except CLIError as error:
+                kind, _, group = plain.partition(".")
+                where = f' in group "{group}"' if group else ""
+                text = f'the server doesn\'t have a resource type "{kind}"{where}'
+                raise CLIError(text, plain=True) from error
             group, name = found.group, found.plural
         entry = by_group.setdefault(group, [])
         if name + slash + sub not in entry:
@@ -55,14 +70,22 @@ def _role(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
 def _clusterrole(session: Session, flags: Flags, name: str, rest: list[str]) -> Object:
     found = new("rbac.authorization.k8s.io/v1", "ClusterRole", name)
     if flags.text("aggregation-rule"):
-        if words(flags, "verb") or words(flags, "resource"):
-            raise CLIError("aggregation rule must be specified without rule")
+        if any(words(flags, name) for name in ("verb", "resource", "resource-name", "non-resource-url")):
+            raise CLIError(
+                "aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames"
+            )
         labels = dict(pair.split("=", 1) for pair in flags.text("aggregation-rule").split(","))
         found["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": labels}]}
         found["rules"] = None
         return found
     rules = _rules(session, flags)
     urls = words(flags, "non-resource-url")
+    for verb in words(flags, "verb") if urls else ():
+        if verb not in _URL_VERBS:
+            raise CLIError(f"invalid verb: '{verb}' for nonResourceURL")
+    for url in urls:
+        if url != "*" and not url.startswith("/"):
+            raise CLIError("nonResourceURL should start with /")
     if urls:
         rules.append({"nonResourceURLs": urls, "verbs": list(dict.fromkeys(words(flags, "verb")))})
     if not rules:
@@ -117,6 +140,10 @@ def _token(session: Session, flags: Flags, name: str, rest: list[str]) -> None:
         if length < 0:
             raise CLIError("--duration must be greater than or equal to 0")
         spec["expirationSeconds"] = int(length)
+    if bool(flags.text("bound-object-kind")) != bool(flags.text("bound-object-name")):
+        if flags.text("bound-object-kind"):
+            raise CLIError("--bound-object-name is required if --bound-object-kind is provided")
+        raise CLIError("--bound-object-name can only be set if --bound-object-kind is provided")
     if flags.text("bound-object-kind"):
         kind = flags.text("bound-object-kind")
         versions = {"Pod": "v1", "Secret": "v1", "Node": "v1"}
@@ -127,7 +154,10 @@ def _token(session: Session, flags: Flags, name: str, rest: list[str]) -> None:
             spec["boundObjectRef"]["uid"] = flags.text("bound-object-uid")
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": spec}
     path = session.resources.find("serviceaccounts").path(session.namespace, name, "token")
-    made = session.call("POST", path, body)
+    try:
+        made = session.call("POST", path, body)
+    except APIError as error:
+        raise CLIError(f"failed to create token: {error}") from None
     if flags.text("output"):
         from pybernetes.cli.printers import objects
 

@@ -164,6 +164,6 @@ GENERATORS: dict[str, Generator] = {
         "docker-username= docker-password= docker-email= docker-server=https://index.docker.io/v1/ from-file* "
         "append-hash? "
         "from-literal* from-env-file*",
-        said="secret docker-registry",
+        said="secret",
     ),
 }

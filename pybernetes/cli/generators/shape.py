@@ -29,7 +29,6 @@ class Generator:
     flags: str = ""
     usage: str = "NAME [flags]"
     required: tuple[str, ...] = ()
-    takes_command: bool = False
     prints: bool = True
     #: The kind in `failed to create KIND: ...`; empty for generators that say nothing.
     said: str = ""

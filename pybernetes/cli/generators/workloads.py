@@ -29,8 +29,6 @@ def _deployment(session: Session, flags: Flags, name: str, rest: list[str]) -> O
     if rest and len(images) > 1:
         raise CLIError("cannot specify multiple --image options and command")
     replicas = flags.number("replicas")
-    if replicas < 0:
-        raise CLIError(f"invalid value for --replicas: {replicas}")
     containers = []
     names: set[str] = set()
     for image in images:
@@ -119,7 +117,6 @@ GENERATORS: dict[str, Generator] = {
         _job,
         "image= from=",
         "NAME --image=image [--from=cronjob/name] -- [COMMAND] [args...]",
-        takes_command=True,
         said="job",
     ),
     "cronjob": Generator(

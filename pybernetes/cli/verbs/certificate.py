@@ -26,6 +26,9 @@ def _decide(verb: str, kind: str, reason: str, done: str) -> Run:
         for f in finder.fetch(session, flags, targets):
             status = f.object.setdefault("status", {})
             conditions = status.get("conditions") or []
+            against = {"Approved": "Denied", "Denied": "Approved"}[kind]
+            if any(c["type"] == against for c in conditions):
+                raise CLIError(f'certificate signing request "{f.name}" is already {against}')
             if any(c["type"] == kind for c in conditions) and not flags.on("force"):
                 writer.report(f.object, f.shown, done)
                 continue

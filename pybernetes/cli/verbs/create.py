@@ -64,8 +64,6 @@ def _generating(generator: Generator, path: str) -> Run:
         names, rest = arguments, []
         if flags.dash >= 0:
             names, rest = arguments[: flags.dash], arguments[flags.dash :]
-        elif generator.takes_command and len(arguments) > 1:
-            names, rest = arguments[:1], arguments[1:]
         missing = [name for name in generator.required if not flags.given(name)]
         if missing:
             raise CLIError("required flag(s) " + ", ".join(f'"{name}"' for name in missing) + " not set")
@@ -86,7 +84,7 @@ def _generating(generator: Generator, path: str) -> Run:
         namespace = ""
         if resource.namespaced:
             namespace = session.namespace
-            if session.flags.text("namespace") or namespace != "default" or writer.dry_run != "client":
+            if session.flags.text("namespace") or writer.dry_run != "client":
                 value["metadata"].setdefault("namespace", namespace)
         if flags.on("save-config"):
             value = with_last_applied(value)
@@ -94,7 +92,8 @@ def _generating(generator: Generator, path: str) -> Run:
             made = writer.create(resource, namespace, value)
         except APIError as error:
             if generator.said:
-                raise CLIError(f"failed to create {generator.said}: {error}") from None
+                colon = "" if generator.said == "secret" else ":"  # as it is there
+                raise CLIError(f"failed to create {generator.said}{colon} {error}") from None
             raise
         writer.report(made, f"{resource.shown}/{value['metadata']['name']}", "created")
         return None

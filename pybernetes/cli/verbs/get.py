@@ -10,6 +10,7 @@ from pybernetes.cli.command import FILES, Command
 from pybernetes.cli.errors import APIError, CLIError, ExitCode, lines
 from pybernetes.cli.finder import Target
 from pybernetes.cli.printers.tables import ACCEPT, Aligner, TablePrinter
+from pybernetes.cli.session import listing
 
 if TYPE_CHECKING:
     from pybernetes.cli.flags import Flags
@@ -161,7 +162,8 @@ def _table(session: Session, flags: Flags, target: Target) -> dict[str, Any]:
     path = target.resource.path(target.namespace)
     whole: dict[str, Any] = {}
     while True:
-        page = as_table(session.call("GET", path, query=query, accept=ACCEPT))
+        with listing(target.resource, flags.text("selector"), flags.text("field-selector")):
+            page = as_table(session.call("GET", path, query=query, accept=ACCEPT))
         if not whole:
             whole = page
         else:

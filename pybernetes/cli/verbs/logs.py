@@ -133,7 +133,7 @@ def _copy(
     reply = session.open("GET", path, query={"container": name, **query}, accept="*/*", http=http)
     out = sys.stdout.buffer
     session.out.flush()
-    prefix = f"[pod/{metadata['name']}/{name}] ".encode() if flags.on("prefix") else b""
+    prefix = f"[pod/{metadata['name']}/{name}] ".encode() if flags.on("prefix") or flags.on("all-pods") else b""
     if not prefix and not flags.on("follow"):
         for chunk in reply.chunks():
             out.write(chunk)

@@ -63,7 +63,10 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
             changed = value != live
         else:
             changed = value["metadata"].get("resourceVersion") != live["metadata"].get("resourceVersion")
-        writer.report(value, target.shown, "patched" if changed else "patched (no change)")
+        shown = target.shown
+        if value.get("kind") == "Scale":  # what a subresource answers is named as that
+            shown = f"scale.{value['apiVersion'].partition('/')[0]}/{target.name}"
+        writer.report(value, shown, "patched" if changed else "patched (no change)")
     return None
 
 

@@ -36,7 +36,9 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 from pybernetes.cli.deletion import delete_and_wait
 
                 grace = flags.number("grace-period")
-                delete_and_wait(session, target, grace=0 if grace < 0 else grace)
+                if delete_and_wait(session, target, grace=0 if grace < 0 else grace) and not writer.output:
+                    where = f" from {target.namespace} namespace" if target.namespace else ""
+                    session.say(f'{target.resource.shown} "{target.name}" deleted{where}')
                 made = writer.create(target.resource, target.namespace, value)
             elif writer.dry_run == "client":
                 made = value

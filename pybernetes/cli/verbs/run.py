@@ -27,7 +27,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         raise CLIError(f"exactly one NAME is required, got {flags.dash}")
     name, rest = arguments[0], arguments[1:]
     if not flags.text("image"):
-        raise CLIError('required flag(s) "image" not set')
+        raise CLIError("--image is required" if flags.given("image") else 'required flag(s) "image" not set')
     restart = flags.text("restart")
     if restart not in ("Always", "OnFailure", "Never"):
         raise CLIError(f"invalid restart policy: {restart}\nSee 'kubectl run -h' for help and examples")
@@ -49,7 +49,7 @@ def run(session: Session, flags: Flags, arguments: list[str]) -> int | None:
         made = writer.create(session.resources.find("services"), session.namespace, service)
         writer.report(made, f"service/{name}", "created")
     pods = session.resources.find("pods")
-    if session.flags.text("namespace") or session.namespace != "default":
+    if session.flags.text("namespace"):
         pod["metadata"].setdefault("namespace", session.namespace)
     made = writer.create(pods, session.namespace, pod)
     if not attach:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 Predicate = Callable[["Item"], bool]
 
 
+def _unknown_field(path: str, kind: str, has_own: bool) -> str:
+    if kind == "Job":
+        return f'field label "{path}" not supported for Job'
+    if has_own:
+        return f"field label not supported: {path}"
+    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
 class Selection:
     """namespace: "" is all. `predicate` judges labels and fields (None: no selectors), `matches` the namespace too."""
 
@@ -38,12 +46,7 @@ class Selection:
                 and path not in getters
                 and not (path == "metadata.namespace" and resource.kind.namespaced)
             ):
-                kind = resource.kind
-                gvr = f"{kind.group}/{kind.version}, Resource={kind.resource}"
-                raise errors.bad_request(
-                    f'Unable to find "{gvr}" that match label selector "{label_text}", '
-                    f'field selector "{field_text}": field label not supported: {path}'
-                )
+                raise errors.bad_request(_unknown_field(path, resource.kind.kind, bool(getters)))
         exact = self.field_selector.exact
         self.name = exact("metadata.name")
         self.namespace = namespace or (exact("metadata.namespace") or "" if resource.kind.namespaced else "")
