@@ -374,7 +374,7 @@ def generic(session: Session, value: Object) -> str:
 
 def _fields(w: Lines, level: int, value: Object) -> None:
     names = {key: smart_label(key) for key in value}
-    for key in sorted(value, key=lambda k: names[k]):
+    for key in sorted(value):
         item = value[key]
         if isinstance(item, dict):
             w.add(level, f"{names[key]}:")
@@ -398,30 +398,13 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-_SHORT = (
-    "API",
-    "CIDR",
-    "CPU",
-    "DNS",
-    "GID",
-    "GUID",
-    "HTTP",
-    "HTTPS",
-    "ID",
-    "IP",
-    "SQL",
-    "TCP",
-    "TLS",
-    "UDP",
-    "UID",
-    "URI",
-    "URL",
-)
+_SHORT = ("API", "GUID", "UID", "URL")
 
 
 def smart_label(name: str) -> str:
     """`apiVersion` -> `API Version`; names with digits or dots stay."""
     if not re.fullmatch(r"[A-Za-z-]+", name):
         return name
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|-+", name) or [name]
-    return " ".join(w.upper() if w.upper() in _SHORT else w[:1].upper() + w[1:] for w in words)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub("-+", lambda found: f" {found[0]} ", name))
+    spaced = re.sub(r"(?<![A-Z])([A-Z])(?=[A-Z][a-z])", r"\1 ", spaced)  # of two capitals the second begins a word
+    return " ".join(w.upper() if w.upper() in _SHORT else w[:1].upper() + w[1:] for w in spaced.split())

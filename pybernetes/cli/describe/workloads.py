@@ -142,6 +142,8 @@ def stateful_set(session: Session, value: Object) -> str:
     w.add(0, f"Update Strategy:\t{strategy.get('type', '')}")
     if (rolling := strategy.get("rollingUpdate")) is not None and rolling.get("partition") is not None:
         w.add(1, f"Partition:\t{rolling['partition']}")
+        if rolling.get("maxUnavailable") is not None:
+            w.add(1, f"MaxUnavailable:\t{rolling['maxUnavailable']}")
     w.add(0, f"Pods Status:\t{_owned_pods(session, value)}")
     template_lines(w, spec["template"])
     claims = spec.get("volumeClaimTemplates") or []

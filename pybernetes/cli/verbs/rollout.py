@@ -141,9 +141,9 @@ def _statefulset_status(s: dict[str, Any], revision: int) -> tuple[str, bool]:
     ready = status.get("readyReplicas", 0)
     if ready < replicas:
         return f"Waiting for {replicas - ready} pods to be ready...\n", False
-    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    partition = (strategy.get("rollingUpdate") or {}).get("partition")
     updated = status.get("updatedReplicas", 0)
-    if partition > 0:
+    if partition is not None:
         if updated < replicas - partition:
             return (
                 f"Waiting for partitioned roll out to finish: {updated} out of {replicas - partition} new pods "
@@ -197,7 +197,7 @@ def _patching(
 
 def _pause(f: Found) -> dict[str, Any] | str:
     if f.resource.kind != "Deployment":
-        return f"{f.resource.plural} {_quoted(f.name)} pausing is not supported"
+        return f"{f.resource.full_name} {_quoted(f.name)} pausing is not supported"
     if f.object["spec"].get("paused"):
         return f"{f.resource.full_name} {_quoted(f.name)} is already paused"
     return {"spec": {"paused": True}}
@@ -205,7 +205,7 @@ def _pause(f: Found) -> dict[str, Any] | str:
 
 def _resume(f: Found) -> dict[str, Any] | str:
     if f.resource.kind != "Deployment":
-        return f"{f.resource.plural} {_quoted(f.name)} resuming is not supported"
+        return f"{f.resource.full_name} {_quoted(f.name)} resuming is not supported"
     if not f.object["spec"].get("paused"):
         return f"{f.resource.full_name} {_quoted(f.name)} is not paused"
     return {"spec": {"paused": None}}
@@ -215,7 +215,7 @@ def _restart(f: Found) -> dict[str, Any] | str:
     from pybernetes.aio import clock
 
     if f.resource.kind not in ("Deployment", "DaemonSet", "StatefulSet"):
-        return f"{f.resource.plural} {_quoted(f.name)} restarting is not supported"
+        return f"{f.resource.full_name} {_quoted(f.name)} restarting is not supported"
     if f.object["spec"].get("paused"):
         return "can't restart paused deployment (run rollout resume first)"
     stamp = {"kubectl.kubernetes.io/restartedAt": clock.rfc3339()}
@@ -229,8 +229,8 @@ def _quoted(text: str) -> str:
 # history, undo
 
 
-def _revisions(session: Session, f: Found) -> dict[int, dict[str, Any]]:
-    """revision -> the ReplicaSet or ControllerRevision that keeps it."""
+def _revisions(session: Session, f: Found, what: str) -> dict[int, dict[str, Any]]:
+    """revision -> the ReplicaSet or ControllerRevision that keeps it. what: who asks, for kinds that have none."""
     selector = f.object["spec"].get("selector") or {}
     text = selector_text(selector)
     if f.resource.kind == "Deployment":
@@ -238,7 +238,7 @@ def _revisions(session: Session, f: Found) -> dict[int, dict[str, Any]]:
     elif f.resource.kind in ("DaemonSet", "StatefulSet"):
         keepers = session.list(session.resources.find("controllerrevisions.apps"), f.namespace, selector=text)
     else:
-        raise CLIError(f"no history viewer has been implemented for {f.resource.kind}")
+        raise CLIError(f'no {what} has been implemented for "{f.resource.kind}"')
     uid = f.object["metadata"]["uid"]
     found = {}
     for keeper in keepers:
@@ -286,7 +286,7 @@ def _template(f: Found, keeper: dict[str, Any]) -> dict[str, Any]:
 
 def _history(session: Session, flags: Flags, arguments: list[str]) -> int | None:
     for f in _found(session, flags, arguments, "history"):
-        revisions = _revisions(session, f)
+        revisions = _revisions(session, f, "history viewer")
         wanted = flags.number("revision")
         if wanted:
             if wanted not in revisions:
@@ -326,7 +326,7 @@ def _undo(session: Session, flags: Flags, arguments: list[str]) -> int | None:
                 f"'kubectl apply' "
                 "operations. Consider using 'kubectl apply' with your previous configuration file instead."
             )
-        revisions = _revisions(session, f)
+        revisions = _revisions(session, f, "rollbacker")
         wanted = flags.number("to-revision")
         if wanted:
             if wanted not in revisions:

@@ -139,7 +139,7 @@ def _references(session: Session, flags: Flags) -> list[Object]:
 
 def _list_env(session: Session, f: Found) -> None:
     for c in _containers(_pod_spec(f.object), "*"):
-        session.say(f"# {f.resource.plural} {f.name}, container {c['name']}")
+        session.say(f"# {f.resource.kind} {f.name}, container {c['name']}")
         for e in c.get("env") or ():
             source = e.get("valueFrom")
             session.say(f"# {e['name']} from {next(iter(source))}" if source else f"{e['name']}={e.get('value', '')}")
