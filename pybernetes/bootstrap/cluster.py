@@ -446,14 +446,16 @@ def port_problem(host: str, port: int) -> str:
 
 def _free_ranges(others: list[ClusterState]) -> tuple[str, str]:
     """A Pod and a Service range that no other cluster here has and no route of this machine leads to."""
-    used = {other.pod_cidr for other in others} | {other.service_cidr for other in others}
-    routed = _routes()
+    taken = _taken(others)
     for index in range(12):
         pods, services = f"10.{244 + index}.0.0/16", f"10.{96 + index}.0.0/16"
         networks = [ipaddress.ip_network(pods), ipaddress.ip_network(services)]
-        if pods not in used and services not in used and not any(n.overlaps(r) for n in networks for r in routed):
+        if not any(network.overlaps(other) for network in networks for other in taken):
             return pods, services
-    raise ClusterError("no free address ranges below 10.244.0.0 and 10.96.0.0; remove a cluster with 'pybernetes down'")
+    raise ClusterError(
+        "no free address ranges from 10.244.0.0 and 10.96.0.0 on; remove a cluster with 'pybernetes down', or give "
+        "others with --pod-network-cidr and --service-cidr"
+    )
 
 
 def _given_ranges(others: list[ClusterState], pods: str, services: str) -> tuple[str, str, dual_stack.Six | None]:
@@ -468,8 +470,7 @@ def _given_ranges(others: list[ClusterState], pods: str, services: str) -> tuple
     if six is not None and (why := dual_stack.missing()):
         raise ClusterError(f"{six.pod_cidr}: this machine cannot do that: {why}")
     wanted = [pod_cidr, service_cidr, *((six.pod_cidr, six.service_cidr) if six else ())]
-    taken = [ipaddress.ip_network(cidr) for other in others for cidr in (*other.pod_cidrs, *other.service_cidrs)]
-    taken += _routes()
+    taken = _taken(others)
     if ipaddress.ip_network(pod_cidr).overlaps(ipaddress.ip_network(service_cidr)):
         raise ClusterError(f"{pod_cidr} and {service_cidr} overlap")
     for network in map(ipaddress.ip_network, wanted):
@@ -479,21 +480,25 @@ def _given_ranges(others: list[ClusterState], pods: str, services: str) -> tuple
     return pod_cidr, service_cidr, six
 
 
+def _taken(others: list[ClusterState]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The ranges of other clusters here, which may be stopped, and those that routes of this machine lead to."""
+    given = [ipaddress.ip_network(cidr) for other in others for cidr in (*other.pod_cidrs, *other.service_cidrs)]
+    return [*given, *_routes()]
+
+
 def _routes() -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Where routes of this machine lead, but for the default routes."""
-    try:
-        text = "".join(
-            subprocess.run(
+    found = []
+    for family in ("-4", "-6"):
+        try:
+            text = subprocess.run(
                 ["ip", family, "route", "show"], capture_output=True, text=True, check=True, timeout=10
             ).stdout
-            for family in ("-4", "-6")
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []  # without iproute2 there can be no real nodes either
-    found = []
-    for line in text.splitlines():
-        words = line.split()
-        target = words[1] if words[0] in ("blackhole", "unreachable", "prohibit") else words[0]
-        with contextlib.suppress(ValueError):
-            found.append(ipaddress.ip_network(target, strict=False))
+        except (OSError, subprocess.SubprocessError):
+            continue  # without iproute2 there can be no real nodes either, and a kernel may have one family only
+        for line in text.splitlines():
+            words = line.split()
+            target = words[1] if words[0] in ("blackhole", "unreachable", "prohibit") else words[0]
+            with contextlib.suppress(ValueError):
+                found.append(ipaddress.ip_network(target, strict=False))
     return [network for network in found if network.prefixlen > 0]

@@ -20,6 +20,7 @@ from pybernetes.aio import clock
 from pybernetes.bootstrap import (
     apiserver_flags,
     command_line,
+    dual_stack,
     ingress,
     kubeconfigs,
     machine_link,
@@ -195,11 +196,17 @@ def _create(options: argparse.Namespace, flags: dict[str, Any]) -> Cluster:
 
 
 def _ranges(options: argparse.Namespace) -> tuple[str, str] | None:
-    """The ranges given, of Pods and of Services. Raises ClusterError for one without the other."""
+    """The ranges given, of Pods and of Services, as a cluster has them written. Raises ClusterError."""
     pods, services = options.pod_network_cidr, options.service_cidr
     if (pods is None) != (services is None):
         raise ClusterError("--pod-network-cidr and --service-cidr go together")
-    return None if pods is None else (pods, services)
+    if pods is None:
+        return None
+    try:
+        of_pods, of_services = (",".join(filter(None, dual_stack.pair(text))) for text in (pods, services))
+    except ValueError as error:
+        raise ClusterError(f"--pod-network-cidr, --service-cidr: {error}") from error
+    return of_pods, of_services
 
 
 def _grow(cluster: Cluster, count: int | None) -> None:

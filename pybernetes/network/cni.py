@@ -293,7 +293,7 @@ class PodNetwork:
         if self.config.six is not None:
             for uplink in uplinks:  # a router takes no advice from routers, unless it is told to: its way out would go
                 name = f"net/ipv6/conf/{uplink}/accept_ra"
-                if await self._in.read_sysctl(name) == "1":
+                if await self._in.read_sysctl(name) in ("1", "2"):  # 2: maybe by another cluster, which may go first
                     wanted[name] = "2"
             wanted["net.ipv6.conf.all.forwarding"] = "1"
         return wanted

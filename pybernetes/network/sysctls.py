@@ -29,8 +29,12 @@ class Setting(msgspec.Struct):
 
 
 async def claim(namespace: Namespace, owner: str, wanted: Mapping[str, str], registry: Path = REGISTRY) -> None:
-    """Set what is not as wanted, and remember. What the kernel does not have is passed over. Idempotent."""
+    """Set what is not as wanted, and remember. What the kernel does not have is passed over. Idempotent.
+
+    What is remembered is written first: who is ended between the two has changed nothing that nobody would restore.
+    """
     async with _locked(registry) as settings:
+        changes = {}
         for name, value in wanted.items():
             current = await namespace.read_sysctl(name)
             if current is None:
@@ -43,7 +47,10 @@ async def claim(namespace: Namespace, owner: str, wanted: Mapping[str, str], reg
             if owner not in setting.owners:
                 setting.owners.append(owner)
             if current != value:
-                await namespace.write_sysctl(name, value)
+                changes[name] = value
+        _write(registry, settings)
+        for name, value in changes.items():
+            await namespace.write_sysctl(name, value)
 
 
 async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -> None:
@@ -66,7 +73,9 @@ async def _locked(registry: Path) -> AsyncIterator[dict[str, Setting]]:
     with await asyncio.to_thread(_lock, registry.with_suffix(".lock")) as lock:
         settings = _read(registry)
         yield settings
-        _write(registry, settings, Path(lock.name))
+        _write(registry, settings)
+        if not settings:
+            _leave(Path(lock.name))
 
 
 def _lock(path: Path) -> TextIO:
@@ -87,16 +96,19 @@ def _read(registry: Path) -> dict[str, Setting]:
         return {}
 
 
-def _write(registry: Path, settings: dict[str, Setting], lock: Path) -> None:
+def _write(registry: Path, settings: dict[str, Setting]) -> None:
     if settings:
         temporary = registry.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(settings))
         temporary.replace(registry)
     else:
         registry.unlink(missing_ok=True)
-        lock.unlink()  # nothing stays of the last one
-        with suppress(OSError):
-            lock.parent.rmdir()
+
+
+def _leave(lock: Path) -> None:
+    lock.unlink()  # nothing stays of the last one
+    with suppress(OSError):
+        lock.parent.rmdir()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

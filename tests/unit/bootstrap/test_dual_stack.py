@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import msgspec
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import control_plane, dual_stack, node_host
+from pybernetes.bootstrap import control_plane, dual_stack, local, node_host
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, ClusterState
 from pybernetes.bootstrap.dual_stack import Six, pair, second
 
@@ -108,3 +110,24 @@ def test_ranges_that_cannot_be_had(create: Create, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dual_stack, "missing", lambda: "its kernel has no IPv6")
     with pytest.raises(ClusterError, match="cannot do that: its kernel has no IPv6"):
         create(("10.245.0.0/16,fd00:10:245::/56", "10.97.0.0/16,fd00:10:97::/112"), "other")
+
+
+def test_ranges_that_are_found_lie_beside_those_of_a_cluster_that_is_stopped(create: Create) -> None:
+    create(("10.244.0.0/15", "10.96.0.0/14"))
+    found = create(None, "other").state
+    assert (found.pod_cidr, found.service_cidr) == ("10.248.0.0/16", "10.100.0.0/16")
+
+
+def test_routes_of_one_family_count_where_the_kernel_has_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        if "-6" in command:
+            raise subprocess.CalledProcessError(1, command)
+        return subprocess.CompletedProcess(command, 0, "default via 192.0.2.1 dev eth0\n10.244.0.0/16 dev x\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert [str(network) for network in clusters._routes()] == ["10.244.0.0/16"]
+
+
+def test_ranges_are_compared_as_they_are_kept() -> None:
+    given = argparse.Namespace(pod_network_cidr="10.244.0.0/16, FD00:10:244:0::/56", service_cidr=SERVICES)
+    assert local._ranges(given) == (PODS, SERVICES)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pybernetes.network import sysctls
+from pybernetes.network.links import NetworkError
 
 pytestmark = pytest.mark.real_time
 
@@ -48,3 +49,20 @@ async def test_a_setting_of_an_interface_that_has_gone_is_forgotten(tmp_path: Pa
     del machine.settings["b"]
     await sysctls.release(machine, "network", registry)
     assert machine.settings == {"a": "0"} and not registry.exists()
+
+
+async def test_a_change_that_is_cut_off_is_remembered(tmp_path: Path) -> None:
+    class Stubborn(Machine):
+        async def write_sysctl(self, name: str, value: str) -> None:
+            if (name, value) == ("b", "1"):
+                raise NetworkError("no")
+            await super().write_sysctl(name, value)
+
+    machine: Any = Stubborn()
+    registry = tmp_path / "run" / "sysctls.json"
+    for _ in range(2):
+        with pytest.raises(NetworkError):
+            await sysctls.claim(machine, "network", {"a": "1", "b": "1"}, registry)
+        assert machine.settings == {"a": "1", "b": "0"}
+    await sysctls.release(machine, "network", registry)
+    assert machine.settings == {"a": "0", "b": "0"} and not registry.parent.exists()
