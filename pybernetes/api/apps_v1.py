@@ -178,7 +178,7 @@ class RollingUpdateStatefulSetStrategy(Struct):
 
 
 class StatefulSetOrdinals(Struct):
-    start: Int32 | None = None
+    start: Int32 = field(default_factory=zero_int)
 
 
 class StatefulSetPersistentVolumeClaimRetentionPolicy(Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybernetes.machinery.meta import Object, ObjectMeta
-from pybernetes.machinery.types import Int32, Struct, Time, constant, field, zero_int, zero_str
+from pybernetes.machinery.types import Counting, Int32, Struct, Time, constant, field, zero_int, zero_str
 
 
 class CrossVersionObjectReference(Struct):
@@ -35,7 +35,9 @@ class HorizontalPodAutoscaler(Object):
     status: HorizontalPodAutoscalerStatus = field(default_factory=HorizontalPodAutoscalerStatus)
 
 
-class ScaleSpec(Struct):
+class ScaleSpec(Counting):
+    counts = ("replicas",)
+
     replicas: Int32 | None = None
 
 

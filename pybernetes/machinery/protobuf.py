@@ -20,7 +20,18 @@ import msgspec
 
 from pybernetes.machinery import normalise
 
-__all__ = ["MEDIA_TYPE", "PREFIX", "ProtobufError", "decode", "encode", "frame", "supports", "watch_event"]
+__all__ = [
+    "MEDIA_TYPE",
+    "PREFIX",
+    "ProtobufError",
+    "decode",
+    "encode",
+    "fields",
+    "frame",
+    "message_of",
+    "supports",
+    "watch_event",
+]
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 PREFIX: Final = b"k8s\x00"
@@ -52,7 +63,7 @@ def _table() -> dict[str, str]:
 
 @cache
 def _message(name: str) -> _Message:
-    fields: _Message = {}
+    made: _Message = {}
     line = _table().get(name, "")
     package = name.partition(".")[0]
     for part in line.split("\t") if line else ():
@@ -63,8 +74,17 @@ def _message(name: str) -> _Message:
         type_ = type_[2:] if repeated or mapping else type_
         if len(type_) > 1 and "." not in type_:
             type_ = f"{package}.{type_}"
-        fields[int(number)] = (json_name, type_, repeated, mapping, pointer)
-    return fields
+        made[int(number)] = (json_name, type_, repeated, mapping, pointer)
+    return made
+
+
+@cache
+def fields(name: str) -> dict[str, tuple[str, bool]]:
+    """Of each JSON name of a message: its type letter or message name, and whether it is a pointer to a scalar."""
+    found: dict[str, tuple[str, bool]] = {}
+    for json_name, type_, _, _, pointer in _message(name).values():
+        found.update({json_name: (type_, pointer)} if json_name else fields(type_))
+    return found
 
 
 @cache
@@ -77,7 +97,7 @@ _STILL_TAKEN = {"policy/v1beta1.Eviction": "policy/v1.Eviction"}
 
 
 @cache
-def _name_of(api_version: str, kind: str) -> str | None:
+def message_of(api_version: str, kind: str) -> str | None:
     """The message of a kind; the meta kinds (DeleteOptions, Status ...) exist in every group."""
     group, slash, version = api_version.rpartition("/")
     package = f"{group.partition('.')[0]}/{version}" if slash else f"core/{version}"
@@ -89,7 +109,7 @@ def _name_of(api_version: str, kind: str) -> str | None:
 
 def supports(api_version: str, kind: str) -> bool:
     """True when objects of this kind have a protobuf form."""
-    return _name_of(api_version, kind) is not None
+    return message_of(api_version, kind) is not None
 
 
 # Reading
@@ -139,7 +159,7 @@ def decode(data: bytes) -> dict[str, Any]:
         content_type = unknown.get(4, b"").decode()
         if content_type == "application/json":
             return dict(msgspec.json.decode(raw))
-        name = _name_of(api_version, kind)
+        name = message_of(api_version, kind)
         if name is None:
             raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
         return {"apiVersion": api_version, "kind": kind, **_decode_message(raw, name)}
@@ -183,12 +203,12 @@ def _decode_message(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _decode_into(result: dict[str, Any], data: bytes, name: str) -> None:
-    fields = _message(name)
+    known = _message(name)
     at, end = 0, len(data)
     while at < end:
         key, at = _varint(data, at)
         raw, at = _wire_value(data, at, key & 7)
-        field = fields.get(key >> 3)
+        field = known.get(key >> 3)
         if field is None:
             continue
         json_name, type_, repeated, mapping, pointer = field
@@ -355,7 +375,7 @@ def encode(obj: dict[str, Any] | msgspec.Struct) -> bytes:
         obj = msgspec.to_builtins(obj)
     assert isinstance(obj, dict)
     api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
-    name = _name_of(api_version, kind)
+    name = message_of(api_version, kind)
     if name is None:
         raise ProtobufError(f"{api_version}, Kind={kind} has no protobuf form")
     type_meta = bytearray()

@@ -222,7 +222,7 @@ def as_go_writes(body: Body) -> Body:
                 made[name] = filled(value or {}, type_)
         return made
 
-    message = protobuf._name_of(body["apiVersion"], body["kind"])
+    message = protobuf.message_of(body["apiVersion"], body["kind"])
     assert message is not None
     return {**filled(body, message), "apiVersion": body["apiVersion"], "kind": body["kind"]}
 

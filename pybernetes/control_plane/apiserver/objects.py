@@ -19,6 +19,7 @@ import msgspec
 from pybernetes.machinery import codec, schema
 from pybernetes.machinery.meta import Object, ObjectMeta
 from pybernetes.machinery.schema import Schema
+from pybernetes.machinery.unset import holds_zeros, unset_zeros
 
 _META = b'"metadata":{'
 _REVISION = b'"resourceVersion":"'
@@ -133,11 +134,14 @@ class StructCodec:
     def read(self, data: bytes, problems: list[str] | None, duplicates: bool) -> AnyObject:
         obj = codec.decode(self.type, data, problems, duplicates=duplicates)
         codec.normalise(obj)
+        if holds_zeros(data):
+            unset_zeros(obj)
         return obj
 
     def convert(self, wire: dict[str, Any], problems: list[str] | None) -> AnyObject:
         obj = codec.from_dict(self.type, wire, problems)
         codec.normalise(obj)
+        unset_zeros(obj)
         return obj
 
 

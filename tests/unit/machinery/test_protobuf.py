@@ -123,7 +123,7 @@ def test_every_field_of_every_struct_is_in_the_table() -> None:
         return found
 
     for kind in KINDS:
-        message = protobuf._name_of(kind.api_version, kind.kind)
+        message = protobuf.message_of(kind.api_version, kind.kind)
         assert message is not None
         walk(kind.type, message)
     assert missing == []
