@@ -45,7 +45,7 @@ class DaemonSetUpdateStrategy(Struct):
 class DaemonSetSpec(Struct):
     selector: LabelSelector = field(default_factory=LabelSelector)
     template: PodTemplateSpec = field(default_factory=PodTemplateSpec)
-    update_strategy: DaemonSetUpdateStrategy | None = None
+    update_strategy: DaemonSetUpdateStrategy = field(default_factory=DaemonSetUpdateStrategy)
     min_ready_seconds: Int32 | None = None
     revision_history_limit: Int32 | None = None
 
@@ -94,7 +94,7 @@ class DeploymentSpec(Struct):
     replicas: Int32 | None = None
     selector: LabelSelector = field(default_factory=LabelSelector)
     template: PodTemplateSpec = field(default_factory=PodTemplateSpec)
-    strategy: Annotated[DeploymentStrategy, Merge(patch="retainKeys")] | None = None
+    strategy: Annotated[DeploymentStrategy, Merge(patch="retainKeys")] = field(default_factory=DeploymentStrategy)
     min_ready_seconds: Int32 | None = None
     revision_history_limit: Int32 | None = None
     paused: bool | None = None
@@ -142,7 +142,7 @@ class ReplicaSetSpec(Struct):
     replicas: Int32 | None = None
     min_ready_seconds: Int32 | None = None
     selector: LabelSelector = field(default_factory=LabelSelector)
-    template: PodTemplateSpec | None = None
+    template: PodTemplateSpec = field(default_factory=PodTemplateSpec)
 
 
 class ReplicaSetCondition(Struct):
@@ -198,7 +198,7 @@ class StatefulSetSpec(Struct):
     volume_claim_templates: Annotated[list[PersistentVolumeClaim], ATOMIC] | None = None
     service_name: str | None = None
     pod_management_policy: str | None = None
-    update_strategy: StatefulSetUpdateStrategy | None = None
+    update_strategy: StatefulSetUpdateStrategy = field(default_factory=StatefulSetUpdateStrategy)
     revision_history_limit: Int32 | None = None
     min_ready_seconds: Int32 | None = None
     persistent_volume_claim_retention_policy: StatefulSetPersistentVolumeClaimRetentionPolicy | None = None

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pybernetes.api.apps_v1 import (
     DaemonSet,
-    DaemonSetUpdateStrategy,
     Deployment,
-    DeploymentStrategy,
     ReplicaSet,
     RollingUpdateDaemonSet,
     RollingUpdateDeployment,
     RollingUpdateStatefulSetStrategy,
     StatefulSet,
     StatefulSetPersistentVolumeClaimRetentionPolicy,
-    StatefulSetUpdateStrategy,
 )
 from pybernetes.api.core_v1.object_defaults import default_persistent_volume_claim
 from pybernetes.api.core_v1.pod_defaults import default_pod_template_spec
-from pybernetes.api.core_v1.template import PodTemplateSpec
 
 
 def default_deployment(deployment: Deployment) -> None:
@@ -26,8 +22,6 @@ def default_deployment(deployment: Deployment) -> None:
     if spec.replicas is None:
         spec.replicas = 1
     strategy = spec.strategy
-    if strategy is None:
-        strategy = spec.strategy = DeploymentStrategy()
     if not strategy.type:
         strategy.type = "RollingUpdate"
     if strategy.type == "RollingUpdate":
@@ -45,8 +39,6 @@ def default_deployment(deployment: Deployment) -> None:
 
 def default_replica_set(replica_set: ReplicaSet) -> None:
     spec = replica_set.spec
-    if spec.template is None:
-        spec.template = PodTemplateSpec()
     default_pod_template_spec(spec.template)
     if spec.replicas is None:
         spec.replicas = 1
@@ -56,8 +48,6 @@ def default_daemon_set(daemon_set: DaemonSet) -> None:
     spec = daemon_set.spec
     default_pod_template_spec(spec.template)
     strategy = spec.update_strategy
-    if strategy is None:
-        strategy = spec.update_strategy = DaemonSetUpdateStrategy()
     if not strategy.type:
         strategy.type = "RollingUpdate"
     if strategy.type == "RollingUpdate":
@@ -77,8 +67,6 @@ def default_stateful_set(stateful_set: StatefulSet) -> None:
     if not spec.pod_management_policy:
         spec.pod_management_policy = "OrderedReady"
     strategy = spec.update_strategy
-    if strategy is None:
-        strategy = spec.update_strategy = StatefulSetUpdateStrategy()
     if not strategy.type:
         strategy.type = "RollingUpdate"
         if strategy.rolling_update is None:

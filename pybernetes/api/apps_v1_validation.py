@@ -46,7 +46,7 @@ def selector_and_template(
     if template is None:
         errors.append(field.required(where))
         return
-    own = (template.metadata.labels if template.metadata else None) or {}
+    own = template.metadata.labels or {}
     try:
         matches = meta.empty_selector(selector) or labels.from_struct(selector).matches(own)
     except ValueError as error:

@@ -73,8 +73,8 @@ class JobSpec(Struct):
 
 
 class JobTemplateSpec(Struct):
-    metadata: ObjectMeta | None = None
-    spec: JobSpec | None = None
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    spec: JobSpec = field(default_factory=JobSpec)
 
 
 class CronJobSpec(Struct):

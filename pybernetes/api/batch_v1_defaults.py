@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pybernetes.api.batch_v1 import CronJob, Job, JobSpec, JobTemplateSpec
+from pybernetes.api.batch_v1 import CronJob, Job, JobSpec
 from pybernetes.api.core_v1.pod_defaults import default_pod_template_spec
-from pybernetes.machinery.meta import ObjectMeta
 
 MAX_INT32 = 2**31 - 1
 
@@ -12,7 +11,7 @@ MAX_INT32 = 2**31 - 1
 def default_job(job: Job) -> None:
     spec = job.spec
     _job_spec(spec)
-    labels = spec.template.metadata.labels if spec.template.metadata else None
+    labels = spec.template.metadata.labels
     if not job.metadata.labels and labels:
         job.metadata.labels = dict(labels)
 
@@ -50,10 +49,5 @@ def default_cron_job(cron_job: CronJob) -> None:
         spec.successful_jobs_history_limit = 3
     if spec.failed_jobs_history_limit is None:
         spec.failed_jobs_history_limit = 1
-    template: JobTemplateSpec = spec.job_template
-    if template.metadata is None:
-        template.metadata = ObjectMeta()
-    if template.spec is None:
-        template.spec = JobSpec()
     # Not the defaults of a Job: upstream defaults only the Pod template of a template.
-    default_pod_template_spec(template.spec.template)
+    default_pod_template_spec(spec.job_template.spec.template)

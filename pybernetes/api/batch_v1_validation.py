@@ -35,7 +35,7 @@ def validate_job(job: Job) -> list[FieldError]:
 def _generated_selector(job: Job, errors: list[FieldError]) -> None:
     if job.spec.manual_selector or job.spec.selector is None:
         return
-    own = (job.spec.template.metadata.labels if job.spec.template.metadata else None) or {}
+    own = job.spec.template.metadata.labels or {}
     at = SPEC.child("template", "metadata", "labels")
     for key, wanted in (("controller-uid", job.metadata.uid), ("job-name", job.metadata.name)):
         legacy = own.get(key)
@@ -119,7 +119,7 @@ def _job_spec(spec: JobSpec, path: Path, with_selector: bool, errors: list[Field
         errors.append(field.required(path.child("selector")))
         return
     meta.label_selector(spec.selector, path.child("selector"), errors)
-    own = (spec.template.metadata.labels if spec.template.metadata else None) or {}
+    own = spec.template.metadata.labels or {}
     try:
         if not labels.from_struct(spec.selector).matches(own):
             text = "`selector` does not match template `labels`"

@@ -156,7 +156,7 @@ class NetworkPolicyIngressRule(Struct):
 
 
 class NetworkPolicySpec(Struct):
-    pod_selector: LabelSelector | None = None
+    pod_selector: LabelSelector = field(default_factory=LabelSelector)
     ingress: Annotated[list[NetworkPolicyIngressRule], ATOMIC] | None = None
     egress: Annotated[list[NetworkPolicyEgressRule], ATOMIC] | None = None
     policy_types: Annotated[list[str], ATOMIC] | None = None

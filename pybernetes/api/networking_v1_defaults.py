@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pybernetes.api.networking_v1 import Ingress, IngressClass, IngressLoadBalancerStatus, NetworkPolicy
-from pybernetes.machinery.meta import LabelSelector
 
 
 def default_ingress(ingress: Ingress) -> None:
@@ -19,8 +18,6 @@ def default_ingress_class(ingress_class: IngressClass) -> None:
 
 def default_network_policy(policy: NetworkPolicy) -> None:
     spec = policy.spec
-    if spec.pod_selector is None:
-        spec.pod_selector = LabelSelector()
     for rule in (*(spec.ingress or ()), *(spec.egress or ())):
         for port in rule.ports or ():
             if not port.protocol:

@@ -249,7 +249,7 @@ class ResourceClaim(Object):
 
 
 class ResourceClaimTemplateSpec(Struct):
-    metadata: ObjectMeta | None = None
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
     spec: ResourceClaimSpec = field(default_factory=ResourceClaimSpec)
 
 

@@ -10,7 +10,6 @@ from pybernetes.api.resource_v1 import (
     ResourceClaimTemplate,
     ResourceSlice,
 )
-from pybernetes.machinery.meta import ObjectMeta
 
 
 def _spec(spec: ResourceClaimSpec) -> None:
@@ -39,8 +38,6 @@ def default_resource_claim(claim: ResourceClaim) -> None:
 
 
 def default_resource_claim_template(template: ResourceClaimTemplate) -> None:
-    if template.spec.metadata is None:
-        template.spec.metadata = ObjectMeta()
     _spec(template.spec.spec)
 
 

@@ -238,7 +238,7 @@ def _replication_controller(controller: ReplicationController, errors: list[Fiel
         errors.append(field.required(path.child("template")))
         return
     at = path.child("template")
-    labels = (template.metadata.labels if template.metadata else None) or {}
+    labels = template.metadata.labels or {}
     if spec.selector and not spec.selector.items() <= labels.items():
         text = "`selector` does not match template `labels`"
         errors.append(field.invalid(at.child("metadata", "labels"), labels, text))

@@ -54,17 +54,11 @@ def default_pod(pod: Pod) -> None:
 
 
 def default_pod_template(template: PodTemplate) -> None:
-    if template.template is None:
-        template.template = PodTemplateSpec()
     default_pod_template_spec(template.template)
 
 
 def default_pod_template_spec(template: PodTemplateSpec) -> None:
-    """Defaults of the template in a workload; `metadata` and `spec` are there afterwards."""
-    if template.metadata is None:
-        template.metadata = ObjectMeta()
-    if template.spec is None:
-        template.spec = PodSpec()
+    """Defaults of the template in a workload."""
     default_pod_spec(template.spec)
 
 

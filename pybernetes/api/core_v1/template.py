@@ -22,15 +22,15 @@ from pybernetes.machinery.types import (
 
 
 class PodTemplateSpec(Struct):
-    metadata: ObjectMeta | None = None
-    spec: PodSpec | None = None
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    spec: PodSpec = field(default_factory=PodSpec)
 
 
 class PodTemplate(Object):
     api_version: str = field(default_factory=constant("v1"))
     kind: str = field(default_factory=constant("PodTemplate"))
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
-    template: PodTemplateSpec | None = None
+    template: PodTemplateSpec = field(default_factory=PodTemplateSpec)
 
 
 class ReplicationControllerSpec(Struct):

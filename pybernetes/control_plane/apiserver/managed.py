@@ -52,7 +52,7 @@ def shared(entries: list[Any]) -> list[Any] | None:
     """The entries, with parts of their field sets replaced by equal ones that other objects use.
 
     Pods of one Deployment own nearly the same fields, and the sets take more memory than the rest of a Pod. Parts, and
-    not whole sets, because a Pod's volume for its token has a random name. Nobody changes a set in place.
+    not whole sets, because parts are alike more often. Nobody changes a set in place.
     """
     for entry in entries:
         for part in (entry.fields_v1 or {}).values():

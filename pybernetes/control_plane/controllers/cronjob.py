@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from pybernetes.aio import clock
-from pybernetes.api.batch_v1 import CronJob, Job, JobSpec
+from pybernetes.api.batch_v1 import CronJob, Job
 from pybernetes.api.core_v1 import ObjectReference
 from pybernetes.client.controller import (
     Controller,
@@ -233,7 +233,7 @@ class CronJobController(Controller):
 
     def _job_for(self, owner: CronJob, name: str, at: float) -> Job:
         template = owner.spec.job_template
-        metadata = template.metadata or ObjectMeta()
+        metadata = template.metadata
         return Job(
             metadata=ObjectMeta(
                 name=name,
@@ -242,5 +242,5 @@ class CronJobController(Controller):
                 annotations={**(metadata.annotations or {}), SCHEDULED_AT: cron.in_zone(at, owner.spec.time_zone)},
                 owner_references=[controller_reference(owner)],
             ),
-            spec=template.spec or JobSpec(),
+            spec=template.spec,
         )

@@ -82,7 +82,7 @@ def node_of(pod: Pod) -> str:
 
 def runs_on(owner: DaemonSet, node: Node) -> tuple[bool, bool]:
     """(whether a Pod should be started on the node, whether one that is there may stay)."""
-    spec = owner.spec.template.spec or PodSpec()
+    spec = owner.spec.template.spec
     if spec.node_name and spec.node_name != node.metadata.name:
         return False, False
     if not node_fit.fits_affinity(spec, node):

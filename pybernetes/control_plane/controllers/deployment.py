@@ -195,7 +195,6 @@ class DeploymentController(Controller):
     ) -> tuple[ReplicaSet | None, bool]:
         template = codec.copy(deployment.spec.template)
         hashed = template_hash(template, deployment.status.collision_count)
-        template.metadata = template.metadata or ObjectMeta()
         template.metadata.labels = {**(template.metadata.labels or {}), plan.HASH: hashed}
         selector: LabelSelector = codec.copy(deployment.spec.selector)
         selector.match_labels = {**(selector.match_labels or {}), plan.HASH: hashed}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from pybernetes.api.core_v1 import Pod, PodSpec, PodTemplateSpec
+from pybernetes.api.core_v1 import Pod, PodTemplateSpec
 from pybernetes.client.client import Client
 from pybernetes.client.controller import controller_reference
 from pybernetes.client.errors import Unavailable
@@ -23,7 +23,7 @@ BURST = 500  #: Pods created or deleted by one reconcile at most
 
 def pod_from_template(template: PodTemplateSpec, owner: Object, *, name: str = "") -> Pod:
     """The Pod to create; shares the template's spec, which nobody changes."""
-    metadata = template.metadata or ObjectMeta()
+    metadata = template.metadata
     return Pod(
         metadata=ObjectMeta(
             name=name,
@@ -34,7 +34,7 @@ def pod_from_template(template: PodTemplateSpec, owner: Object, *, name: str = "
             finalizers=list(metadata.finalizers) if metadata.finalizers else None,
             owner_references=[controller_reference(owner)],
         ),
-        spec=template.spec or PodSpec(),
+        spec=template.spec,
     )
 
 

@@ -62,7 +62,7 @@ class Revisions:
                 known[:] = [*(r for r in known if r.metadata.uid != found.metadata.uid), found]
             return found
         hashed = template_hash(template, collisions)
-        labels = {**((template.metadata.labels if template.metadata else None) or {}), self._label: hashed}
+        labels = {**(template.metadata.labels or {}), self._label: hashed}
         revision = ControllerRevision(
             metadata=ObjectMeta(
                 name=f"{owner.metadata.name[:223]}-{hashed}",

@@ -8,7 +8,7 @@ from pybernetes.api.batch_v1 import Job
 from pybernetes.control_plane.apiserver.call import Call
 from pybernetes.control_plane.apiserver.objects import AnyObject
 from pybernetes.control_plane.apiserver.resource import Strategy
-from pybernetes.machinery.meta import LabelSelector, ObjectMeta
+from pybernetes.machinery.meta import LabelSelector
 
 _UID_LABEL = "batch.kubernetes.io/controller-uid"
 _NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -31,7 +31,7 @@ def generate_selector(job: Job) -> None:
     if spec.manual_selector:
         return
     uid = job.metadata.uid
-    labels = dict(spec.template.metadata.labels or {}) if spec.template.metadata is not None else {}
+    labels = dict(spec.template.metadata.labels or {})
     wanted = {
         "controller-uid": uid,
         "job-name": job.metadata.name,
@@ -40,7 +40,6 @@ def generate_selector(job: Job) -> None:
     }
     for key, value in wanted.items():
         labels.setdefault(key, value)
-    spec.template.metadata = spec.template.metadata or ObjectMeta()
     spec.template.metadata.labels = labels
     selector = spec.selector or LabelSelector()
     selector.match_labels = {**(selector.match_labels or {})}

@@ -51,6 +51,8 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
         raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if resource.kind.namespaced:
         core.check_namespace(namespace, resource.group_resource, metadata.name)
+    if track:
+        managed.created(call, resource, obj)  # before admission: nobody owns what the cluster adds
     attributes = Attributes(
         "CREATE", resource, namespace, metadata.name, obj, None, call.user, "",
         options_of(call, "CreateOptions"), call.dry_run,
@@ -75,8 +77,6 @@ async def store_new(core: Core, call: Call, obj: AnyObject, *, track: bool = Tru
             await core.admission.validate(attributes)
             for text in (*attributes.warnings, *strategy.warnings(obj, None)):
                 call.warn(text)
-            if track:
-                managed.created(call, resource, obj)
         undo = await strategy.before_create(obj, call)
         try:
             if call.dry_run:
