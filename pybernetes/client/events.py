@@ -4,18 +4,23 @@
 than ten different messages of one kind about one object within ten minutes become one combined event; and one object
 may cause 25 events at once and one every five minutes after (upstream's numbers). When the queue is full, the newest
 are dropped: Events are best effort by contract, and a controller never waits for them.
+
+The scheduler records in the newer form (events.k8s.io), which names the action taken: repetitions within six minutes
+are a series, whatever they say, and are not held back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.aio import clock
 from pybernetes.aio.backoff import TokenBucket
+from pybernetes.api import events_v1
 from pybernetes.api.core_v1 import Event, EventSource, ObjectReference
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
@@ -32,6 +37,26 @@ _CACHE = 4096  # objects and events remembered
 _SIMILAR = 10  # different messages before they are combined
 _SIMILAR_SECONDS = 600.0
 _BURST, _RATE = 25, 1 / 300
+_SERIES_SECONDS = 360.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    component: str
+    at: str
+    about: ObjectReference
+    type: str
+    reason: str
+    message: str
+    action: str
+    related: ObjectReference | None
+
+
+@dataclass(slots=True)
+class _Series:
+    name: str
+    count: int
+    last: float
 
 
 @dataclass(slots=True)
@@ -63,9 +88,11 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._host = host
-        self._pending: deque[tuple[str, str, ObjectReference, str, str, str]] = _parent._pending if _parent else deque()
+        self._pending: deque[_Record] = _parent._pending if _parent else deque()
         self._wake: asyncio.Event = _parent._wake if _parent else asyncio.Event()
+        self._series_resource = client.resource(events_v1.Event)
         self._written = _Lru()
+        self._series = _Lru()
         self._similar = _Lru()
         self._buckets = _Lru()
         self._last_ns = 0
@@ -75,12 +102,20 @@ class EventRecorder:
         """A recorder for another component; `run` of the first writes for all."""
         return EventRecorder(self._client, component, self._host, _parent=self)
 
-    def event(self, obj: Object | ObjectReference, type: str, reason: str, message: str) -> None:
-        """Record that something happened to `obj`. `type` is Normal or Warning. Returns at once."""
+    def event(
+        self, obj: Object | ObjectReference, type: str, reason: str, message: str, *,
+        action: str = "", related: Object | None = None,
+    ) -> None:  # fmt: skip
+        """Record that something happened to `obj`. `type` is Normal or Warning. Returns at once.
+
+        action: what was done (`Binding`), which makes it an Event of the newer form; related: the other object in it.
+        """
         if len(self._pending) >= _QUEUE:
             self.dropped += 1
             return
-        self._pending.append((self._component, clock.rfc3339(), reference_to(obj), type, reason, message))
+        at = clock.rfc3339_micro() if action else clock.rfc3339()
+        other = reference_to(related) if related is not None else None
+        self._pending.append(_Record(self._component, at, reference_to(obj), type, reason, message, action, other))
         self._wake.set()
 
     async def run(self) -> None:
@@ -88,12 +123,50 @@ class EventRecorder:
         while True:
             await self._wake.wait()
             while self._pending:
-                await self._write(*self._pending.popleft())
+                record = self._pending.popleft()
+                try:
+                    await (self._write_action(record) if record.action else self._write(record))
+                except StatusError as error:
+                    # A namespace on its way out takes no new objects; that is no news.
+                    (log.debug if error.code in (403, 404, 409) else log.warning)("event not written: %s", error)
+                except Unavailable as error:
+                    log.debug("event not written: %s", error)
             self._wake.clear()
 
-    async def _write(
-        self, component: str, at: str, about: ObjectReference, type: str, reason: str, message: str
-    ) -> None:
+    async def _write_action(self, record: _Record) -> None:
+        about, component, now = record.about, record.component, clock.monotonic()
+        where = (about.namespace, about.kind, about.name, about.uid, about.resource_version)
+        key = (component, *where, record.type, record.reason, record.action)
+        series: _Series | None = self._series.get(key)
+        if series is not None and now - series.last <= _SERIES_SECONDS:
+            series.count, series.last = series.count + 1, now
+            patch = {"series": {"count": series.count, "lastObservedTime": record.at}}
+            try:
+                await self._series_resource.patch(series.name, _namespace(about), patch, type="merge")
+                return
+            except StatusError as error:
+                if error.code != 404:  # expired meanwhile: write it anew
+                    raise
+        name = f"{about.name}.{self._unique():016x}"
+        await self._series_resource.create(
+            events_v1.Event(
+                metadata=ObjectMeta(name=name, namespace=_namespace(about)),
+                event_time=record.at,
+                reporting_controller=component,
+                reporting_instance=f"{component}-{self._host or socket.gethostname()}"[:128],
+                action=record.action,
+                reason=record.reason,
+                regarding=about,
+                related=record.related,
+                note=record.message,
+                type=record.type,
+            )
+        )
+        self._series.put(key, _Series(name, 1, now))
+
+    async def _write(self, record: _Record) -> None:
+        component, at, about, message = record.component, record.at, record.about, record.message
+        type, reason = record.type, record.reason
         subject = (component, about.namespace, about.kind, about.name, about.uid)
         bucket = self._buckets.get(subject) or TokenBucket(_RATE, _BURST)
         self._buckets.put(subject, bucket)
@@ -113,38 +186,32 @@ class EventRecorder:
         if not bucket.take():
             return
         written: _Written | None = self._written.get(key)
-        try:
-            if written is not None:
-                written.count += 1
-                patch = {"count": written.count, "lastTimestamp": at, "message": message}
-                try:
-                    await self._resource.patch(written.name, _namespace(about), patch, type="merge")
-                    return
-                except StatusError as error:
-                    if error.code != 404:  # expired meanwhile: write it anew
-                        raise
-            name = f"{about.name}.{self._unique():016x}"
-            await self._resource.create(
-                Event(
-                    metadata=ObjectMeta(name=name, namespace=_namespace(about)),
-                    involved_object=about,
-                    reason=reason,
-                    message=message,
-                    type=type,
-                    count=written.count if written else 1,
-                    first_timestamp=written.first if written else at,
-                    last_timestamp=at,
-                    source=EventSource(component=component, host=self._host or None),
-                    reporting_component=component,
-                    reporting_instance=self._host,
-                )
+        if written is not None:
+            written.count += 1
+            patch = {"count": written.count, "lastTimestamp": at, "message": message}
+            try:
+                await self._resource.patch(written.name, _namespace(about), patch, type="merge")
+                return
+            except StatusError as error:
+                if error.code != 404:  # expired meanwhile: write it anew
+                    raise
+        name = f"{about.name}.{self._unique():016x}"
+        await self._resource.create(
+            Event(
+                metadata=ObjectMeta(name=name, namespace=_namespace(about)),
+                involved_object=about,
+                reason=reason,
+                message=message,
+                type=type,
+                count=written.count if written else 1,
+                first_timestamp=written.first if written else at,
+                last_timestamp=at,
+                source=EventSource(component=component, host=self._host or None),
+                reporting_component=component,
+                reporting_instance=self._host,
             )
-            self._written.put(key, _Written(name, written.count if written else 1, at))
-        except StatusError as error:
-            # A namespace on its way out takes no new objects; that is no news.
-            (log.debug if error.code in (403, 404, 409) else log.warning)("event not written: %s", error)
-        except Unavailable as error:
-            log.debug("event not written: %s", error)
+        )
+        self._written.put(key, _Written(name, written.count if written else 1, at))
 
     def _unique(self) -> int:
         self._last_ns = max(self._last_ns + 1, int(clock.timestamp() * 1e9))

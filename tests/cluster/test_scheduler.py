@@ -108,7 +108,9 @@ async def test_the_event_of_a_success() -> None:
         await eventually(cluster, "one", lambda p: p.status.phase == "Running")
         await clock.sleep(1)
         events = (await cluster.client.resource(Event).list("default")).items
-        assert "Successfully assigned default/one to fake-0" in {e.message for e in events if e.reason == "Scheduled"}
+        [event] = [e for e in events if e.reason == "Scheduled"]
+        assert event.message == "Successfully assigned default/one to fake-0" and event.action == "Binding"
+        assert event.event_time and event.reporting_instance and event.reporting_component == "default-scheduler"
 
 
 async def test_a_label_put_on_a_node_lets_a_waiting_pod_go_there() -> None:

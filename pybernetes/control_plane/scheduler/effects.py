@@ -38,17 +38,18 @@ class Effects:
     def bound_event(self, pod: PodFacts, node: str) -> None:
         """Tell people where a Pod went."""
         self._events.event(
-            pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
-        )
+            pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.namespace}/{pod.name} to {node}",
+            action="Binding",
+        )  # fmt: skip
 
     def failed_event(self, pod: PodFacts, message: str) -> None:
         """Tell people why a Pod is not scheduled."""
-        self._events.event(pod.pod, "Warning", "FailedScheduling", _shortened(message))
+        self._events.event(pod.pod, "Warning", "FailedScheduling", _shortened(message), action="Scheduling")
 
     def waiting_event(self, pod: PodFacts, node: str) -> None:
         """Tell people that a device is being got ready."""
         message = f"waiting for binding conditions for device on node {node}"
-        self._events.event(pod.pod, "Normal", "BindingConditionsPending", message)
+        self._events.event(pod.pod, "Normal", "BindingConditionsPending", message, action="Scheduling")
 
     async def refuse(self, pod: PodFacts, reason: str, message: str, nominated: str | None) -> None:
         """Set PodScheduled to False, and the nominated node (None: leave it) if that changes anything."""
@@ -102,7 +103,8 @@ class Effects:
                 disrupted["observedGeneration"] = victim.pod.metadata.generation
             await self._patch_status(victim, {"conditions": [disrupted]})
         await self._pods.delete(victim.name, victim.namespace, uid=victim.uid)
-        self._events.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {preemptor.uid} on node {node}")
+        text = f"Preempted by pod {preemptor.uid} on node {node}"
+        self._events.event(victim.pod, "Normal", "Preempted", text, action="Preempting", related=preemptor.pod)
 
     async def _patch_status(self, pod: PodFacts, status: dict[str, Any]) -> None:
         body = {"metadata": {"uid": pod.uid}, "status": status}

@@ -13,7 +13,7 @@ import pytest
 from pybernetes.aio import clock
 from pybernetes.aio.tasks import Nursery
 from pybernetes.api.coordination_v1 import Lease
-from pybernetes.api.core_v1 import ConfigMap, Event, Namespace
+from pybernetes.api.core_v1 import ConfigMap, Event, EventSource, Namespace
 from pybernetes.client import leader
 from pybernetes.client.client import Client
 from pybernetes.client.errors import Unavailable
@@ -227,6 +227,29 @@ async def test_events_are_counted_combined_and_limited() -> None:
                 recorder.event(about, "Normal", "Same", "the same")
             await clock.sleep(1)
             assert (await client.resource(Event).get(same.metadata.name, "default")).count == 3 + 25 - 16
+
+
+async def test_actions_are_recorded_in_the_newer_form_and_as_series() -> None:
+    async with server() as client:
+        about = await client.resource(ConfigMap).create(config_map("a"))
+        other = await client.resource(ConfigMap).create(config_map("b"))
+        recorder = EventRecorder(client, "tester", "host")
+        async with Nursery("test") as nursery:
+            nursery.start(recorder.run(), "events")
+            for text in ("one", "two"):
+                recorder.event(about, "Warning", "Failed", text, action="Trying", related=other)
+            await clock.sleep(1)
+            [event] = [e for e in (await client.resource(Event).list("default")).items if e.reason == "Failed"]
+            assert (event.action, event.message, event.type) == ("Trying", "one", "Warning")
+            assert event.event_time and not event.first_timestamp and not event.count and event.source == EventSource()
+            assert (event.reporting_component, event.reporting_instance) == ("tester", "tester-host")
+            assert event.related is not None and event.related.name == "b"
+            assert event.series is not None and event.series.count == 2 and event.series.last_observed_time
+            await clock.sleep(400)
+            recorder.event(about, "Warning", "Failed", "three", action="Trying")
+            await clock.sleep(1)
+            found = [e.message for e in (await client.resource(Event).list("default")).items if e.reason == "Failed"]
+            assert sorted(found, key=str) == ["one", "three"]
 
 
 async def test_one_leads_and_hands_over() -> None:
