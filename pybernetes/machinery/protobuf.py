@@ -80,10 +80,14 @@ def _message(name: str) -> _Message:
 
 @cache
 def fields(name: str) -> dict[str, tuple[str, bool]]:
-    """Of each JSON name of a message: its type letter or message name, and whether it is a pointer to a scalar."""
+    """Of each JSON name of a message: its type letter or message name; whether zero is the same as absence there.
+
+    It is for plain fields, lists and maps; not for pointers, messages and what stands for any JSON.
+    """
     found: dict[str, tuple[str, bool]] = {}
-    for json_name, type_, _, _, pointer in _message(name).values():
-        found.update({json_name: (type_, pointer)} if json_name else fields(type_))
+    for json_name, type_, repeated, mapping, pointer in _message(name).values():
+        plain = repeated or mapping or (type_ in "sibdy" and not pointer)
+        found.update({json_name: (type_, plain)} if json_name else fields(type_))
     return found
 
 

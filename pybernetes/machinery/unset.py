@@ -65,7 +65,7 @@ def _emit(struct: type[msgspec.Struct], message: str, made: dict[tuple[type, str
     for one in msgspec.structs.fields(struct):
         if one.encode_name not in known:
             continue
-        type_, pointer = known[one.encode_name]
+        type_, plain = known[one.encode_name]
         child = shape.properties[one.encode_name]
         optional = one.default is None or one.default_factory is null
         inner = child.items or child.additional or child
@@ -77,7 +77,7 @@ def _emit(struct: type[msgspec.Struct], message: str, made: dict[tuple[type, str
             values = "x" if child.items is not None else "x.values()"
             lines += [f"    x = o.{one.name}", "    if x:", f"        for y in {values}:"]
             lines.append(f"            {_emit(inner.struct, type_, made, source)}(y)")  # type: ignore[arg-type]
-        gone = optional and not pointer and child.format not in _MEANS_SOMETHING
+        gone = optional and plain and child.format not in _MEANS_SOMETHING
         if gone and (inner is not child or (child.type in _PLAIN and not child.int_or_string)):
             lines += [f"    if not o.{one.name}:", f"        o.{one.name} = None"]
     lines.append("    return None")

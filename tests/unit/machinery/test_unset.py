@@ -56,6 +56,14 @@ def test_plain_zeros_go_and_choices_stay() -> None:
     }
 
 
+def test_empty_messages_and_json_stay() -> None:
+    by_kind = {k.kind: k for k in KINDS}
+    version = {"name": "v1", "served": True, "subresources": {"status": {}}}
+    definition = told(by_kind["CustomResourceDefinition"], {"spec": {"versions": [version]}})
+    assert definition["spec"]["versions"][0]["subresources"] == {"status": {}}
+    assert told(by_kind["ControllerRevision"], {"data": {}, "revision": 0})["data"] == {}
+
+
 def zeros(shape: Schema, depth: int = 5) -> Any:
     """Everything there is in a type, zero where it can be."""
     if shape.struct is not None:
