@@ -121,18 +121,37 @@ def _migrate(arguments: list[str]) -> None:
 
 async def move(source: Store, target: Store, name: str) -> tuple[int, int]:
     """All of one store into another, empty one, which others know by a name: how many objects, and the revision of the
-    last."""
+    last. Repeated after one that was cut off it comes to the same end."""
     await source.start()
     try:
         await target.start()
         try:
-            since = await writers.none_but_us(source)
-            moved = await copy_all(source, target)
-            await writers.none_since(source, since)
-            if isinstance(source, EtcdStore):
-                await closed.close(source, _MOVED.format(name))
-            return moved
+            return await _moved(source, target, _MOVED.format(name))
         finally:
             await target.close()
     finally:
         await source.close()
+
+
+async def _moved(source: Store, target: Store, note: str) -> tuple[int, int]:
+    if await closed.reason(source) == note:  # all was there before, and only the cluster's own files do not know
+        why, page = await closed.reason(target), await target.list("", limit=1)
+        if page.entries and not why:
+            return len(page.entries) + page.remaining, page.revision
+        if why == closed.HALF:
+            await closed.reopen(source)
+    since, left = await writers.none_but_us(source), False
+
+    async def leave() -> None:
+        nonlocal left
+        await writers.none_since(source, since)
+        if isinstance(source, EtcdStore):
+            left = True
+            await closed.close(source, note)
+
+    try:
+        return await copy_all(source, target, leave)
+    except BaseException:
+        if left:  # the cluster stays with it
+            await closed.reopen(source)
+        raise

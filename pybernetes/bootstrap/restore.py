@@ -24,7 +24,7 @@ from pybernetes.bootstrap.cluster import Cluster, ClusterError
 from pybernetes.control_plane.apiserver.server import Config as APIServerConfig
 from pybernetes.control_plane.apiserver.server import seal_of, store_of
 from pybernetes.store import Store, StoreError, closed
-from pybernetes.store.copying import Source, copy_all
+from pybernetes.store.copying import Source, check_source, copy_all
 from pybernetes.store.errors import StoreCorrupt
 from pybernetes.store.etcd import EtcdStore
 from pybernetes.store.etcd_snapshot import EtcdSnapshot, is_snapshot
@@ -154,6 +154,7 @@ async def _from_sqlite(source: Path, cluster: Cluster, store: str) -> tuple[int,
 
 
 async def _fill(target: Store, source: Source) -> tuple[int, int]:
+    await check_source(source)  # while the target is still whole
     await target.start()
     try:
         await writers.none_but_us(target)

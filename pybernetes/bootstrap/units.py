@@ -74,11 +74,13 @@ def start(cluster: Cluster, part: str, arguments: list[str], patience: float, di
 
 
 def pause(cluster: Cluster, part: str) -> bool:
-    """Stop it and keep the unit, for `start`; whether it ran."""
+    """Stop it and keep the unit, for `start`; whether it ran, or waited for what it needs."""
     unit = name(cluster, part)
-    ran = subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, timeout=60).returncode == 0
+    done = subprocess.run(
+        ["systemctl", "is-active", unit], capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
     _systemctl("stop", unit)
-    return ran
+    return done.stdout.strip() in ("active", "activating")
 
 
 def stop(cluster: Cluster, part: str, directory: Path = DIRECTORY) -> None:

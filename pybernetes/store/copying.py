@@ -34,11 +34,21 @@ class Source(Protocol):
         """See `Store`."""
 
 
-async def copy_all(source: Source, target: Store) -> tuple[int, int]:
-    """(objects copied, the target's revision). Raises StoreError, also when the target is not empty and not half a
-    copy, or the source is one."""
+async def check_source(source: Source) -> None:
+    """Raises StoreError when a store must not be copied."""
     if any(entry.key == closed.KEY for entry in (await source.list(closed.KEY, limit=1)).entries):
         raise StoreError("the store to copy from is not to be used itself: it is half a copy, or has moved")
+
+
+async def copy_all(
+    source: Source, target: Store, before_use: Callable[[], Awaitable[None]] | None = None
+) -> tuple[int, int]:
+    """(objects copied, the target's revision). Raises StoreError, also when the target is not empty and not half a
+    copy, or the source is one.
+
+    before_use: called when all is there; if it raises, the target stays half a copy.
+    """
+    await check_source(source)
     if await closed.reason(target) != closed.HALF:
         if (await target.list("", limit=1)).entries:
             raise StoreError("the store to copy into is not empty")
@@ -58,6 +68,8 @@ async def copy_all(source: Source, target: Store) -> tuple[int, int]:
         await _each(target, remove)
         await _each(source, write)
         await _lift(target, await source.current_revision())
+    if before_use is not None:
+        await before_use()
     await closed.reopen(target)
     return count, await target.current_revision()
 

@@ -236,6 +236,32 @@ async def test_who_writes_to_a_shared_etcd_is_named_and_nothing_is_moved(tmp_pat
         await other.close()
 
 
+@pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
+@pytest.mark.parametrize("half", [True, False])
+async def test_a_migration_that_was_cut_off_near_its_end_can_be_repeated(tmp_path: Path, half: bool) -> None:
+    target = f"sqlite://{tmp_path / 'new.db'}"
+    with EtcdServer(tmp_path) as etcd, machine(tmp_path / "one", etcd.url) as one:
+        async with one.transport() as transport:
+            await write(transport, 0, 20)
+            before = await stored(transport)
+        await asyncio.to_thread(one.pybernetes, "migrate", "--to", target)
+        cluster = find("", str(one.directory))
+        assert cluster is not None
+        member_processes.stop_control_plane(cluster)
+        if half:  # the old store was closed, the new one not yet opened
+            new = restore.opened(cluster, target)
+            await new.start()
+            await closed.close(new, closed.HALF)
+            await new.close()
+        cluster.state.store = etcd.url
+        cluster.save()
+        told = await asyncio.to_thread(one.pybernetes, "migrate", "--to", target)
+        assert f"objects are in {target} now" in told.stdout
+        await asyncio.to_thread(one.pybernetes, "up", "--no-merge")
+        async with one.transport() as transport:
+            assert (await stored(transport)).keys() == before.keys()
+
+
 async def renew(store: EtcdStore) -> None:
     """As an API server on another machine does."""
     key = "/registry/leases/kube-system/apiserver-of-another"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.bootstrap import restore
 from pybernetes.control_plane.apiserver.server import APIServer, Config
 from pybernetes.store import Entry, Page, StoreError, StoreUnavailable, closed
 from pybernetes.store.copying import copy_all
@@ -94,6 +95,32 @@ async def test_a_copy_that_was_cut_off_says_so_and_is_completed_by_the_next() ->
         assert [e.key for e in found] == [e.key for e in (await source.list("")).entries]
         await half.close()
     await source.close()
+
+
+async def test_a_copy_that_is_not_wanted_in_the_end_stays_half() -> None:
+    source, target = await filled(10), MemoryStore()
+    await target.start()
+
+    async def not_alone() -> None:
+        assert len((await target.list("/registry/")).entries) == 10
+        raise StoreUnavailable("somebody writes")
+
+    with pytest.raises(StoreUnavailable, match="somebody writes"):
+        await copy_all(source, target, not_alone)
+    assert await closed.reason(target) == closed.HALF
+    assert (await copy_all(source, target))[0] == 10 and not await closed.reason(target)
+    await target.close()
+    await source.close()
+
+
+async def test_nothing_of_a_closed_store_comes_into_one_that_is_in_use() -> None:
+    saved, target = await filled(3), await filled(2)
+    await closed.close(saved, "it has moved")
+    with pytest.raises(StoreError, match="or has moved"):
+        await restore._fill(target, saved)
+    assert not await closed.reason(target) and len((await target.list("")).entries) == 2
+    await target.close()
+    await saved.close()
 
 
 async def test_no_api_server_starts_on_a_store_that_is_closed() -> None:
