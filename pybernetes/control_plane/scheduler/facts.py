@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pybernetes.api.core_v1 import Container, Pod, ResourceRequirements
+from pybernetes.control_plane.scheduler.extended_resources import may_be_devices
 from pybernetes.machinery import quantity
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class PodClass:
         "host_ports",
         "images",
         "local",
+        "maybe_devices",
         "node_affinity",
         "node_selector",
         "nonzero",
@@ -72,6 +74,8 @@ class PodClass:
         self.local: int = number
         #: resource -> amount, only what is not zero.
         self.requests: Requests = {k: v for k, v in pod_requests(pod).items() if v}
+        #: Of these, those that devices may stand for.
+        self.maybe_devices: tuple[str, ...] = tuple(filter(may_be_devices, self.requests))
         #: (milli CPU, bytes) with defaults for containers that request nothing: for scores only.
         self.nonzero: tuple[int, int] = _nonzero(pod)
         #: (address, protocol, port), address "0.0.0.0" for all.

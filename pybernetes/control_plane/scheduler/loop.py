@@ -25,7 +25,7 @@ from pybernetes.client.factory import InformerFactory
 from pybernetes.control_plane.scheduler.claim_effects import ClaimEffects, ClaimInformers, ClaimsNotReserved
 from pybernetes.control_plane.scheduler.config import Config
 from pybernetes.control_plane.scheduler.effects import Effects
-from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER, may_be_devices
+from pybernetes.control_plane.scheduler.extended_resources import LEFT_OVER
 from pybernetes.control_plane.scheduler.extenders import ExtenderError, Extenders
 from pybernetes.control_plane.scheduler.volume_effects import VolumeEffects, VolumesNotBound
 from pybernetes.machinery.errors import StatusError
@@ -47,7 +47,7 @@ _AGAIN = 5
 
 
 def _may_need_devices(pod: PodFacts) -> bool:
-    return bool(pod.pod.spec.resource_claims) or any(map(may_be_devices, pod.pod_class.requests))
+    return bool(pod.pod.spec.resource_claims or pod.pod_class.maybe_devices)
 
 
 class Scheduler:

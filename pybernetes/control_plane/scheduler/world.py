@@ -102,7 +102,7 @@ class World:
 
     def _has_claims(self, pod: PodFacts) -> bool:
         devices = self.snapshot.devices
-        return bool(pod.pod.spec.resource_claims) or any(devices.behind(name) for name in pod.pod_class.requests)
+        return bool(pod.pod.spec.resource_claims) or any(map(devices.behind, pod.pod_class.maybe_devices))
 
     # Pods
 

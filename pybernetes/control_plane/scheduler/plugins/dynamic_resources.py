@@ -61,8 +61,11 @@ class DynamicResources(Plugin):
         self._last: _State | None = None  # of the Pod that is planned now
 
     def prepare(self, pod: PodFacts, snapshot: Snapshot) -> Any:
+        names = pod.pod_class.maybe_devices
+        if not names and not pod.pod.spec.resource_claims:  # as most
+            return None
         behind = snapshot.devices.behind
-        extended = {name: found for name in pod.pod_class.requests if (found := behind(name)) is not None}
+        extended = {name: found for name in names if (found := behind(name)) is not None}
         if not pod.pod.spec.resource_claims and not extended:
             return None
         objects = _objects(snapshot)

@@ -5,10 +5,9 @@ Amounts are exact integers (milli CPU, bytes, counts), and scores are cut to int
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,18 +21,13 @@ _CPU_AND_MEMORY = (("cpu", 1), ("memory", 1))
 _NATIVE = ("cpu", "memory", "ephemeral-storage")
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What one class asks for, in the order reasons are listed."""
+class _Wanted(NamedTuple):
+    """A resource that a class asks for."""
 
-    names: tuple[str, ...]
-    indices: tuple[int, ...]
-    amounts: tuple[int, ...]
-    devices: tuple[bool, ...]  #: where a node offers none of it, DynamicResources looks for devices
-
-
-def _each(wanted: _Wanted) -> Iterator[tuple[str, int, int, bool]]:
-    return zip(wanted.names, wanted.indices, wanted.amounts, wanted.devices, strict=True)
+    name: str
+    place: int  #: among the rows of the arrays
+    amount: int
+    devices: bool  #: where a node offers none of it, DynamicResources looks for devices
 
 
 class NodeResourcesFit(Plugin):
@@ -63,22 +57,18 @@ class NodeResourcesFit(Plugin):
         requests = pod.pod_class.requests
         names = [name for name in _NATIVE if name in requests]
         names += sorted(name for name in requests if name not in _NATIVE and not self._is_ignored(name))
-        indices = []
-        for name in names:
-            index = snapshot.nodes.resource(name)
-            indices.append(index)
-        devices = tuple(snapshot.devices.behind(name) is not None for name in names)
-        return _Wanted(tuple(names), tuple(indices), tuple(requests[name] for name in names), devices)
+        nodes, behind = snapshot.nodes, snapshot.devices.behind
+        return [_Wanted(name, nodes.resource(name), requests[name], behind(name) is not None) for name in names]
 
     def context(self, pod: PodFacts, snapshot: Snapshot) -> Hashable:
-        return tuple(name for name in pod.pod_class.requests if snapshot.devices.behind(name) is not None)
+        return tuple(name for name in pod.pod_class.maybe_devices if snapshot.devices.behind(name) is not None)
 
     def filter(self, state: Any, snapshot: Snapshot, rows: Rows) -> Ints:
         nodes = snapshot.nodes
         allocatable, requested = nodes.allocatable, nodes.requested
         codes: Ints = (requested[PODS, rows] + 1 > allocatable[PODS, rows]).astype(np.int64)
         bit = 2
-        for name, index, amount, devices in _each(state):
+        for name, index, amount, devices in state:
             if index < 0 and (index := nodes.resource(name)) < 0:  # no node has it
                 codes |= 0 if devices else bit | UNRESOLVABLE
             else:
@@ -94,7 +84,7 @@ class NodeResourcesFit(Plugin):
         allocatable, requested = nodes.allocatable, nodes.requested
         code = 1 if requested.item(PODS, row) + 1 > allocatable.item(PODS, row) else 0
         bit = 2
-        for name, index, amount, devices in _each(state):
+        for name, index, amount, devices in state:
             if index < 0 and (index := nodes.resource(name)) < 0:
                 code |= 0 if devices else bit | UNRESOLVABLE
             else:
@@ -106,7 +96,7 @@ class NodeResourcesFit(Plugin):
 
     def reasons(self, state: Any, code: int) -> Sequence[str]:
         found = ["Too many pods"] if code & 1 else []
-        return found + [f"Insufficient {name}" for i, name in enumerate(state.names) if code & (2 << i)]
+        return found + [f"Insufficient {wanted.name}" for i, wanted in enumerate(state) if code & (2 << i)]
 
     def score(self, state: Any, snapshot: Snapshot, rows: Rows) -> Floats | Ints:
         nodes = snapshot.nodes
