@@ -40,7 +40,7 @@ class AllocatedDeviceStatus(Struct):
 
 class OpaqueDeviceConfiguration(Struct):
     driver: str = field(default_factory=zero_str)
-    parameters: dict[str, Any] = field(default_factory=empty_dict)
+    parameters: dict[str, Any] | None = field(default_factory=null)
 
 
 class DeviceAllocationConfiguration(Struct):

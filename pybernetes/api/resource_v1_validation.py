@@ -19,6 +19,7 @@ from pybernetes.api.resource_v1 import (
     DeviceClaimConfiguration,
     DeviceClass,
     DeviceClassConfiguration,
+    DeviceClassSpec,
     DeviceConstraint,
     DeviceRequest,
     DeviceRequestAllocationResult,
@@ -73,22 +74,36 @@ def _opaque(opaque: OpaqueDeviceConfiguration | None, path: Path, errors: list[F
         errors.append(field.required(path))
         return
     rules.driver(opaque.driver, path.child("driver"), errors)
+    if opaque.parameters is None:
+        errors.append(field.required(path.child("parameters")))
     rules.raw(opaque.parameters, path.child("parameters"), errors)
 
 
 def validate_device_class(device_class: DeviceClass) -> list[FieldError]:
     errors = meta.object_meta(device_class.metadata, False)
-    spec = device_class.spec
-    rules.items(spec.selectors, MAX_SELECTORS, _selector, SPEC.child("selectors"), errors)
+    _class(device_class.spec, None, errors)
+    return errors
+
+
+def validate_device_class_update(new: DeviceClass, old: DeviceClass) -> list[FieldError]:
+    errors = meta.object_meta_update(new.metadata, old.metadata)
+    _class(new.spec, old.spec, errors)
+    return errors
+
+
+def _class(spec: DeviceClassSpec, before: DeviceClassSpec | None, errors: list[FieldError]) -> None:
+    """Selectors and configurations that are as they were are not judged again."""
 
     def config(judged: DeviceClassConfiguration, path: Path, errors: list[FieldError]) -> None:
         _opaque(judged.opaque, path.child("opaque"), errors)
 
-    rules.items(spec.config, MAX_CONFIG, config, SPEC.child("config"), errors)
+    if before is None or before.selectors != spec.selectors:
+        rules.items(spec.selectors, MAX_SELECTORS, _selector, SPEC.child("selectors"), errors)
+    if before is None or before.config != spec.config:
+        rules.items(spec.config, MAX_CONFIG, config, SPEC.child("config"), errors)
     name = spec.extended_resource_name
     if name is not None and not is_extended(name):
         errors.append(field.invalid(SPEC.child("extendedResourceName"), name, "must be a valid extended resource name"))
-    return errors
 
 
 def _wanted(request: ExactDeviceRequest | DeviceSubRequest, path: Path, errors: list[FieldError]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pybernetes.machinery import errors, fields, labels
 
 if TYPE_CHECKING:
+    from pybernetes.api.kinds import Kind
     from pybernetes.control_plane.apiserver.cache import Item
     from pybernetes.control_plane.apiserver.call import Call
     from pybernetes.control_plane.apiserver.resource import Resource
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 Predicate = Callable[["Item"], bool]
 
 
-def _unknown_field(path: str, kind: str, has_own: bool) -> str:
-    if kind == "Job":
+def _unknown_field(path: str, kind: Kind, has_own: bool) -> str:
+    is_custom = not kind.module
+    if kind.kind == "Job" and not is_custom:
         return f'field label "{path}" not supported for Job'
-    if has_own:
+    if has_own or is_custom:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
@@ -46,7 +48,7 @@ class Selection:
                 and path not in getters
                 and not (path == "metadata.namespace" and resource.kind.namespaced)
             ):
-                raise errors.bad_request(_unknown_field(path, resource.kind.kind, bool(getters)))
+                raise errors.bad_request(_unknown_field(path, resource.kind, bool(getters)))
         exact = self.field_selector.exact
         self.name = exact("metadata.name")
         self.namespace = namespace or (exact("metadata.namespace") or "" if resource.kind.namespaced else "")

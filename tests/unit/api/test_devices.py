@@ -124,6 +124,7 @@ def tolerating(**toleration: Any) -> dict[str, Any]:
          "must be a domain and a name separated by a slash"),
         ({"requests": [R], "constraints": [{}]}, 'exactly one of "matchAttribute" or "distinctAttribute" is required'),
         ({"requests": [R], "config": [{}]}, "spec.devices.config[0].opaque: Required value"),
+        ({"requests": [R], "config": [{"opaque": {"driver": "d"}}]}, "opaque.parameters: Required value"),
         ({"requests": [R], "config": [{"opaque": {"driver": "d", "parameters": {"a": "x" * 10240}}}]},
          "config[0].opaque.parameters: Too long"),
         (tolerating(operator="Exists", effect="NoSchedule"), ""),
@@ -140,6 +141,7 @@ def test_claims(devices: dict[str, Any], wrong: str) -> None:
 RESULT = {"request": "r", "driver": "d", "pool": "p", "device": "x"}
 GIVEN = {"devices": {"results": [RESULT]}}
 USER = {"resource": "pods", "name": "p", "uid": "u"}
+OPAQUE = {"driver": "d", "parameters": {}}
 TOLD = {"driver": "d", "pool": "p", "device": "x"}
 
 
@@ -155,7 +157,7 @@ def network(**data: Any) -> dict[str, Any]:
         ({"allocation": {"devices": {"results": [{**RESULT, "pool": ""}]}}}, "results[0].pool: Required value"),
         ({"allocation": {"devices": {"results": [{**RESULT, "shareID": "1"}]}}},
          "error validating uid: invalid UUID length: 1"),
-        ({"allocation": {"devices": {"results": [RESULT], "config": [{"source": "x", "opaque": {"driver": "d"}}]}}},
+        ({"allocation": {"devices": {"results": [RESULT], "config": [{"source": "x", "opaque": OPAQUE}]}}},
          'config[0].source: Unsupported value: "x": supported values: "FromClaim", "FromClass"'),
         ({"allocation": GIVEN, "reservedFor": [USER, USER]}, 'status.reservedFor[1]: Duplicate value: "u"'),
         ({"allocation": GIVEN, "reservedFor": [{**USER, "uid": ""}]}, "status.reservedFor[0].uid: Required value"),
@@ -214,3 +216,15 @@ def test_slices(spec: dict[str, Any], wrong: str) -> None:
 def test_extended_resources_of_classes(name: str, wrong: str) -> None:
     wire = {"metadata": {"name": "c"}, "spec": {"extendedResourceName": name}}
     judged(kinds.validate_device_class(codec.from_dict(DeviceClass, wire)), wrong)
+
+
+def test_what_a_class_has_already_is_not_judged_again() -> None:
+    selector = {"cel": {"expression": "no longer an expression"}}
+    config = {"opaque": {"driver": "d", "parameters": {"a": "x" * 10240}}}
+    wire = {"metadata": {"name": "c", "resourceVersion": "1"}, "spec": {"selectors": [selector], "config": [config]}}
+    old = codec.from_dict(DeviceClass, wire)
+    new = codec.from_dict(DeviceClass, {**wire, "spec": {**wire["spec"], "extendedResourceName": "example.com/gpu"}})
+    judged(kinds.validate_device_class_update(new, old), "")
+    new.spec.selectors = [*(new.spec.selectors or ()), *(new.spec.selectors or ())]
+    wrong = {error.field for error in kinds.validate_device_class_update(new, old)}
+    assert wrong == {f"spec.selectors[{i}].cel.expression" for i in range(2)}

@@ -149,10 +149,26 @@ async def test_columns_and_selectable_fields() -> None:
         await foos.create(foo("b", color="blue"))
         page = await foos.list("default", field_selector="spec.color=blue")
         assert [item["metadata"]["name"] for item in page.items] == ["b"]
+        with pytest.raises(errors.StatusError, match=r"^field label not supported: spec\.replicas$"):
+            await foos.list("default", field_selector="spec.replicas=2")
         accept = b"application/json;as=Table;v=v1;g=meta.k8s.io"
         table = await ask(server, "/apis/example.com/v1/namespaces/default/foos", accept)
         assert [c["name"] for c in table["columnDefinitions"]] == ["Name", "Replicas", "Age"]
         assert [row["cells"][:2] for row in table["rows"]] == [["a", 2], ["b", None]]
+
+
+async def test_fields_of_kinds_without_any_to_select_by() -> None:
+    names = {"plural": "jobs", "kind": "Job"}
+    versions = [{**definition()["spec"]["versions"][0], "selectableFields": None}]
+    async with running() as server:
+        client = client_of(server)
+        await client.dynamic(*CRDS).create(
+            {**definition(names=names, versions=versions), "metadata": {"name": "jobs.example.com"}}
+        )
+        await clock.sleep(0.01)
+        jobs = client.dynamic("example.com/v1", "Job")
+        with pytest.raises(errors.StatusError, match=r"^field label not supported: spec\.color$"):
+            await jobs.list("default", field_selector="spec.color=red")
 
 
 async def test_versions_share_objects() -> None:
