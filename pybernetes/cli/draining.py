@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pybernetes.aio import clock
 from pybernetes.cli import finder
 from pybernetes.cli.errors import APIError, CLIError
 from pybernetes.cli.finder import Found, Target
@@ -53,32 +56,55 @@ def _cordon(writer: Writer, f: Found, wanted: bool) -> None:
 
 
 def drain(session: Session, flags: Flags, arguments: list[str]) -> int | None:
-    """`kubectl drain`."""
+    """`kubectl drain`: all nodes are closed first, then emptied one after the other."""
     writer = Writer(session, flags, "kubectl-drain")
     deadline = Deadline(seconds(flags.text("timeout")))
-    for f in _nodes(session, flags, arguments, "drain"):
+    nodes = _nodes(session, flags, arguments, "drain")
+    for f in nodes:
         _cordon(writer, f, True)
-        pods = session.list(
-            session.resources.find("pods"), "", selector=flags.text("pod-selector"), fields=f"spec.nodeName={f.name}"
-        )
-        chosen, warnings, errors = _choose(session, flags, pods)
+    failed: dict[str, list[str]] = {}
+    for f in nodes:
+        errors = _empty(session, flags, writer, f, deadline)
         if errors:
+            text = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
             session.out.flush()
-            text = ", ".join(errors)
-            session.warn(
-                f'error: unable to drain node "{f.name}" due to error: {text if len(errors) == 1 else f"[{text}]"}, '
-                f"continuing command...\nThere are pending nodes to be drained:\n {f.name}\n" + "\n".join(errors)
-            )
-            return 1
-        if warnings:
-            session.warn("Warning: " + "; ".join(warnings))
+            session.warn(f'error: unable to drain node "{f.name}" due to error: {text}, continuing command...')
+            failed[f.name] = errors
+        else:
+            session.say(f"node/{f.name} drained{writer.suffix}")
+    if not failed:
+        return None
+    session.out.flush()
+    session.warn("There are pending nodes to be drained:\n" + "".join(f" {name}\n" for name in failed).rstrip("\n"))
+    session.warn("\n".join(line for errors in failed.values() for line in errors))
+    return 1
+
+
+def _pods(session: Session, flags: Flags, node: str) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    fields = f"spec.nodeName={node}"
+    found = session.list(session.resources.find("pods"), "", selector=flags.text("pod-selector"), fields=fields)
+    return _choose(session, flags, found)
+
+
+def _empty(session: Session, flags: Flags, writer: Writer, f: Found, deadline: Deadline) -> list[str]:
+    """Take the Pods off one node; why that did not succeed."""
+    chosen, warnings, errors = _pods(session, flags, f.name)
+    if errors:
+        return errors
+    if warnings:
+        session.out.flush()
+        session.warn("Warning: " + "; ".join(warnings))
+    if writer.dry_run != "none":
         for pod in chosen:
-            metadata = pod["metadata"]
-            session.say(f"evicting pod {metadata['namespace']}/{metadata['name']}{writer.suffix}")
-        if writer.dry_run == "none":
-            _evict_all(session, flags, chosen, deadline)
-        session.say(f"node/{f.name} drained{writer.suffix}")
-    return None
+            session.say(f"evicting pod {pod['metadata']['namespace']}/{pod['metadata']['name']}{writer.suffix}")
+        return []
+    errors = _evict_all(session, flags, chosen, deadline)
+    if errors and (left := _pods(session, flags, f.name)[0]):
+        session.out.flush()
+        text = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
+        session.warn(f'There are pending pods in node "{f.name}" when an error occurred: {text}')
+        session.warn("\n".join(f"pod/{pod['metadata']['name']}" for pod in left))
+    return errors
 
 
 def _choose(
@@ -100,12 +126,14 @@ def _choose(
             daemons.append(name)
             continue
         scratch = any("emptyDir" in v for v in pod["spec"].get("volumes") or ())
-        if not finished and scratch and not flags.on("delete-emptydir-data"):
+        if not finished and scratch:
             local.append(name)
-            continue
-        if not finished and owner is None and not flags.on("force"):
+            if not flags.on("delete-emptydir-data"):
+                continue
+        if not finished and owner is None:
             bare.append(name)
-            continue
+            if not flags.on("force"):
+                continue
         chosen.append(pod)
     errors, warnings = [], []
     if daemons:
@@ -115,56 +143,86 @@ def _choose(
             errors.append(
                 f"cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): {', '.join(daemons)}"
             )
-    if local:
+    if local and not flags.on("delete-emptydir-data"):
         errors.append(
             "cannot delete Pods with local storage (use --delete-emptydir-data to override): " + ", ".join(local)
         )
-    if bare:
+    if bare and flags.on("force"):
+        warnings.append(f"deleting Pods that declare no controller: {', '.join(bare)}")
+    elif bare:
         errors.append("cannot delete Pods that declare no controller (use --force to override): " + ", ".join(bare))
     return chosen, warnings, errors
 
 
-def _evict_all(session: Session, flags: Flags, pods: list[dict[str, Any]], deadline: Deadline) -> None:
-    from pybernetes.cli.deletion import wait_gone
+@dataclass
+class _Eviction:
+    """A Pod on its way out. due: when it is asked for (again); infinity: it was accepted."""
 
-    resource = session.resources.find("pods")
-    waiting = list(pods)
-    gone: list[tuple[Target, str]] = []
-    grace = flags.number("grace-period")
+    target: Target
+    uid: str
+    due: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f'pods/"{self.target.name}" -n "{self.target.namespace}"'
+
+
+def _evict_all(session: Session, flags: Flags, pods: list[dict[str, Any]], deadline: Deadline) -> list[str]:
+    """All Pods at a time: one that a budget holds up holds up no other. What went wrong."""
+    resource, errors = session.resources.find("pods"), list[str]()
+    waiting = [_Eviction(Target(resource, m["namespace"], m["name"]), m["uid"]) for m in (p["metadata"] for p in pods)]
+    verb = "deleted" if flags.on("disable-eviction") else "evicted"
+    over = f"global timeout reached: {flags.text('timeout')}"
     while waiting:
-        again = []
-        for pod in waiting:
-            metadata = pod["metadata"]
-            target = Target(resource, metadata["namespace"], metadata["name"])
-            options: dict[str, Any] = {"gracePeriodSeconds": grace} if grace >= 0 else {}
-            try:
-                if flags.on("disable-eviction"):
-                    session.call("DELETE", target.path(), {"kind": "DeleteOptions", "apiVersion": "v1", **options})
-                else:
-                    body = {
-                        "apiVersion": "policy/v1",
-                        "kind": "Eviction",
-                        "metadata": {"name": target.name, "namespace": target.namespace},
-                        "deleteOptions": options,
-                    }
-                    session.call("POST", target.path("eviction"), body)
-            except APIError as error:
-                if error.code == 429:
-                    session.warn(
-                        f'error when evicting pods/"{target.name}" -n "{target.namespace}" '
-                        f"(will retry after 5s): {error}"
-                    )
-                    again.append(pod)
-                    continue
-                if error.reason != "NotFound":
-                    raise
-            gone.append((target, metadata.get("uid", "")))
-        waiting = again
+        for one in tuple(waiting):
+            where = f"{one.target.namespace}/{one.target.name}"
+            if one.due < math.inf and clock.monotonic() >= one.due:
+                if verb == "evicted":
+                    session.say(f"evicting pod {where}")
+                problem = f"error when evicting {one.name}: {over}" if deadline.passed else _evict(session, flags, one)
+                if problem:
+                    errors.append(problem)
+                    waiting.remove(one)
+            elif one.due == math.inf and _is_gone(session, one):
+                session.say(f"pod/{one.target.name} {verb}")
+                waiting.remove(one)
+            elif one.due == math.inf and deadline.passed:
+                place = f'"{one.target.name}" in namespace "{one.target.namespace}"'
+                errors.append(f"error when waiting for pod {place} to terminate: {over}")
+                waiting.remove(one)
         if waiting:
-            if deadline.passed:
-                raise CLIError("drain did not complete within the timeout")
-            pause(_RETRY)
-    for target, uid in gone:
-        if not wait_gone(session, target, uid, deadline.left or 0):
-            raise CLIError("drain did not complete within the timeout")
-        session.say(f"pod/{target.name} evicted")
+            pause(0.2)
+    return errors
+
+
+def _evict(session: Session, flags: Flags, one: _Eviction) -> str:
+    """Ask once; why it can never be, "" if it is on its way or is to be asked again."""
+    grace, target = flags.number("grace-period"), one.target
+    options: dict[str, Any] = {"gracePeriodSeconds": grace} if grace >= 0 else {}
+    metadata = {"name": target.name, "namespace": target.namespace}
+    try:
+        if flags.on("disable-eviction"):
+            session.call("DELETE", target.path(), {"kind": "DeleteOptions", "apiVersion": "v1", **options})
+        else:
+            body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+            session.call("POST", target.path("eviction"), body)
+    except APIError as error:
+        if error.code == 429:
+            session.out.flush()
+            session.warn(f"error when evicting {one.name} (will retry after 5s): {error}")
+            one.due = clock.monotonic() + _RETRY
+            return ""
+        if error.reason != "NotFound":
+            return f"error when evicting {one.name}: {error}"
+    one.due = math.inf
+    return ""
+
+
+def _is_gone(session: Session, one: _Eviction) -> bool:
+    try:
+        found = session.get(one.target.resource, one.target.namespace, one.target.name)
+    except APIError as error:
+        if error.reason != "NotFound":
+            raise
+        return True
+    return bool(found["metadata"]["uid"] != one.uid)

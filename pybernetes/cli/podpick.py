@@ -89,7 +89,7 @@ def container(session: Session, pod: dict[str, Any], given: str, *, quiet: bool 
     names = containers(pod)
     if given:
         if given not in names:
-            raise CLIError(f"container {given} not found in pod {name}")
+            raise CLIError(f"container {given} is not valid for pod {name} out of: {every(pod)}")
         return given
     preferred = (pod["metadata"].get("annotations") or {}).get(_DEFAULT_CONTAINER)
     if preferred:

@@ -332,3 +332,58 @@ def test_replace_by_force_tells_both(kubeconfig: Path) -> None:
     assert assert_same(kubeconfig, ["replace", "--force", "-f", "-"], one)[1] == (
         'configmap "forced" deleted from default namespace\nconfigmap/forced replaced\n'
     )
+
+
+HELD = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: held}
+spec:
+  replicas: 2
+  selector: {matchLabels: {a: held}}
+  template: {metadata: {labels: {a: held}}, spec: {nodeName: fake-0, containers: [{name: c, image: x}]}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: held}
+spec: {minAvailable: 2, selector: {matchLabels: {a: held}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: held-bare, labels: {a: bare}}
+spec: {nodeName: fake-0, containers: [{name: c, image: x}], volumes: [{name: v, emptyDir: {}}]}
+"""
+
+
+@pytest.mark.slow
+@needs_official
+def test_drain_that_is_held_up(kubeconfig: Path) -> None:
+    ours(kubeconfig, "apply", "-f", "-", text=HELD)
+    ours(kubeconfig, "rollout", "status", "deployment/held", "--timeout=60s")
+    ours(kubeconfig, "wait", "--for=jsonpath={.status.disruptionsAllowed}=0", "pdb/held", "--timeout=60s")
+    ours(kubeconfig, "wait", "--for=jsonpath={.status.expectedPods}=2", "pdb/held", "--timeout=60s")
+
+    def drain(*flags: str) -> tuple[int, list[str]]:
+        """The lines that both say, whatever their order."""
+        said = []
+        for program in (OURS, [str(OFFICIAL)]):
+            code, out, err = run(program, kubeconfig, ["drain", "fake-0", *flags])
+            said.append((code, sorted(re.sub(r"\[.*\]", "[ALL]", out + err).splitlines())))
+        assert said[0] == said[1]
+        return said[0]
+
+    run(OURS, kubeconfig, ["cordon", "fake-0"])
+    try:
+        force = ("--force", "--delete-emptydir-data", "--pod-selector=a in (held,bare)")
+        assert drain("--pod-selector=a=bare")[0] == 1
+        assert drain(*force, "--dry-run=client")[0] == 0
+        code, lines = drain("--pod-selector=a=held", "--timeout=1s")
+        assert code == 1 and any("global timeout reached: 1s" in line for line in lines)
+        # What a budget holds up holds up nothing else.
+        code, out, _ = run(OURS, kubeconfig, ["drain", "fake-0", *force, "--timeout=4s"])
+        assert code == 1 and "pod/held-bare evicted" in out and out.count("evicting pod default/held-") == 5
+        ours(kubeconfig, "delete", "pdb", "held")
+        assert ours(kubeconfig, "drain", "fake-0", *force).count(" evicted") == 2
+    finally:
+        run(OURS, kubeconfig, ["uncordon", "fake-0"])
+        run(OURS, kubeconfig, ["delete", "deployment", "held"])

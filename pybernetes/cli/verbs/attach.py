@@ -44,7 +44,10 @@ def attach(
     if value.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         phase = value["status"]["phase"]
         raise CLIError(f"cannot attach a container in a completed pod; current phase is {phase}")
-    name = podpick.container(session, value, container, quiet=quiet)
+    try:
+        name = podpick.container(session, value, container, quiet=quiet)
+    except CLIError as error:
+        raise CLIError(f"cannot attach to the container: {error}") from None
     part, found = next(
         (part, c)
         for part in ("containers", "initContainers", "ephemeralContainers")

@@ -134,7 +134,7 @@ def _service(flags: Flags, name: str, pod: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name},
+        "metadata": {"name": name, **({"labels": pod["metadata"]["labels"]} if flags.text("labels") else {})},
         "spec": {
             "ports": [{"port": port, "protocol": "TCP", "targetPort": port}],
             "selector": pod["metadata"]["labels"],
