@@ -54,16 +54,6 @@ def label(name: str, path: Path, errors: list[FieldError]) -> None:
         errors.append(field.invalid(path, name, text))
 
 
-def driver(name: str, path: Path, errors: list[FieldError]) -> None:
-    if not name:
-        errors.append(field.required(path))
-        return
-    if len(name) > 63:
-        errors.append(field.too_long(path, name, 63))
-    for text in names.dns1123_subdomain(name.lower()):
-        errors.append(field.invalid(path, name, text))
-
-
 def pool(name: str, path: Path, errors: list[FieldError]) -> None:
     """Subdomains with slashes between."""
     if not name:

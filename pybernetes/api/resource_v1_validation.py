@@ -10,6 +10,7 @@ from pybernetes.api import meta_validation as meta
 from pybernetes.api import resource_v1_rules as rules
 from pybernetes.api.core_v1.pod_validation import node_selector
 from pybernetes.api.core_v1.resource_validation import is_extended
+from pybernetes.api.core_v1.volume_validation import csi_driver_name
 from pybernetes.api.resource_v1 import (
     AllocatedDeviceStatus,
     AllocationResult,
@@ -73,7 +74,7 @@ def _opaque(opaque: OpaqueDeviceConfiguration | None, path: Path, errors: list[F
     if opaque is None:
         errors.append(field.required(path))
         return
-    rules.driver(opaque.driver, path.child("driver"), errors)
+    csi_driver_name(opaque.driver, path.child("driver"), errors)
     if opaque.parameters is None:
         errors.append(field.required(path.child("parameters")))
     rules.raw(opaque.parameters, path.child("parameters"), errors)
@@ -254,7 +255,7 @@ def _identity(device: AllocatedDeviceStatus) -> tuple[str, str, str, str | None]
 
 
 def _device_status(judged: AllocatedDeviceStatus, path: Path, errors: list[FieldError]) -> None:
-    rules.driver(judged.driver, path.child("driver"), errors)
+    csi_driver_name(judged.driver, path.child("driver"), errors)
     rules.pool(judged.pool, path.child("pool"), errors)
     rules.label(judged.device, path.child("device"), errors)
     rules.share(judged.share_id, path.child("shareID"), errors)
@@ -293,7 +294,7 @@ def _allocation(allocation: AllocationResult, known: _Known, path: Path, errors:
 
     def result(judged: DeviceRequestAllocationResult, path: Path, errors: list[FieldError]) -> None:
         known.one(judged.request, path.child("request"), errors)
-        rules.driver(judged.driver, path.child("driver"), errors)
+        csi_driver_name(judged.driver, path.child("driver"), errors)
         rules.pool(judged.pool, path.child("pool"), errors)
         rules.label(judged.device, path.child("device"), errors)
         rules.binding(judged.binding_conditions, judged.binding_failure_conditions, path, errors)
@@ -336,7 +337,7 @@ def validate_resource_claim_template_update(new: ResourceClaimTemplate, old: Res
 
 
 def _slice(spec: ResourceSliceSpec, before: ResourceSliceSpec | None, errors: list[FieldError]) -> None:
-    rules.driver(spec.driver, SPEC.child("driver"), errors)
+    csi_driver_name(spec.driver, SPEC.child("driver"), errors)
     rules.pool(spec.pool.name, SPEC.child("pool", "name"), errors)
     if spec.pool.resource_slice_count <= 0:
         at = SPEC.child("pool", "resourceSliceCount")
