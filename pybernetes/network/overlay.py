@@ -198,10 +198,12 @@ class Overlay:
 
     async def _vxlan(self, link: Link) -> None:
         device = self.config.vxlan_link
-        for found in await self._in.ip_json("-details", "link", "show", "dev", device):
+        addresses = {interface_address(family.pod_cidr) for family in self.config.families}
+        for found in await self._in.ip_json("-details", "addr", "show", "dev", device):
             data = found.get("linkinfo", {}).get("info_data", {})
             known = data.get("id"), data.get("local"), found.get("address")
-            if known == (identifier(self.config.cluster), self.config.node_address, mac(self.config.pod_cidr)):
+            wanted = identifier(self.config.cluster), self.config.node_address, mac(self.config.pod_cidr)
+            if known == wanted and addresses <= {entry.get("local") for entry in found.get("addr_info", ())}:
                 return
             await self._in.ip([f"link del {device}"])
         await self._in.ip(vxlan_commands(self.config, link))

@@ -266,17 +266,19 @@ def verify(path: str | Path) -> None:
 
 
 def replace_file(path: str | Path, new: str | Path) -> None:
-    """Put a store's file, of one piece, in the place of another that nobody has open. Whatever happens on the way, one
-    of the two is there, complete. Raises StoreError."""
+    """Put a store's file in the place of another; nobody has either open. Whatever happens on the way, one of the two
+    is there, complete. Raises StoreError."""
     path, new = Path(path), Path(new)
     try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=DELETE")  # fold everything into the one file, if its owner could not
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # its log must not meet the new file
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         new.replace(path)
         _sync(path.parent)
-    except OSError as error:
+    except (sqlite3.Error, OSError) as error:
         raise _explain(path, error) from error
 
 

@@ -11,11 +11,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pybernetes.network.cni import Config
+from pybernetes.network.cni import Config, Ranges
 from pybernetes.network.overlay import Overlay, Peer
 from tests.e2e.test_cri_network import dropped, run
 
@@ -136,3 +137,15 @@ async def test_a_vxlan_interface_of_another_address_is_made_anew(nodes: None, tm
     assert found["linkinfo"]["info_data"]["id"] != 7
     assert "10.244.2.0/24 via 10.244.2.0" in run("ip", "-n", NODES[0], "route")
     await one.teardown()
+
+
+async def test_a_vxlan_interface_has_the_address_of_each_range(nodes: None, tmp_path: Path) -> None:
+    one = overlay(tmp_path, 1, "vxlan")
+    six = Ranges("fd00:10:244:1::/64", "fd00:10:244::/56", "fd00:10:96::/112")
+    for number in (1, 2):  # a Node that comes back may find one of its ranges taken
+        six = replace(six, pod_cidr=f"fd00:10:244:{number}::/64")
+        both = Overlay(replace(one.config, six=six))
+        await both.setup()
+        shown = run("ip", "-n", NODES[0], "addr", "show", "dev", one.config.vxlan_link)
+        assert f"inet6 fd00:10:244:{number}::/128" in shown and shown.count("inet6 fd00") == 1
+    await both.teardown()

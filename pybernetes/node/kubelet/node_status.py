@@ -126,7 +126,8 @@ class NodeKeeper:
         thresholds = machine.thresholds(capacity, self.config.eviction_hard)
         for name, amount in (*self.config.reserved.items(), *thresholds.items()):
             if name in allocatable:
-                allocatable[name] = quantity.sub(allocatable[name], amount)
+                left = quantity.sub(allocatable[name], amount)
+                allocatable[name] = left if quantity.cmp(left, "0") > 0 else "0"
         self._own = allocatable
         self._facts.capacity, self._facts.allocatable = capacity, allocatable
         self._facts.memory = quantity.value(capacity.get("memory", "0"))
@@ -211,13 +212,17 @@ class NodeKeeper:
 
     async def _list_drivers(self) -> None:
         """The node's list of CSI drivers, which says that it has none: who waits for the list need not wait."""
-        name = self.config.node_name
-        csi_node = CSINode(metadata=ObjectMeta(name=name, owner_references=self._owner()))
+        name, owner, lists = self.config.node_name, self._owner(), self._client.resource(CSINode)
         try:
-            await self._client.resource(CSINode).create(csi_node)
+            try:
+                await lists.create(CSINode(metadata=ObjectMeta(name=name, owner_references=owner)))
+            except StatusError as error:
+                if error.code != 409:
+                    raise
+                # The one of a Node that was deleted would be collected with that.
+                await lists.patch(name, "", {"metadata": {"ownerReferences": msgspec.to_builtins(owner)}})
         except StatusError as error:
-            if error.code != 409:
-                log.warning("no CSINode %s: %s", name, error)
+            log.warning("no CSINode %s: %s", name, error)
 
     # --- status ---
 

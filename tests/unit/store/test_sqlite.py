@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -14,7 +16,7 @@ import pytest
 
 from pybernetes.store import Entry, RevisionConflict, StoreCorrupt, StoreError, StoreLocked
 from pybernetes.store.sqlite import SqliteStore
-from pybernetes.store.sqlite_file import LogFile, Row, backup
+from pybernetes.store.sqlite_file import LogFile, Row, backup, replace_file
 from pybernetes.store.state import Retention
 from tests.suites.store_contract import stamp, take
 
@@ -326,3 +328,16 @@ async def test_backup_under_load_is_one_revision(tmp_path: Path) -> None:
     assert not (tmp_path / "copy0.db.part").exists()
     with pytest.raises(StoreError, match="does not exist"):
         backup(tmp_path / "nothing.db", tmp_path / "copy.db")
+
+
+async def test_a_file_takes_its_log_along_into_the_place_of_another(tmp_path: Path) -> None:
+    path, new = tmp_path / "store.db", tmp_path / "new"
+    async with opened(path) as old, opened(tmp_path / "made") as made:
+        await old.create("/registry/a/old", b"1")
+        await made.create("/registry/a/new", b"1")
+        for suffix in ("", "-wal"):  # as its owner leaves it whose last checkpoint fails
+            shutil.copy(tmp_path / f"made{suffix}", tmp_path / f"new{suffix}")
+    replace_file(path, new)
+    async with opened(path) as found:
+        assert [entry.key for entry in (await found.list("/registry/")).entries] == ["/registry/a/new"]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("new")]

@@ -11,6 +11,7 @@ import pytest
 from pybernetes.aio import clock
 from pybernetes.api.coordination_v1 import Lease
 from pybernetes.api.core_v1 import ConfigMap, ContainerState, ContainerStateWaiting, Node, Pod, Secret
+from pybernetes.api.storage_v1 import CSINode
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import ObjectMeta
 from pybernetes.node.cri import fake
@@ -692,6 +693,16 @@ async def test_node_object_and_lease(tmp_path: Path) -> None:
         world.runtime.set_available(True)
         await asyncio.sleep(40)
         assert {c.type: c.status for c in (await world.node()).status.conditions or ()}["Ready"] == "True"
+
+
+async def test_the_list_of_drivers_belongs_to_the_node_that_is_there_now(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        first = await world.node()
+        await world.client.resource(Node).delete(NODE)
+        await asyncio.sleep(60)
+        assert (await world.node()).metadata.uid != first.metadata.uid
+        (owner,) = (await world.client.resource(CSINode).get(NODE, "")).metadata.owner_references or ()
+        assert owner.uid == (await world.node()).metadata.uid
 
 
 async def test_extended_resources_that_others_announce(tmp_path: Path) -> None:
