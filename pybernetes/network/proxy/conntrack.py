@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybernetes.network.proxy.netlink import CONNTRACK, Netlink, NetlinkError, attributes, nest
-from pybernetes.network.proxy.rules import PortRules, ServiceRules, Target
+from pybernetes.network.proxy.rules import PortRules, ServiceRules, Target, family_of
 
 _GET, _DELETE = 1, 2
 _ORIGIN, _REPLY = 1, 2
@@ -67,8 +67,9 @@ def _fresh(ports: Mapping[str, PortRules], nodes: list[str]) -> list[Stale]:
 
 def _places(port: PortRules, nodes: list[str]) -> list[Target]:
     found = [(port.cluster_ip, port.port), *((address, port.port) for address in port.external_ips)]
-    if port.node_port:
-        found += [(address, port.node_port) for address in nodes]
+    if port.node_port:  # in the other family it leads to endpoints that are not known here
+        family = family_of(port.cluster_ip)
+        found += [(address, port.node_port) for address in nodes if family_of(address) == family]
     return found
 
 

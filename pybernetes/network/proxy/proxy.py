@@ -304,7 +304,8 @@ class Proxy:
 
     async def _clean(self, old: Mapping[str, ServiceRules], new: Mapping[str, ServiceRules]) -> None:
         """Delete the connections that the change made wrong."""
-        wrong = conntrack.stale(old, new, self.config.node_addresses)
+        loopback = ("127.0.0.1",) if self.config.sysctls else ()
+        wrong = conntrack.stale(old, new, (*self.config.node_addresses, *loopback))
         if not wrong:
             return
         try:
