@@ -27,7 +27,7 @@ class EndpointSliceController(Controller):
 
     def setup(self) -> None:
         """Services, their Pods, and the slices; nodes tell the zone, and what their zone can bear."""
-        #: Services whose endpoints are shared out by zones, in which families.
+        #: Services that want their endpoints shared out by zones, and in which families they are.
         self._shared: dict[str, set[str]] = {}
         self._source = ServiceSource(self.informers, self.queue.add)
         self.services = self._source.services
@@ -52,9 +52,8 @@ class EndpointSliceController(Controller):
             self._node_counts(new)
 
     def _node_counts(self, node: Node) -> None:
-        for service in self.services.list():
-            if topology_hints.wanted(service.metadata.annotations):
-                self.queue.add(key_of(service))
+        for key in self._shared:
+            self.queue.add(key)
 
     async def reconcile(self, key: str) -> None:
         """Write the slices that differ."""
