@@ -353,6 +353,31 @@ async def test_the_drivers_time_goes_on_when_the_scheduler_does_not() -> None:
                     await waiting(place, "c", 'running PreBind plugin "DynamicResources": device binding timeout')
 
 
+async def test_what_was_ready_long_ago_takes_no_time_from_another_driver() -> None:
+    async with Place.open(nodes=1) as place:
+        await gpu_class(place)
+        slow = {"bindingConditions": ["attached"], "bindingFailureConditions": ["broken"]}
+        await publish(place, "fake-0", {**device("a"), **slow}, {**device("b"), **slow})
+
+        async def attach(name: str, device: str) -> None:
+            await place.until("ResourceClaim", name, lambda c: c["status"]["allocation"])
+            told = {"type": "attached", "status": "True", "reason": "Told", "message": "m", "lastTransitionTime": NOW}
+            status = {"driver": DRIVER, "pool": "fake-0", "device": device, "conditions": [told]}
+            await place.patch("ResourceClaim", name, {"status": {"devices": [status]}}, "merge", "status")
+
+        await claim(place, "old", request())
+        await user(place, "first", "old")
+        await attach("old", "a")
+        await place.until("Pod", "first", lambda p: p["status"]["phase"] == "Running")
+        await clock.sleep(1000)
+        await claim(place, "new", request())
+        await user(place, "both", "old", "new")
+        await clock.sleep(60)
+        assert condition(await place.get("Pod", "both"), "PodScheduled") is None
+        await attach("new", "b")
+        await place.until("Pod", "both", lambda p: p["status"]["phase"] == "Running")
+
+
 async def test_a_search_that_would_not_end_says_so() -> None:
     async with Place.open(nodes=1) as place:
         await gpu_class(place)

@@ -159,8 +159,10 @@ class ClaimEffects:
             raise ClaimsNotReserved(str(error) or "device binding timeout") from None
 
     def _left(self, work: ClaimWork) -> float:
-        """Seconds for the drivers: their time runs since the allocation, whoever has waited for them since."""
-        allocations = [claim.status.allocation for claim in self._current(work)]
+        """Seconds for the drivers: their time runs since the allocation of what is not ready, whoever has waited since.
+        Raises NotReady.
+        """
+        allocations = [claim.status.allocation for claim in self._current(work) if awaited(claim)]
         dates = [a.allocation_timestamp for a in allocations if a is not None and a.allocation_timestamp]
         since = min(map(clock.parse_rfc3339, dates), default=clock.timestamp())
         return max(0.0, since + work.timeout - clock.timestamp())
