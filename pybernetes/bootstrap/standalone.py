@@ -7,6 +7,7 @@ or to try a changed part beside an unchanged rest, each part runs alone, and a k
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -95,15 +96,24 @@ def apiserver(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:
         "port": options.port,
         "advertise_address": options.advertise_address,
         "pki": Path(options.pki) if options.pki else None,
-        "service_cidrs": tuple(options.service_cluster_ip_range.split(","))
-        if options.service_cluster_ip_range
-        else None,
+        "service_cidrs": _ranges(options.service_cluster_ip_range) if options.service_cluster_ip_range else None,
     }
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     config = apiserver_flags.apply(config, apiserver_flags.given(options))
     if config.pki is None and config.host not in ("127.0.0.1", "::1", "localhost"):
         raise ClusterError("without --pki the API server speaks plain HTTP, and then only on the loopback address")
     return APIServer(config), options
+
+
+def _ranges(text: str) -> tuple[str, ...]:
+    """The ranges of --service-cluster-ip-range. Raises ClusterError."""
+    try:
+        found = [ipaddress.ip_network(part.strip()) for part in text.split(",")]
+    except ValueError as error:
+        raise ClusterError(f"--service-cluster-ip-range: {error}") from error
+    if len({network.version for network in found}) < len(found):
+        raise ClusterError(f"--service-cluster-ip-range {text}: one range of each family at most")
+    return tuple(map(str, found))
 
 
 def controller_manager(arguments: list[str]) -> tuple[_Part, argparse.Namespace]:

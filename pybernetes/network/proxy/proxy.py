@@ -324,14 +324,12 @@ class Proxy:
         return service_rules(service, slices, self._view, family)
 
     def _publish_health(self) -> None:
-        self._health.publish(
-            {
-                rules.health_check_port: (key, rules.local_count)
-                for state in self._states
-                for key, rules in state.rules.items()
-                if rules.health_check_port
-            }
-        )
+        ports: dict[int, tuple[str, int]] = {}
+        for state in self._states:
+            for key, rules in state.rules.items():
+                if port := rules.health_check_port:  # one for both families: there are endpoints if one has any
+                    ports[port] = key, max(rules.local_count, ports.get(port, ("", 0))[1])
+        self._health.publish(ports)
 
     # -- events --------------------------------------------------------------------------------------------------------
 

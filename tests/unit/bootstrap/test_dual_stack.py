@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pybernetes.bootstrap import cluster as clusters
-from pybernetes.bootstrap import control_plane, dual_stack, local, node_host
+from pybernetes.bootstrap import control_plane, dual_stack, local, node_host, standalone
 from pybernetes.bootstrap.cluster import Cluster, ClusterError, ClusterState
 from pybernetes.bootstrap.dual_stack import Six, pair, second
 
@@ -131,3 +131,10 @@ def test_routes_of_one_family_count_where_the_kernel_has_no_other(monkeypatch: p
 def test_ranges_are_compared_as_they_are_kept() -> None:
     given = argparse.Namespace(pod_network_cidr="10.244.0.0/16, FD00:10:244:0::/56", service_cidr=SERVICES)
     assert local._ranges(given) == (PODS, SERVICES)
+
+
+def test_ranges_of_an_api_server_alone() -> None:
+    assert standalone._ranges("fd00::/112, 10.0.0.0/16") == ("fd00::/112", "10.0.0.0/16")
+    for text, why in (("10.0.0.0/16,ten", "'ten' does not appear"), ("10.0.0.0/16,10.1.0.0/16", "one range of each")):
+        with pytest.raises(ClusterError, match=f"--service-cluster-ip-range.*{why}"):
+            standalone._ranges(text)

@@ -178,3 +178,13 @@ async def test_what_was_done_is_measured(monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"kubeproxy_sync_proxy_rules_service_changes_total{{{family}}} 3\n" in page
     for kind in ("service", "endpoint"):
         assert f"kubeproxy_sync_proxy_rules_{kind}_changes_pending{{{family}}} 0\n" in page
+
+
+async def test_a_health_check_port_speaks_for_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component, "backend", lambda config, family: Notes())
+    async with running() as server:
+        proxy = Proxy(Config("c", "n1", families=("IPv4", "IPv6")), client_of(server))
+        for state, count in zip(proxy._states, (2, 0), strict=True):
+            state.rules = {"ns/s": ServiceRules((), frozenset(), 30000, count)}
+        proxy._publish_health()
+        assert proxy._health._wanted == {30000: ("ns/s", 2)}
