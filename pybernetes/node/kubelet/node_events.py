@@ -37,3 +37,9 @@ def schedulable(before: Node | None, now: Node) -> str:
     if was == bool(now.spec.unschedulable):
         return ""
     return "NodeSchedulable" if was else "NodeNotSchedulable"
+
+
+def rebooted(node: Node | None, boot_id: str) -> bool:
+    """Whether the machine has been started anew since the node was last described."""
+    before = node.status.node_info.boot_id if node is not None and node.status.node_info is not None else ""
+    return bool(before) and before != boot_id

@@ -278,9 +278,14 @@ class NodeKeeper:
         intact = all(known.get(c["type"]) and known[c["type"]].status == c["status"] for c in body["conditions"])
         if only_if_changed and fingerprint == self._last and intact:
             return False
+        boot_id = str(self._info.get("bootID", ""))
+        is_rebooted = node_events.rebooted(self.node, boot_id)
         self.node = await self._nodes.patch(
             self.config.node_name, "", {"status": body}, type="strategic", subresource="status"
         )
+        if is_rebooted:
+            text = f"Node {self.config.node_name} has been rebooted, boot id: {boot_id}"
+            self._events.event(self._reference(), "Warning", "Rebooted", text)
         self._last = fingerprint
         self._tell(node_events.changes(known, body["conditions"]))
         return True

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from pybernetes.api.core_v1 import Node, NodeCondition, NodeSpec, PodCondition, PodStatus, Secret
+from pybernetes.api.core_v1 import (
+    Node,
+    NodeCondition,
+    NodeSpec,
+    NodeStatus,
+    NodeSystemInfo,
+    PodCondition,
+    PodStatus,
+    Secret,
+)
 from pybernetes.node.cri import types as t
 from pybernetes.node.cri.image_names import parse
 from pybernetes.node.kubelet import logs, machine, node_events, qos
@@ -264,6 +273,9 @@ def test_what_a_node_tells_of_itself() -> None:
     known = {"Ready": NodeCondition(type="Ready", status="True")}
     assert node_events.changes(known, conditions(Ready="True")) == []
     assert node_events.changes(known, conditions(Ready="False")) == ["NodeNotReady"]
+    described = Node(status=NodeStatus(node_info=NodeSystemInfo(boot_id="a")))
+    assert node_events.rebooted(described, "b") and not node_events.rebooted(described, "a")
+    assert not node_events.rebooted(None, "b") and not node_events.rebooted(Node(), "b")
     open_, closed = Node(), Node(spec=NodeSpec(unschedulable=True))
     assert node_events.schedulable(open_, closed) == "NodeNotSchedulable"
     assert node_events.schedulable(closed, open_) == "NodeSchedulable"
