@@ -62,7 +62,8 @@ async def release(namespace: Namespace, owner: str, registry: Path = REGISTRY) -
             if owner in setting.owners:
                 setting.owners.remove(owner)
             if not setting.owners:
-                if await namespace.read_sysctl(name) is not None:  # its interface may have gone meanwhile
+                # Its interface may have gone meanwhile, and what could never be changed needs no change back.
+                if await namespace.read_sysctl(name) not in (None, setting.before):
                     await namespace.write_sysctl(name, setting.before)
                 del settings[name]
 

@@ -54,7 +54,7 @@ async def test_a_setting_of_an_interface_that_has_gone_is_forgotten(tmp_path: Pa
 async def test_a_change_that_is_cut_off_is_remembered(tmp_path: Path) -> None:
     class Stubborn(Machine):
         async def write_sysctl(self, name: str, value: str) -> None:
-            if (name, value) == ("b", "1"):
+            if name == "b":
                 raise NetworkError("no")
             await super().write_sysctl(name, value)
 
