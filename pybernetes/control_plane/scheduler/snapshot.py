@@ -69,6 +69,8 @@ class Snapshot:
         if known is not None:
             before, where = known
             if where == node_name and _same(before, pod):
+                if before.group is not pod.group:  # by the zone it is in now, say: the node has as much left as before
+                    self._regroup(before, pod, node_name)
                 if before.started != pod.started:
                     self.starts[node_name] = self.starts.get(node_name, 0) + 1
                 self.placed[pod.uid] = (pod, node_name)
@@ -114,10 +116,19 @@ class Snapshot:
 
     def _account(self, pod: PodFacts, row: int, sign: int) -> None:
         self.nodes.account(row, pod, sign)
+        self._account_group(pod, row, sign)
+
+    def _account_group(self, pod: PodFacts, row: int, sign: int) -> None:
         self.selections.account(row, pod, sign)
         self.terms.account(row, pod, sign)
 
+    def _regroup(self, before: PodFacts, pod: PodFacts, node_name: str) -> None:
+        row = self.nodes.rows.get(node_name)
+        if row is not None:
+            self._account_group(before, row, -1)
+            self._account_group(pod, row, 1)
+
 
 def _same(a: PodFacts, b: PodFacts) -> bool:
-    """Whether two versions of a Pod count alike."""
-    return a.pod_class is b.pod_class and a.group is b.group and a.priority == b.priority
+    """Whether two versions of a Pod take the same of a node."""
+    return a.pod_class is b.pod_class and a.priority == b.priority
