@@ -34,7 +34,8 @@ class Snapshot:
         self.on_node: dict[str, dict[str, PodFacts]] = {}
         #: priority -> how many placed Pods have it.
         self.priorities: dict[int, int] = {}
-        #: By node name, how often one of its Pods has started: it counts the same, but is worth more as it gets older.
+        #: By node name, how often one of its Pods has started or got other labels: it takes the same of the node, but
+        #: is worth more as it gets older, and may have another budget.
         self.starts: dict[str, int] = {}
 
     # Nodes
@@ -71,7 +72,7 @@ class Snapshot:
             if where == node_name and _same(before, pod):
                 if before.group is not pod.group:  # by the zone it is in now, say: the node has as much left as before
                     self._regroup(before, pod, node_name)
-                if before.started != pod.started:
+                if before.started != pod.started or before.group is not pod.group:
                     self.starts[node_name] = self.starts.get(node_name, 0) + 1
                 self.placed[pod.uid] = (pod, node_name)
                 self.on_node[node_name][pod.uid] = pod

@@ -23,6 +23,7 @@ def test_other_labels_take_nothing_more_of_a_node() -> None:
     snapshot.place(after, "a")
     assert (before.group.rows, after.group.rows) == ({}, {row: 1})
     assert snapshot.nodes.log_end == position  # whoever knows the node need not look again
+    assert snapshot.starts == {"a": 1}  # but who may be pushed out is another question now: budgets go by labels
     assert snapshot.nodes.requested[:, row].tolist() == requested
     assert snapshot.remove("p") is after
     assert after.group.rows == {}
