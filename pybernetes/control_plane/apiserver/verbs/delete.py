@@ -82,6 +82,7 @@ async def delete_item(
     storage, strategy = resource.storage, resource.strategy
     assert storage is not None
     dry_run = call.dry_run or bool(options.dry_run)
+    marked: Item | None = None  # as we wrote it: being deleted, with no grace
     for _ in range(ATTEMPTS):
         old = item.obj if resource.served is None else resource.served(item.obj)
         strategy.check_delete(old)
@@ -112,7 +113,7 @@ async def delete_item(
             if new.metadata.deletion_timestamp is not None and old.metadata.deletion_timestamp is None:
                 # A Pod that runs is deleted at once: who watches sees that it is being deleted before it is gone.
                 new.metadata.resource_version = old.metadata.resource_version
-                item = await storage.update(
+                item = marked = await storage.update(
                     item.key, new if resource.stored is None else resource.stored(new), item.revision
                 )
             last = await storage.delete(item.key, item.revision)
@@ -121,6 +122,9 @@ async def delete_item(
         except RevisionConflict:
             await core.cache.fresh()
             current = storage.items.get(item.key)
+            if marked is not None and (current is None or current.obj.metadata.uid != marked.obj.metadata.uid):
+                # Who saw our mark was quicker, the kubelet or the garbage collector of Pods: it is gone as was asked.
+                return (marked.obj if resource.served is None else resource.served(marked.obj)), True
             if current is None:
                 raise errors.not_found(resource.group_resource, item.name) from None
             item = current

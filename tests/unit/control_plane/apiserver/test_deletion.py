@@ -201,3 +201,20 @@ async def test_a_pod_that_is_deleted_at_once_is_seen_as_being_deleted_before() -
         for event in (first, second):
             assert event.object.metadata.deletion_timestamp and event.object.metadata.deletion_grace_period_seconds == 0
         await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_pod_that_another_takes_out_meanwhile_was_deleted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as server:
+        client = client_of(server)
+        pods = client.resource(Pod)
+        await pod(client, node="n1")
+        store = server.store
+        delete = store.delete
+
+        async def after_another(key: str, revision: int) -> Any:
+            await delete(key, revision)  # the kubelet has seen the mark and is done with it first
+            return await delete(key, revision)
+
+        monkeypatch.setattr(store, "delete", after_another)
+        await pods.delete("p", "default", grace_period=0)
+        assert not await exists(pods, "p")
