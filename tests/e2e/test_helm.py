@@ -133,7 +133,7 @@ def chart(cluster: RealCluster, tmp_path: Path) -> Iterator[Path]:
         path.write_text(textwrap.dedent(text))
     cluster.kubectl("create", "namespace", SPACE)
     yield directory
-    cluster.kubectl("delete", "namespace", SPACE, "--wait=false")
+    cluster.kubectl("delete", "namespace", SPACE)
     cluster.kubectl("delete", "crd", "widgets.helm.example")
 
 
