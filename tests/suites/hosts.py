@@ -118,7 +118,7 @@ class Host:
         """What a member could leave behind here."""
         script = "import json, tests.e2e.conftest as c; print(json.dumps(c.machine_state(), default=sorted))"
         found = {key: set(value) for key, value in json.loads(self.run(sys.executable, "-c", script).stdout).items()}
-        # Volumes of Pods that another cluster of these tests takes down meanwhile: mounts are inherited from the machine.
+        # Mounts are inherited from the machine: other clusters of these tests may take down Pods meanwhile.
         found["mounts"] = {path for path in found["mounts"] if not path.startswith(f"{tempfile.gettempdir()}/")}
         for place in (*_OWN, "/etc/systemd", "/etc/cni"):
             listed = self.run("find", place, "-mindepth", "1", "-not", "-path", "/run/etc/*", check=False)
