@@ -38,7 +38,7 @@ def main(focus: str) -> int:
     try:
         subprocess.run([*pybernetes, "up", "--name", NAME, "--nodes", "2"], check=True, cwd=ROOT)
         say("importing the images ...")
-        command = [*pybernetes, "image", "import", "--name", NAME, *map(str, archives)]
+        command = [*pybernetes, "image", "--name", NAME, "import", *map(str, archives)]
         subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         skipped = "|".join(_escaped(name) for name in LATER)
         results = [
