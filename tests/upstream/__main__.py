@@ -26,7 +26,7 @@ LATER = {
     "works for CRD with validation schema": "expects the words of a kubectl that validates by itself",
     "Events API should ensure that an event can be fetched, patched": "patches the note, immutable since v1.24",
     "describe prints relevant information for rc and pods": "expects the version of kube-proxy, gone since v1.33",
-    "kubectl version should check is all data is printed": "expects what kubectl version printed until v1.28",
+    "Kubectl version should check is all data is printed": "expects what kubectl version printed until v1.28",
 }
 
 
