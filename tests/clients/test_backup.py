@@ -215,6 +215,7 @@ class Interrupted:
         return 5
 
 
+@pytest.mark.slow  # quarter of a minute of starting servers
 @pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
 async def test_who_writes_to_a_shared_etcd_is_named_and_nothing_is_moved(tmp_path: Path) -> None:
     with EtcdServer(tmp_path) as etcd, machine(tmp_path / "one", etcd.url) as one:
@@ -236,6 +237,7 @@ async def test_who_writes_to_a_shared_etcd_is_named_and_nothing_is_moved(tmp_pat
         await other.close()
 
 
+@pytest.mark.slow  # quarter of a minute of starting servers
 @pytest.mark.skipif(BINARY is None, reason="no etcd binary on PATH")
 @pytest.mark.parametrize("half", [True, False])
 async def test_a_migration_that_was_cut_off_near_its_end_can_be_repeated(tmp_path: Path, half: bool) -> None:

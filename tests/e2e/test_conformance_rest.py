@@ -241,7 +241,8 @@ def test_volumes_that_are_wrapped_do_not_conflict(running: RealCluster) -> None:
         assert running.kubectl(*HERE, "exec", "wrapped", "--", "cat", f"/{volume}/data-1").stdout == "value-1"
 
 
-@pytest.mark.parametrize("turns", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("turns", [1, 3])
 def test_many_volumes_in_several_pods_at_once(running: RealCluster, turns: int) -> None:
     """50 ConfigMaps, each a volume of each of 5 Pods on one node."""
     names = [f"racey-{i}" for i in range(50)]
