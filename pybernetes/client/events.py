@@ -140,13 +140,9 @@ class EventRecorder:
         series: _Series | None = self._series.get(key)
         if series is not None and now - series.last <= _SERIES_SECONDS:
             series.count, series.last = series.count + 1, now
-            patch = {"series": {"count": series.count, "lastObservedTime": record.at}}
-            try:
-                await self._series_resource.patch(series.name, _namespace(about), patch, type="merge")
+            patch: dict[str, Any] = {"series": {"count": series.count, "lastObservedTime": record.at}}
+            if await _patched(self._series_resource, series.name, about, patch):
                 return
-            except StatusError as error:
-                if error.code != 404:  # expired meanwhile: write it anew
-                    raise
         name = f"{about.name}.{self._unique():016x}"
         await self._series_resource.create(
             events_v1.Event(
@@ -189,12 +185,8 @@ class EventRecorder:
         if written is not None:
             written.count += 1
             patch = {"count": written.count, "lastTimestamp": at, "message": message}
-            try:
-                await self._resource.patch(written.name, _namespace(about), patch, type="merge")
+            if await _patched(self._resource, written.name, about, patch):
                 return
-            except StatusError as error:
-                if error.code != 404:  # expired meanwhile: write it anew
-                    raise
         name = f"{about.name}.{self._unique():016x}"
         await self._resource.create(
             Event(
@@ -216,6 +208,17 @@ class EventRecorder:
     def _unique(self) -> int:
         self._last_ns = max(self._last_ns + 1, int(clock.timestamp() * 1e9))
         return self._last_ns
+
+
+async def _patched(resource: Any, name: str, about: ObjectReference, patch: dict[str, Any]) -> bool:
+    """Whether the Event was there to be changed; one that has expired meanwhile is written anew."""
+    try:
+        await resource.patch(name, _namespace(about), patch, type="merge")
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        return False
+    return True
 
 
 def reference_to(obj: Object | ObjectReference) -> ObjectReference:

@@ -11,7 +11,7 @@ import pytest
 
 from pybernetes.bootstrap import images
 from pybernetes.bootstrap.dual_stack import missing
-from tests.suites.hosts import Host, hosts, join_line
+from tests.suites.hosts import Host, hosts, join_line, web_everywhere
 
 pytestmark = [
     pytest.mark.e2e,
@@ -21,24 +21,9 @@ pytestmark = [
 ]
 
 PODS = ipaddress.ip_network("fd00:10:244::/48")
-WEB = """
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      tolerations: [{operator: Exists}]
-      containers:
-      - name: web
-        image: busybox:latest
-        imagePullPolicy: Never
-        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p '[::]:8080' -h /tmp"]
-        readinessProbe: {httpGet: {port: 8080, path: /}, periodSeconds: 1}
----
+WEB = (
+    web_everywhere("web", "[::]:8080")
+    + """---
 apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -47,6 +32,7 @@ spec:
   selector: {app: web}
   ports: [{port: 80, targetPort: 8080}]
 """
+)
 
 
 @dataclass(frozen=True)

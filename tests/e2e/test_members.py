@@ -15,27 +15,7 @@ import pytest
 
 from pybernetes.bootstrap import images
 from pybernetes.bootstrap.ingress import binary
-from tests.suites.hosts import Host, hosts, join_line
-
-PODS = """
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: everywhere}
-spec:
-  selector: {matchLabels: {app: everywhere}}
-  template:
-    metadata: {labels: {app: everywhere}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      tolerations: [{operator: Exists}]
-      containers:
-      - name: web
-        image: busybox:latest
-        imagePullPolicy: IfNotPresent
-        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
-        readinessProbe: {httpGet: {port: 8080, path: /}, periodSeconds: 1}
-"""
-
+from tests.suites.hosts import Host, hosts, join_line, web_everywhere
 
 KEEPER = """
 apiVersion: apps/v1
@@ -199,7 +179,7 @@ def test_join_and_pods_on_every_machine(members: Members, tmp_path: Path) -> Non
     (archive,) = images.assemble(tmp_path, ("busybox",))
     for host in (control_plane, *members.others):
         host.pybernetes("image", "import", str(archive))
-    control_plane.kubectl("apply", "-f", "-", stdin=PODS)
+    control_plane.kubectl("apply", "-f", "-", stdin=web_everywhere("everywhere", "8080"))
     control_plane.kubectl("rollout", "status", "ds/everywhere", "--timeout=90s")
     pods = control_plane.get("pods", "-l", "app=everywhere")["items"]
     assert {pod["spec"]["nodeName"] for pod in pods} == nodes.keys()

@@ -194,6 +194,28 @@ def _boot(name: str, address: str, bridge: str, cable: str, systemd: bool) -> Ho
     return host
 
 
+def web_everywhere(name: str, listen: str) -> str:
+    """The manifest of a DaemonSet whose Pods serve their own names at `listen`, on control planes, too."""
+    return f"""
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      tolerations: [{{operator: Exists}}]
+      containers:
+      - name: web
+        image: busybox:latest
+        imagePullPolicy: Never
+        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p '{listen}' -h /tmp"]
+        readinessProbe: {{httpGet: {{port: 8080, path: /}}, periodSeconds: 1}}
+"""
+
+
 def join_line(output: str, *, control_plane: bool = False) -> list[str]:
     """The arguments of the line that `init` or `token create` printed."""
     joined = output.replace("\\\n", " ")
